@@ -1,0 +1,53 @@
+package event
+
+import (
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// What order says.
+const (
+	OrderCreated   Name = "order.created"   // Order
+	OrderUpdated   Name = "order.updated"   // OrderState
+	OrderEnding    Name = "order.ending"    // OrderState; inventory and payment give back what they hold
+	OrderCompleted Name = "order.completed" // OrderState
+	OrderFailed    Name = "order.failed"    // OrderState
+	OrderCancelled Name = "order.cancelled" // OrderState
+)
+
+// Terms are what an order is to be paid with. They travel from order.created along the saga.
+type Terms struct {
+	TotalMinor    int64  `json:"total_minor"`
+	Currency      string `json:"currency"`
+	PaymentMethod string `json:"payment_method"`
+}
+
+// OrderLine is one line of an order.
+type OrderLine struct {
+	ProductID uuid.UUID `json:"product_id"`
+	Quantity  int64     `json:"quantity"`
+}
+
+// Order is what order.created says.
+type Order struct {
+	Customer string      `json:"customer"`
+	HoldID   uuid.UUID   `json:"hold_id"` // the hold that keeps its units in Redis: the cart's id, or the order's own; zero for none
+	Lines    []OrderLine `json:"lines"`
+	Terms
+}
+
+// OrderState is what the other facts of an order say: all of its state, at a version. A reader keeps the highest version.
+type OrderState struct {
+	Version         int64      `json:"version"`
+	Customer        string     `json:"customer"`
+	Status          string     `json:"status"`
+	PaymentStatus   string     `json:"payment_status"`
+	InventoryStatus string     `json:"inventory_status"`
+	DisplayStatus   string     `json:"display_status"`
+	FailureReason   string     `json:"failure_reason,omitempty"`
+	HoldID          uuid.UUID  `json:"hold_id"`
+	TotalMinor      int64      `json:"total_minor"`
+	Currency        string     `json:"currency"`
+	EndedAt         *time.Time `json:"ended_at,omitempty"`
+}
