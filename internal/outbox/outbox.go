@@ -1,0 +1,47 @@
+// Package outbox is the only way in which a fact leaves a module: a row in shared.outbox, written in the transaction that
+// the fact reports. A relay publishes the rows; nothing updates or deletes them one by one.
+package outbox
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/holdfast-checkout/holdfast/internal/event"
+)
+
+const insert = `
+	INSERT INTO shared.outbox (id, name, strategy, order_id, cause, body)
+	SELECT id, name, strategy, nullif(order_id, $7), nullif(cause, $7), body
+	FROM unnest($1::uuid[], $2::text[], $3::text[], $4::uuid[], $5::uuid[], $6::bytea[])
+	     AS f(id, name, strategy, order_id, cause, body)`
+
+// Append says facts, in order, when tx commits.
+func Append(ctx context.Context, tx pgx.Tx, facts ...event.Fact) error {
+	if len(facts) == 0 {
+		return nil
+	}
+	if _, err := tx.Exec(ctx, insert, columns(facts)...); err != nil {
+		return fmt.Errorf("outbox: append %d facts: %w", len(facts), err)
+	}
+	return nil
+}
+
+// Queue puts the same insert into a batch, for callers that send several statements in one round trip.
+func Queue(batch *pgx.Batch, facts ...event.Fact) {
+	if len(facts) > 0 {
+		batch.Queue(insert, columns(facts)...)
+	}
+}
+
+func columns(facts []event.Fact) []any {
+	ids, orders, causes := make([]uuid.UUID, len(facts)), make([]uuid.UUID, len(facts)), make([]uuid.UUID, len(facts))
+	names, strategies, bodies := make([]string, len(facts)), make([]string, len(facts)), make([][]byte, len(facts))
+	for i, f := range facts {
+		ids[i], orders[i], causes[i] = f.ID, f.OrderID, f.Cause
+		names[i], strategies[i], bodies[i] = string(f.Name), f.Strategy, event.Encode(f)
+	}
+	return []any{ids, names, strategies, orders, causes, bodies, uuid.Nil}
+}

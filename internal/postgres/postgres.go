@@ -1,0 +1,148 @@
+// Package postgres opens the pool that the modules share, runs their transactions, and applies the migrations.
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// DB is a pool whose transactions are run by InTx.
+type DB struct {
+	*pgxpool.Pool
+	// OnCommit is called after every commit by InTx, when set. It must not block. The relay is woken by it.
+	OnCommit func()
+}
+
+// Options of a pool. Zero values mean the defaults.
+type Options struct {
+	MaxConns         int32         // 24
+	StatementTimeout time.Duration // 15 s
+	LockTimeout      time.Duration // 5 s
+	ApplicationName  string        // holdfast
+}
+
+// Open makes a pool and proves that the server answers. Every connection has a statement, a lock and an idle-in-transaction
+// time-out, so that nothing waits for ever.
+func Open(ctx context.Context, url string, o Options) (*DB, error) {
+	cfg, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		return nil, fmt.Errorf("postgres: %w", err)
+	}
+	o = o.withDefaults()
+	cfg.MaxConns = o.MaxConns
+	cfg.MaxConnIdleTime = 5 * time.Minute
+	cfg.ConnConfig.ConnectTimeout = 5 * time.Second
+	p := cfg.ConnConfig.RuntimeParams
+	p["application_name"] = o.ApplicationName
+	p["timezone"] = "UTC"
+	p["statement_timeout"] = millis(o.StatementTimeout)
+	p["lock_timeout"] = millis(o.LockTimeout)
+	p["idle_in_transaction_session_timeout"] = millis(o.StatementTimeout)
+	pool, err := pgxpool.NewWithConfig(ctx, cfg)
+	if err != nil {
+		return nil, fmt.Errorf("postgres: %w", err)
+	}
+	if err := pool.Ping(ctx); err != nil {
+		pool.Close()
+		return nil, fmt.Errorf("postgres: %w", err)
+	}
+	return &DB{Pool: pool}, nil
+}
+
+func (o Options) withDefaults() Options {
+	if o.MaxConns == 0 {
+		o.MaxConns = 24
+	}
+	if o.StatementTimeout == 0 {
+		o.StatementTimeout = 15 * time.Second
+	}
+	if o.LockTimeout == 0 {
+		o.LockTimeout = 5 * time.Second
+	}
+	if o.ApplicationName == "" {
+		o.ApplicationName = "holdfast"
+	}
+	return o
+}
+
+func millis(d time.Duration) string { return fmt.Sprintf("%dms", d.Milliseconds()) }
+
+// attempts is how often a transaction is tried that Postgres has rolled back for the sake of another.
+const attempts = 6
+
+// InTx runs fn in a READ COMMITTED transaction and commits it. A deadlock or a serialization failure is tried again with
+// jitter, so fn must do the same when it runs twice. An error of the commit itself is returned: its outcome is unknown.
+func (db *DB) InTx(ctx context.Context, fn func(tx pgx.Tx) error) error {
+	var err error
+	for try := range attempts {
+		if try > 0 {
+			if err := pause(ctx, try); err != nil {
+				return err
+			}
+		}
+		err = pgx.BeginFunc(ctx, db.Pool, fn)
+		if err == nil {
+			if db.OnCommit != nil {
+				db.OnCommit()
+			}
+			return nil
+		}
+		if !rolledBackForAnother(err) {
+			return err
+		}
+	}
+	return err
+}
+
+func pause(ctx context.Context, try int) error {
+	timer := time.NewTimer(rand.N(time.Duration(1<<try) * 2 * time.Millisecond))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func rolledBackForAnother(err error) bool {
+	code := Code(err)
+	return code == "40001" || code == "40P01"
+}
+
+// Code is the SQLSTATE in an error's chain, or "".
+func Code(err error) string {
+	var e *pgconn.PgError
+	if errors.As(err, &e) {
+		return e.Code
+	}
+	return ""
+}
+
+// IsUnique says whether an error is the violation of that unique constraint or index.
+func IsUnique(err error, constraint string) bool {
+	var e *pgconn.PgError
+	return errors.As(err, &e) && e.Code == "23505" && e.ConstraintName == constraint
+}
+
+// Unavailable says whether an error means that the server could not be reached or is not serving, rather than that it
+// refused what was asked.
+func Unavailable(err error) bool {
+	var connect *pgconn.ConnectError
+	if errors.As(err, &connect) {
+		return true
+	}
+	var e *pgconn.PgError
+	if errors.As(err, &e) {
+		class := e.Code[:2]
+		return class == "08" || class == "57" || class == "53" || e.Code == "55P03"
+	}
+	return pgconn.Timeout(err) || pgconn.SafeToRetry(err) || connectionLost(err)
+}
