@@ -1,0 +1,58 @@
+package web
+
+import (
+	"net/http"
+
+	"github.com/labstack/echo/v4"
+)
+
+// Prefix is where the API lives; AdminPrefix is its part for operators.
+const (
+	Prefix      = "/api/v1"
+	AdminPrefix = Prefix + "/admin"
+)
+
+// Routes is where a module puts its routes. Paths are relative: Customer.GET("/orders/:id", …) is /api/v1/orders/{id},
+// Admin.POST("/products", …) is /api/v1/admin/products.
+type Routes struct {
+	Public   Router // anyone, no token needed
+	Customer Router // a valid token; Customer gives its subject
+	Admin    Router // a valid token whose scope contains admin
+}
+
+// Router adds routes under a prefix, each behind the same middleware. It stands in for echo's Group, whose own middleware
+// turns every 405 into a 404.
+type Router struct {
+	echo   *echo.Echo
+	prefix string
+	before []echo.MiddlewareFunc
+}
+
+// GET adds a route. HEAD requests are answered by it too.
+func (r Router) GET(path string, h echo.HandlerFunc, m ...echo.MiddlewareFunc) {
+	r.add(http.MethodGet, path, h, m)
+}
+
+// POST adds a route.
+func (r Router) POST(path string, h echo.HandlerFunc, m ...echo.MiddlewareFunc) {
+	r.add(http.MethodPost, path, h, m)
+}
+
+// PUT adds a route.
+func (r Router) PUT(path string, h echo.HandlerFunc, m ...echo.MiddlewareFunc) {
+	r.add(http.MethodPut, path, h, m)
+}
+
+// PATCH adds a route.
+func (r Router) PATCH(path string, h echo.HandlerFunc, m ...echo.MiddlewareFunc) {
+	r.add(http.MethodPatch, path, h, m)
+}
+
+// DELETE adds a route.
+func (r Router) DELETE(path string, h echo.HandlerFunc, m ...echo.MiddlewareFunc) {
+	r.add(http.MethodDelete, path, h, m)
+}
+
+func (r Router) add(method, path string, h echo.HandlerFunc, m []echo.MiddlewareFunc) {
+	r.echo.Add(method, r.prefix+path, h, append(append([]echo.MiddlewareFunc{}, r.before...), m...)...)
+}
