@@ -29,7 +29,8 @@ CREATE TABLE shared.inbox (
 CREATE TABLE shared.relay_mark (
     only boolean     PRIMARY KEY DEFAULT true CHECK (only),
     mark xid8        NOT NULL,
-    at   timestamptz NOT NULL DEFAULT now()
+    at   timestamptz NOT NULL DEFAULT now(),
+    slot text        NOT NULL DEFAULT ''   -- the replication slot whose stream carries on from the mark; '' until rows before it are out
 );
 INSERT INTO shared.relay_mark (mark) VALUES ('0'::xid8);
 
