@@ -1,0 +1,108 @@
+package sandbox
+
+import (
+	"cmp"
+	"context"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Options say how the sandbox runs. Addr, LedgerFile, APIKey and Log are required.
+type Options struct {
+	Addr       string        // host:port to listen on; port 0 takes a free one
+	LedgerFile string        // created if missing; one process at a time
+	APIKey     string        // what clients present as Bearer key
+	Latency    time.Duration // added to every charge, refund, look-up and close
+	SlowBy     time.Duration // how late pm_slow is; 0: 2 s
+	HangFor    time.Duration // how long a request that is never answered is held before its connection is dropped; 0: 30 s
+	Seed       uint64        // decides the faults of pm_flaky
+	Log        *slog.Logger
+}
+
+// Server is the provider. It holds its ledger file and its port from Open until Run or Close has returned.
+type Server struct {
+	options  Options
+	books    *books
+	troubles *troubles
+	listener net.Listener
+	stopping chan struct{} // closed when Run is told to end
+}
+
+// Open reads the ledger, takes its lock and the port. It fails if another process has either.
+func Open(o Options) (*Server, error) {
+	if o.APIKey == "" || o.LedgerFile == "" || o.Log == nil {
+		return nil, errors.New("open sandbox: an API key, a ledger file and a log are needed")
+	}
+	o.SlowBy, o.HangFor = cmp.Or(o.SlowBy, 2*time.Second), cmp.Or(o.HangFor, 30*time.Second)
+	books, err := openBooks(o.LedgerFile)
+	if err != nil {
+		return nil, err
+	}
+	listener, err := net.Listen("tcp", o.Addr)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open sandbox: %w", err), books.journal.close())
+	}
+	return &Server{options: o, books: books, troubles: newTroubles(o.Seed), listener: listener, stopping: make(chan struct{})}, nil
+}
+
+// Addr is the address it listens on, with the port that was taken.
+func (s *Server) Addr() string { return s.listener.Addr().String() }
+
+// URL is where clients find it.
+func (s *Server) URL() string { return "http://" + s.Addr() }
+
+// Close gives up a server that was opened but is not to run.
+func (s *Server) Close() error { return errors.Join(s.listener.Close(), s.books.journal.close()) }
+
+// Run serves until ctx ends, then drops the requests that hang, answers the others and closes the ledger.
+func (s *Server) Run(ctx context.Context) error {
+	requests, dropRequests := context.WithCancel(context.WithoutCancel(ctx))
+	defer dropRequests()
+	server := &http.Server{
+		Handler:           s.handler(),
+		BaseContext:       func(net.Listener) context.Context { return requests },
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       15 * time.Second,
+		IdleTimeout:       60 * time.Second,
+		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          slog.NewLogLogger(s.options.Log.Handler(), slog.LevelWarn),
+	}
+	s.options.Log.Info("payment sandbox listens", "addr", s.Addr(), "ledger", s.options.LedgerFile, "entries", len(s.books.entries))
+	ended := make(chan error, 1)
+	var serving sync.WaitGroup
+	serving.Go(func() { ended <- server.Serve(s.listener) })
+	defer serving.Wait()
+	select {
+	case err := <-ended:
+		return errors.Join(fmt.Errorf("serve sandbox: %w", err), s.books.journal.close())
+	case <-ctx.Done():
+	}
+	close(s.stopping)
+	dropRequests()
+	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	if err := server.Shutdown(limit); err != nil {
+		s.options.Log.Warn("payment sandbox drops connections", "err", err)
+		_ = server.Close() // nothing more can be done for them
+	}
+	return s.books.journal.close()
+}
+
+// allowed lets only holders of the API key through.
+func (s *Server) allowed(next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		key, bearer := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+		if !bearer || subtle.ConstantTimeCompare([]byte(key), []byte(s.options.APIKey)) != 1 {
+			refuse(w, http.StatusUnauthorized, "unauthorized", "the API key is missing or wrong")
+			return
+		}
+		next(w, r)
+	}
+}
