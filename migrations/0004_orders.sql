@@ -30,7 +30,7 @@ CREATE TABLE orders.orders (
     CHECK (status NOT IN ('FAILED', 'CANCELLED') OR (inventory_status <> 'RESERVED'
            AND payment_status NOT IN ('SUCCESS', 'PENDING', 'UNKNOWN', 'REFUNDING')))
 ) WITH (fillfactor = 80);
-CREATE INDEX orders_under_way ON orders.orders (deadline) WHERE status IN ('CREATED', 'PROCESSING', 'ENDING');
+CREATE INDEX orders_under_way ON orders.orders (deadline) WHERE ended_at IS NULL;
 
 CREATE TABLE orders.lines (
     order_id         uuid   NOT NULL REFERENCES orders.orders,

@@ -1,0 +1,52 @@
+package order
+
+import (
+	"context"
+	"time"
+
+	"github.com/holdfast-checkout/holdfast/internal/postgres"
+)
+
+// tickInterval is how often overdue orders and expired keys are looked for; page is how many are taken at once.
+const (
+	tickInterval = time.Second
+	page         = 500
+)
+
+// Run does what the clock asks of orders, on any number of instances: it ends those that are overdue, forgets expired keys,
+// and looks for the ends that requests wait for. It returns when ctx ends.
+func (s *Service) Run(ctx context.Context) error {
+	tick, look := time.NewTicker(tickInterval), time.NewTicker(lookInterval)
+	defer tick.Stop()
+	defer look.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-look.C:
+			s.report(ctx, "look for ended orders", s.wait.look(ctx, s.db))
+		case <-tick.C:
+			s.tick(ctx)
+		}
+	}
+}
+
+func (s *Service) tick(ctx context.Context) {
+	for {
+		ended, err := s.TimeOut(ctx, page)
+		s.report(ctx, "time out orders", err)
+		if ended > 0 {
+			s.log.InfoContext(ctx, "orders timed out", "orders", ended)
+		}
+		if err != nil || ended < page {
+			break
+		}
+	}
+	s.report(ctx, "forget expired keys", forgetKeys(ctx, s.db, page))
+}
+
+func (s *Service) report(ctx context.Context, doing string, err error) {
+	if err != nil && ctx.Err() == nil {
+		s.log.WarnContext(ctx, "order clock: "+doing, "error", err, "unavailable", postgres.Unavailable(err))
+	}
+}

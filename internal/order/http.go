@@ -1,0 +1,178 @@
+package order
+
+import (
+	"net/http"
+
+	"github.com/google/uuid"
+	"github.com/labstack/echo/v4"
+
+	"github.com/holdfast-checkout/holdfast/internal/fault"
+	"github.com/holdfast-checkout/holdfast/internal/web"
+)
+
+// HTTP is the module's part of the API.
+type HTTP struct{ orders *Service }
+
+// NewHTTP makes it.
+func NewHTTP(orders *Service) *HTTP { return &HTTP{orders: orders} }
+
+// Routes adds the module's routes.
+func (h *HTTP) Routes(r web.Routes) {
+	r.Customer.POST("/orders", h.place)
+	r.Customer.GET("/orders", h.list)
+	r.Customer.GET("/orders/:id", h.get)
+}
+
+// PurchaseRequest buys the cart, or items at once without a cart.
+type PurchaseRequest struct {
+	PaymentMethod string        `json:"payment_method" validate:"required,max=128" example:"pm_ok"`
+	CartVersion   *int64        `json:"cart_version,omitempty" validate:"omitempty,gte=0"` // the version of the cart that is meant; only when there are no items
+	Items         []ItemRequest `json:"items,omitempty" validate:"omitempty,dive"`         // buys these and leaves the cart alone
+	Strategy      string        `json:"strategy,omitempty" validate:"max=64" example:"optimistic"`
+}
+
+// ItemRequest is one product to buy. The same product in two lines is one line.
+type ItemRequest struct {
+	ProductID uuid.UUID `json:"product_id" validate:"required" format:"uuid"`
+	Quantity  int64     `json:"quantity" validate:"gte=1"`
+}
+
+func (r PurchaseRequest) items() []Item {
+	if r.Items == nil {
+		return nil
+	}
+	items := make([]Item, len(r.Items))
+	for i, item := range r.Items {
+		items[i] = Item{ProductID: item.ProductID, Quantity: item.Quantity}
+	}
+	return items
+}
+
+// place buys.
+//
+//	@Summary	Buy the cart, or items at once
+//	@Description	Answers 201 when the order is final within the wait that was asked for, else 202 with Retry-After. A repetition under the same Idempotency-Key gets the same order in its current state, with Idempotent-Replayed: true.
+//	@Tags		orders
+//	@Accept		json
+//	@Produce	json
+//	@Security	Bearer
+//	@Param		Idempotency-Key	header		string			true	"unique to this purchase, up to 255 printable characters, kept 24 h"	maxlength(255)
+//	@Param		Prefer			header		string			false	"wait=N: hold the answer back up to N seconds (30 at most) until the order is final"
+//	@Param		request			body		PurchaseRequest	true	"what to buy and how to pay"
+//	@Success	201				{object}	View			"the order is final"
+//	@Success	202				{object}	View			"the order is under way"
+//	@Header		201,202			{string}	Location		"/api/v1/orders/{id}"
+//	@Header		201,202			{string}	Idempotent-Replayed	"true for a repetition"
+//	@Header		202				{integer}	Retry-After		"seconds until it makes sense to look again"
+//	@Failure	400,401,409,413,415,422,503	{object}	web.Problem
+//	@Router		/orders [post]
+func (h *HTTP) place(c echo.Context) error {
+	key, err := keyOf(c)
+	if err != nil {
+		return err
+	}
+	var req PurchaseRequest
+	if err := web.Decode(c, &req); err != nil {
+		return err
+	}
+	print, err := fingerprint(c.Request().Method, c.Path(), req)
+	if err != nil {
+		return err
+	}
+	ctx, customer := c.Request().Context(), web.Customer(c)
+	id, replayed, err := h.orders.Place(ctx, Purchase{
+		Customer: customer, Key: key, Fingerprint: print, PaymentMethod: req.PaymentMethod, Strategy: req.Strategy,
+		CartVersion: req.CartVersion, Items: req.items(), TraceParent: c.Request().Header.Get("traceparent"),
+	})
+	if err != nil {
+		return err
+	}
+	view, err := h.orders.Await(ctx, customer, id, web.PreferWait(c))
+	if err != nil {
+		return err
+	}
+	return answerPlaced(c, view, replayed)
+}
+
+func keyOf(c echo.Context) (string, error) {
+	keys := c.Request().Header.Values("Idempotency-Key")
+	if len(keys) > 1 {
+		return "", fault.New(fault.InvalidRequest, "There is more than one Idempotency-Key.")
+	}
+	key := c.Request().Header.Get("Idempotency-Key")
+	return key, checkKey(key)
+}
+
+func answerPlaced(c echo.Context, view View, replayed bool) error {
+	head := c.Response().Header()
+	head.Set("Location", web.Prefix+"/orders/"+view.ID.String())
+	if replayed {
+		head.Set("Idempotent-Replayed", "true")
+	}
+	if web.PreferWait(c) > 0 {
+		head.Set("Preference-Applied", "wait")
+	}
+	if view.Status.Final() {
+		return web.JSON(c, http.StatusCreated, view)
+	}
+	head.Set("Retry-After", "1")
+	return web.JSON(c, http.StatusAccepted, view)
+}
+
+// get shows one order.
+//
+//	@Summary	One of my orders
+//	@Tags		orders
+//	@Produce	json
+//	@Security	Bearer
+//	@Param		id	path		string	true	"id of the order"	format(uuid)
+//	@Success	200	{object}	View
+//	@Failure	401,404,503	{object}	web.Problem
+//	@Router		/orders/{id} [get]
+func (h *HTTP) get(c echo.Context) error {
+	id, err := web.PathID(c, "id")
+	if err != nil {
+		return err
+	}
+	view, err := h.orders.Get(c.Request().Context(), web.Customer(c), id)
+	if err != nil {
+		return err
+	}
+	return web.JSON(c, http.StatusOK, view)
+}
+
+// list shows the customer's orders.
+//
+//	@Summary	My orders, newest first
+//	@Tags		orders
+//	@Produce	json
+//	@Security	Bearer
+//	@Param		limit	query		integer	false	"how many, at most 200"	default(50)
+//	@Param		cursor	query		string	false	"next_cursor of the page before"
+//	@Success	200		{object}	web.List[View]
+//	@Failure	400,401,503	{object}	web.Problem
+//	@Router		/orders [get]
+func (h *HTTP) list(c echo.Context) error {
+	limit, cursor, err := web.Page(c, 50, 200)
+	if err != nil {
+		return err
+	}
+	var before uuid.UUID
+	if cursor != "" {
+		if err := web.DecodeCursor(cursor, &before); err != nil {
+			return err
+		}
+	}
+	views, err := h.orders.List(c.Request().Context(), web.Customer(c), before, limit+1)
+	if err != nil {
+		return err
+	}
+	page := web.List[View]{Items: views}
+	if len(views) > limit {
+		page.Items = views[:limit]
+		if page.NextCursor, err = web.EncodeCursor(views[limit-1].ID); err != nil {
+			return err
+		}
+	}
+	return web.JSON(c, http.StatusOK, page)
+}

@@ -1,0 +1,87 @@
+package order
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/holdfast-checkout/holdfast/internal/fault"
+	"github.com/holdfast-checkout/holdfast/internal/postgres"
+)
+
+// maxKeyLength is how many printable characters an Idempotency-Key may have.
+const maxKeyLength = 255
+
+var (
+	// errTwin says that another request under the key has made the order meanwhile.
+	errTwin = errors.New("order: the key has an order already")
+	// errCartBought says that the cart has become another order meanwhile.
+	errCartBought = errors.New("order: the cart is bought already")
+)
+
+// idempotencyKey is what is remembered of the request that made an order.
+type idempotencyKey struct {
+	key         string
+	fingerprint []byte // SHA-256 of method, path and canonical body
+	life        time.Duration
+}
+
+// checkKey says whether an Idempotency-Key can be used as one.
+func checkKey(key string) error {
+	if key == "" {
+		return fault.New(fault.IdempotencyKeyMissing, "Send an Idempotency-Key header: any text that is unique to this purchase.")
+	}
+	if len(key) > maxKeyLength {
+		return fault.New(fault.InvalidRequest, "The Idempotency-Key is longer than %d characters.", maxKeyLength)
+	}
+	for _, r := range key {
+		if r < ' ' || r > '~' {
+			return fault.New(fault.InvalidRequest, "The Idempotency-Key has characters that are not printable ASCII.")
+		}
+	}
+	return nil
+}
+
+// fingerprint tells one request from another under the same key. Two bodies that differ only in spelling (order of members,
+// white space) are the same request, since the body was decoded before.
+func fingerprint(method, path string, body any) ([]byte, error) {
+	canonical, err := json.Marshal(body)
+	if err != nil {
+		return nil, fmt.Errorf("fingerprint: %w", err)
+	}
+	h := sha256.New()
+	fmt.Fprintf(h, "%s %s\n", method, path)
+	h.Write(canonical)
+	return h.Sum(nil), nil
+}
+
+// orderOf gives the order that was made under a key, or uuid.Nil. Another request under the same key is a fault.
+func orderOf(ctx context.Context, db *postgres.DB, customer, key string, print []byte) (uuid.UUID, error) {
+	var id uuid.UUID
+	var same bool
+	err := db.QueryRow(ctx, `SELECT order_id, fingerprint = $3 FROM orders.idempotency_keys
+		WHERE customer = $1 AND key = $2 AND expires_at > now()`, customer, key, print).Scan(&id, &same)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return uuid.Nil, nil
+	}
+	if err != nil {
+		return uuid.Nil, fmt.Errorf("look up idempotency key: %w", err)
+	}
+	if !same {
+		return uuid.Nil, &fault.Error{Kind: fault.IdempotencyKeyReused, Detail: "This Idempotency-Key was used for another request."}
+	}
+	return id, nil
+}
+
+func forgetKeys(ctx context.Context, db *postgres.DB, limit int) error {
+	_, err := db.Exec(ctx, `DELETE FROM orders.idempotency_keys WHERE (customer, key) IN (
+		SELECT customer, key FROM orders.idempotency_keys WHERE expires_at < now() ORDER BY expires_at LIMIT $1
+		FOR UPDATE SKIP LOCKED)`, limit)
+	return err
+}

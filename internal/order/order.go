@@ -1,0 +1,283 @@
+package order
+
+import (
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/holdfast-checkout/holdfast/internal/event"
+)
+
+// Status is where an order is on its way. Completed, Failed and Cancelled are final.
+type Status string
+
+// The states of an order. Ending means that the end is decided and what is held is being given back.
+const (
+	Created    Status = "CREATED"
+	Processing Status = "PROCESSING"
+	Completed  Status = "COMPLETED"
+	Ending     Status = "ENDING"
+	Failed     Status = "FAILED"
+	Cancelled  Status = "CANCELLED"
+)
+
+// Final says whether nothing will change any more.
+func (s Status) Final() bool { return s == Completed || s == Failed || s == Cancelled }
+
+// PaymentStatus is what order has heard of the money.
+type PaymentStatus string
+
+// The states of the money.
+const (
+	PaymentNotStarted PaymentStatus = "NOT_STARTED"
+	PaymentPending    PaymentStatus = "PENDING"
+	PaymentUnknown    PaymentStatus = "UNKNOWN"
+	PaymentSuccess    PaymentStatus = "SUCCESS"
+	PaymentDeclined   PaymentStatus = "DECLINED"
+	PaymentRefunding  PaymentStatus = "REFUNDING"
+	PaymentRefunded   PaymentStatus = "REFUNDED"
+	PaymentVoided     PaymentStatus = "VOIDED"
+)
+
+func (p PaymentStatus) open() bool {
+	return p == PaymentNotStarted || p == PaymentPending || p == PaymentUnknown
+}
+
+// settled says that no money is held and none will be.
+func (p PaymentStatus) settled() bool {
+	return p == PaymentDeclined || p == PaymentRefunded || p == PaymentVoided
+}
+
+// InventoryStatus is what order has heard of the stock.
+type InventoryStatus string
+
+// The states of the stock.
+const (
+	InventoryNotStarted InventoryStatus = "NOT_STARTED"
+	InventoryReserved   InventoryStatus = "RESERVED"
+	InventoryReleased   InventoryStatus = "RELEASED"
+	InventoryOutOfStock InventoryStatus = "OUT_OF_STOCK"
+)
+
+func (i InventoryStatus) settled() bool { return i == InventoryReleased || i == InventoryOutOfStock }
+
+// Reason is why an order failed.
+type Reason string
+
+// The reasons.
+const (
+	OutOfStock    Reason = "OUT_OF_STOCK"
+	PaymentFailed Reason = "PAYMENT_FAILED"
+	TimedOut      Reason = "TIMED_OUT"
+)
+
+// Line is one line of an order, with the name and the price of the moment in which it was made.
+type Line struct {
+	ProductID      uuid.UUID `json:"product_id"`
+	SKU            string    `json:"sku"`
+	Name           string    `json:"name"`
+	Quantity       int64     `json:"quantity"`
+	UnitPriceMinor int64     `json:"unit_price_minor"`
+}
+
+// State is all of an order that facts change. Its methods are the order's rules: each hears one fact, in whatever order facts
+// come and however often.
+type State struct {
+	Status    Status
+	Payment   PaymentStatus
+	Inventory InventoryStatus
+	Reason    Reason // "" while it has not failed
+	OwesStock bool   // ending, and inventory has yet to give back
+	OwesMoney bool   // ending, and payment has yet to give back
+}
+
+// Order is one purchase.
+type Order struct {
+	ID       uuid.UUID
+	Customer string
+	Strategy string
+	HoldID   uuid.UUID // zero: no units are held in Redis
+	CartID   uuid.UUID // zero: bought without a cart
+	State
+	Terms     event.Terms
+	Version   int64
+	Deadline  time.Time
+	CreatedAt time.Time
+	EndedAt   *time.Time
+	Lines     []Line // set when the order is made and in the read model; not loaded by verbs
+}
+
+// Advance hears a step forward; with stock and money both there, the order is complete.
+func (s *State) Advance(fact event.Name) {
+	s.note(fact)
+	if s.underWay() {
+		s.Status = Processing
+		if s.Inventory == InventoryReserved && s.Payment == PaymentSuccess {
+			s.Status = Completed
+		}
+	}
+	s.finish()
+}
+
+// Fail hears that a step failed before anything was held: the order has failed.
+func (s *State) Fail(fact event.Name) {
+	s.note(fact)
+	if s.underWay() {
+		s.Status, s.Reason = Ending, reasonOf(fact)
+	}
+	s.finish()
+}
+
+// Unwind hears that a step failed while the other side holds something: the order waits until that is given back.
+func (s *State) Unwind(fact event.Name) {
+	s.note(fact)
+	if s.underWay() {
+		s.Status, s.Reason = Ending, reasonOf(fact)
+		s.OwesStock = fact == event.PaymentFailed && !s.Inventory.settled()
+		s.OwesMoney = fact == event.StockFailed && !s.Payment.settled()
+		s.refunding()
+	}
+	s.finish()
+}
+
+// Settle hears that something was given back.
+func (s *State) Settle(fact event.Name) {
+	s.note(fact)
+	s.finish()
+}
+
+// TimeOut ends an order that has not ended: both sides are asked to give back. It says whether there was anything to end.
+func (s *State) TimeOut() bool {
+	if !s.underWay() {
+		return false
+	}
+	s.Status, s.Reason, s.OwesStock, s.OwesMoney = Ending, TimedOut, true, true
+	s.refunding()
+	return true
+}
+
+func (s *State) underWay() bool { return s.Status == Created || s.Status == Processing }
+
+// note keeps what a fact says of stock or money. A later state is never overwritten by an earlier one.
+func (s *State) note(fact event.Name) {
+	switch fact {
+	case event.StockReserved:
+		if s.Inventory == InventoryNotStarted {
+			s.Inventory = InventoryReserved
+		}
+		if s.underWay() && s.Payment == PaymentNotStarted {
+			s.Payment = PaymentPending
+		}
+	case event.StockFailed:
+		if s.Inventory == InventoryNotStarted {
+			s.Inventory, s.OwesStock = InventoryOutOfStock, false
+		}
+	case event.StockReleased:
+		if s.Inventory != InventoryOutOfStock && s.Status != Completed {
+			s.Inventory, s.OwesStock = InventoryReleased, false
+		}
+	default:
+		s.notePayment(fact)
+	}
+}
+
+func (s *State) notePayment(fact event.Name) {
+	switch fact {
+	case event.PaymentProcessed:
+		if s.Payment.open() {
+			s.Payment = PaymentSuccess
+			s.refunding()
+		}
+	case event.PaymentUnknown:
+		if s.Payment == PaymentNotStarted || s.Payment == PaymentPending {
+			s.Payment = PaymentUnknown
+		}
+	case event.PaymentFailed:
+		if s.Payment.open() {
+			s.Payment, s.OwesMoney = PaymentDeclined, false
+		}
+	case event.PaymentRefunded:
+		s.Payment, s.OwesMoney = PaymentRefunded, false
+	case event.PaymentVoided:
+		if !s.Payment.settled() {
+			s.Payment, s.OwesMoney = PaymentVoided, false
+		}
+	}
+}
+
+// refunding shows that the money of an ending order is on its way back.
+func (s *State) refunding() {
+	if s.OwesMoney && s.Payment == PaymentSuccess {
+		s.Payment = PaymentRefunding
+	}
+}
+
+// finish makes an ending order final once nothing of it is held.
+func (s *State) finish() {
+	if s.Status == Ending && !s.OwesStock && !s.OwesMoney {
+		s.Status = Failed
+	}
+}
+
+func reasonOf(fact event.Name) Reason {
+	if fact == event.StockFailed {
+		return OutOfStock
+	}
+	return PaymentFailed
+}
+
+// Says is the fact that tells of the order's present state after a change.
+func (s *State) Says() event.Name {
+	switch s.Status {
+	case Completed:
+		return event.OrderCompleted
+	case Failed:
+		return event.OrderFailed
+	case Cancelled:
+		return event.OrderCancelled
+	default:
+		return event.OrderUpdated
+	}
+}
+
+// Display is the one word for a customer.
+func (s *State) Display() string {
+	switch s.Status {
+	case Completed, Cancelled:
+		return string(s.Status)
+	case Ending, Failed:
+		return s.displayEnd()
+	}
+	switch {
+	case s.Payment == PaymentPending, s.Payment == PaymentUnknown:
+		return "AWAITING_PAYMENT"
+	case s.Payment == PaymentSuccess:
+		return "AWAITING_INVENTORY"
+	default:
+		return "PROCESSING"
+	}
+}
+
+func (s *State) displayEnd() string {
+	switch {
+	case s.Payment == PaymentRefunded:
+		return "REFUNDED"
+	case s.Payment == PaymentRefunding:
+		return "REFUND_IN_PROGRESS"
+	case s.Reason == OutOfStock:
+		return "FAILED_OUT_OF_STOCK"
+	case s.Reason == TimedOut:
+		return "FAILED_TIMED_OUT"
+	default:
+		return "FAILED_PAYMENT"
+	}
+}
+
+// state is what the order's facts carry.
+func (o *Order) state() event.OrderState {
+	return event.OrderState{
+		Version: o.Version, Customer: o.Customer, Status: string(o.Status), PaymentStatus: string(o.Payment),
+		InventoryStatus: string(o.Inventory), DisplayStatus: o.Display(), FailureReason: string(o.Reason),
+		HoldID: o.HoldID, TotalMinor: o.Terms.TotalMinor, Currency: o.Terms.Currency, EndedAt: o.EndedAt,
+	}
+}

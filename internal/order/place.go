@@ -1,0 +1,257 @@
+package order
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/holdfast-checkout/holdfast/internal/event"
+	"github.com/holdfast-checkout/holdfast/internal/fault"
+	"github.com/holdfast-checkout/holdfast/internal/postgres"
+)
+
+// maxTotal keeps the sum of many orders far from the end of an int64, and a total exact in every client's numbers.
+const maxTotal = 1 << 53
+
+// Purchase is a customer's wish to buy: the cart, or items at once.
+type Purchase struct {
+	Customer      string
+	Key           string // Idempotency-Key
+	Fingerprint   []byte
+	PaymentMethod string
+	Strategy      string // "": the configured one
+	CartVersion   *int64 // nil: whatever the cart's version is
+	Items         []Item // nil: buy the cart
+	TraceParent   string
+}
+
+// Place makes an order of a purchase, once per customer and key, and gives its id. A repetition gives the same id and true.
+func (s *Service) Place(ctx context.Context, p Purchase) (id uuid.UUID, replayed bool, err error) {
+	if id, err = orderOf(ctx, s.db, p.Customer, p.Key, p.Fingerprint); err != nil || id != uuid.Nil {
+		return id, id != uuid.Nil, err
+	}
+	unlock, taken, err := s.ports.Locks.Lock(ctx, p.Customer, p.Key)
+	if err != nil {
+		s.log.DebugContext(ctx, "idempotency lock", "error", err) // it only spares work: the key's row decides
+	}
+	defer unlock()
+	if err == nil && !taken {
+		return s.twin(ctx, p)
+	}
+	id, err = s.make(ctx, p)
+	if errors.Is(err, errTwin) {
+		return s.twin(ctx, p)
+	}
+	return id, false, err
+}
+
+// twin answers a request whose key another request is using: with that one's order if it is there by now.
+func (s *Service) twin(ctx context.Context, p Purchase) (uuid.UUID, bool, error) {
+	id, err := orderOf(ctx, s.db, p.Customer, p.Key, p.Fingerprint)
+	if err != nil || id != uuid.Nil {
+		return id, id != uuid.Nil, err
+	}
+	f := fault.New(fault.IdempotencyKeyInUse, "A request with this Idempotency-Key is still running.")
+	f.RetryAfter = time.Second
+	return uuid.Nil, false, f
+}
+
+func (s *Service) make(ctx context.Context, p Purchase) (uuid.UUID, error) {
+	strategy, ok := s.ports.Strategies.Choose(p.Strategy)
+	if !ok {
+		return uuid.Nil, fault.Unprocessable("The strategy %q is not one that orders may ask for.", p.Strategy).
+			With(fault.Line{Field: "strategy", Detail: "not allowed"})
+	}
+	o := &Order{
+		ID: uuid.Must(uuid.NewV7()), Customer: p.Customer, Strategy: strategy, Version: 1, CreatedAt: time.Now().UTC(),
+		State: State{Status: Created, Payment: PaymentNotStarted, Inventory: InventoryNotStarted},
+		Terms: event.Terms{PaymentMethod: p.PaymentMethod},
+	}
+	o.Deadline = o.CreatedAt.Add(s.limits.TimeOut)
+	if s.ports.Strategies.PaysFirst(strategy) {
+		o.Payment = PaymentPending
+	}
+	if p.Items == nil {
+		return o.ID, s.buyCart(ctx, o, p)
+	}
+	return o.ID, s.buyNow(ctx, o, p)
+}
+
+// buyCart commits an order of the cart, whose units are held already: the cart's id stays their hold.
+func (s *Service) buyCart(ctx context.Context, o *Order, p Purchase) error {
+	basket, err := s.ports.Carts.Checkout(ctx, p.Customer, p.CartVersion, o.Deadline.Add(holdMargin))
+	if err != nil {
+		return err
+	}
+	if err := s.price(ctx, o, basket.Items); err != nil {
+		return err
+	}
+	o.CartID, o.HoldID = basket.CartID, basket.CartID
+	if !s.limits.HoldOnOrder {
+		o.HoldID = uuid.Nil
+	}
+	if err := s.commit(ctx, o, p, &basket); err != nil {
+		return err
+	}
+	if o.HoldID == uuid.Nil {
+		s.giveBack(ctx, basket.CartID, o)
+	}
+	return nil
+}
+
+// buyNow holds the units under the order's own id first. When the order does not come to be they are given back; when it is
+// not known whether it did (the commit's answer was lost), the hold is left to its expiry.
+func (s *Service) buyNow(ctx context.Context, o *Order, p Purchase) error {
+	items, err := merge(p.Items, s.limits)
+	if err != nil {
+		return err
+	}
+	if err := s.price(ctx, o, items); err != nil {
+		return err
+	}
+	if s.limits.HoldOnOrder {
+		o.HoldID = o.ID
+		short, err := s.ports.Holds.HoldAll(ctx, o.HoldID, items, o.Deadline.Add(holdMargin))
+		if err != nil {
+			return err
+		}
+		if len(short) > 0 {
+			return outOfStock(o, items, short)
+		}
+	}
+	err = s.commit(ctx, o, p, nil)
+	if err != nil && o.HoldID != uuid.Nil && !postgres.Unavailable(err) {
+		s.giveBack(ctx, o.HoldID, o)
+	}
+	return err
+}
+
+func (s *Service) commit(ctx context.Context, o *Order, p Purchase, basket *Basket) error {
+	key := idempotencyKey{key: p.Key, fingerprint: p.Fingerprint, life: s.limits.KeyLife}
+	created := o.created(p.TraceParent)
+	err := s.db.InTx(ctx, func(tx pgx.Tx) error {
+		if basket != nil {
+			if err := s.ports.Carts.Take(ctx, tx, *basket, o.ID); err != nil {
+				return err
+			}
+		}
+		return insert(ctx, tx, o, created, key)
+	})
+	if errors.Is(err, errCartBought) {
+		return fault.New(fault.CartChanged, "The cart was bought by another request.")
+	}
+	return err
+}
+
+// giveBack ends a hold that no order needs. If Redis cannot be reached the hold ends by its expiry.
+func (s *Service) giveBack(ctx context.Context, holdID uuid.UUID, o *Order) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	products := make([]uuid.UUID, len(o.Lines))
+	for i, l := range o.Lines {
+		products[i] = l.ProductID
+	}
+	if err := s.ports.Holds.Release(ctx, holdID, products); err != nil {
+		s.log.WarnContext(ctx, "hold left to its expiry", "hold", holdID, "error", err)
+	}
+}
+
+// price puts names, prices and the total on an order's lines, from the catalogue of this moment.
+func (s *Service) price(ctx context.Context, o *Order, items []Item) error {
+	ids := make([]uuid.UUID, len(items))
+	for i, item := range items {
+		ids[i] = item.ProductID
+	}
+	products, err := s.ports.Catalogue.Products(ctx, ids)
+	if err != nil {
+		return err
+	}
+	var wrong []fault.Line
+	for i, item := range items {
+		product, known := products[item.ProductID]
+		switch {
+		case !known:
+			wrong = append(wrong, wrongLine(i, item, "There is no such product."))
+		case o.Terms.Currency != "" && o.Terms.Currency != product.Currency:
+			wrong = append(wrong, wrongLine(i, item, "Its currency is not that of the first line."))
+		case !o.add(product, item.Quantity):
+			wrong = append(wrong, wrongLine(i, item, "The total is too large."))
+		}
+	}
+	if wrong != nil {
+		return fault.Unprocessable("These lines cannot be ordered.").With(wrong...)
+	}
+	return nil
+}
+
+// add puts a line on a new order. It refuses one that would make the total too large.
+func (o *Order) add(p Product, quantity int64) bool {
+	if p.UnitPriceMinor > 0 && quantity > (maxTotal-o.Terms.TotalMinor)/p.UnitPriceMinor {
+		return false
+	}
+	o.Terms.Currency = p.Currency
+	o.Terms.TotalMinor += p.UnitPriceMinor * quantity
+	o.Lines = append(o.Lines, Line{ProductID: p.ID, SKU: p.SKU, Name: p.Name, Quantity: quantity, UnitPriceMinor: p.UnitPriceMinor})
+	return true
+}
+
+// created is the fact that the order was made.
+func (o *Order) created(traceParent string) event.Fact {
+	lines := make([]event.OrderLine, len(o.Lines))
+	for i, l := range o.Lines {
+		lines[i] = event.OrderLine{ProductID: l.ProductID, Quantity: l.Quantity}
+	}
+	f := event.New(event.OrderCreated, o.Strategy, o.ID,
+		event.Order{Customer: o.Customer, HoldID: o.HoldID, Lines: lines, Terms: o.Terms})
+	f.TraceParent = traceParent
+	return f
+}
+
+// merge makes one line of the same product in several, in the order in which products first come.
+func merge(items []Item, limits Limits) ([]Item, error) {
+	merged := make([]Item, 0, len(items))
+	place := make(map[uuid.UUID]int, len(items))
+	for i, item := range items {
+		at, seen := place[item.ProductID]
+		if !seen {
+			at = len(merged)
+			place[item.ProductID] = at
+			merged = append(merged, Item{ProductID: item.ProductID})
+		}
+		if item.Quantity < 1 || item.Quantity > limits.MaxQuantity-merged[at].Quantity {
+			return nil, fault.Unprocessable("The quantity of a product must be from 1 to %d.", limits.MaxQuantity).
+				With(wrongLine(i, item, "quantity out of range"))
+		}
+		merged[at].Quantity += item.Quantity
+	}
+	if len(merged) == 0 {
+		return nil, fault.New(fault.CartEmpty, "There are no items to buy.")
+	}
+	if len(merged) > limits.MaxLines {
+		return nil, fault.New(fault.LimitExceeded, "An order has at most %d lines.", limits.MaxLines)
+	}
+	return merged, nil
+}
+
+func outOfStock(o *Order, items []Item, short []Short) error {
+	f := fault.New(fault.OutOfStock, "Some of it cannot be had in these quantities.")
+	for _, missing := range short {
+		at := slices.IndexFunc(items, func(i Item) bool { return i.ProductID == missing.ProductID })
+		line := wrongLine(at, items[at], "not enough in stock")
+		line.SKU, line.Requested, line.Available = o.Lines[at].SKU, &items[at].Quantity, &missing.Available
+		f = f.With(line)
+	}
+	if len(short) == 1 {
+		f.Available = &short[0].Available
+	}
+	return f
+}
+
+func wrongLine(i int, item Item, detail string) fault.Line {
+	return fault.Line{Field: fmt.Sprintf("items[%d]", i), ProductID: item.ProductID.String(), Detail: detail}
+}

@@ -1,0 +1,221 @@
+package order
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/holdfast-checkout/holdfast/internal/event"
+	"github.com/holdfast-checkout/holdfast/internal/inbox"
+	"github.com/holdfast-checkout/holdfast/internal/outbox"
+	"github.com/holdfast-checkout/holdfast/internal/postgres"
+)
+
+// Module names of the two inboxes that this package keeps.
+const (
+	Module     = "order"
+	ViewModule = "view"
+)
+
+// Product is what an order keeps of a product at the moment in which it is made.
+type Product struct {
+	ID             uuid.UUID
+	SKU            string
+	Name           string
+	UnitPriceMinor int64
+	Currency       string
+}
+
+// Item is a wish for units of a product.
+type Item struct {
+	ProductID uuid.UUID
+	Quantity  int64
+}
+
+// Basket is a cart on its way into an order, its units held.
+type Basket struct {
+	CartID  uuid.UUID
+	Version int64
+	Items   []Item
+}
+
+// Short is a line that could not be held.
+type Short struct {
+	ProductID uuid.UUID
+	Available int64 // units that could be had
+}
+
+// Catalogue knows names and prices. Products that are not known are left out of the answer.
+type Catalogue interface {
+	Products(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]Product, error)
+}
+
+// Carts gives a customer's cart for buying.
+type Carts interface {
+	// Checkout reads the cart and keeps its units held until then. The version wanted, if any, must be the current one.
+	Checkout(ctx context.Context, customer string, version *int64, until time.Time) (Basket, error)
+	// Take marks the cart as bought, in the order's transaction.
+	Take(ctx context.Context, tx pgx.Tx, basket Basket, orderID uuid.UUID) error
+}
+
+// Holds keeps units for an order that is bought without a cart.
+type Holds interface {
+	// HoldAll holds every item or none; those that could not be had are the answer.
+	HoldAll(ctx context.Context, holdID uuid.UUID, items []Item, until time.Time) ([]Short, error)
+	Release(ctx context.Context, holdID uuid.UUID, products []uuid.UUID) error
+}
+
+// Locks spares the work of twins: of two requests under one key at once, one is let through.
+type Locks interface {
+	// Lock says whether it was taken; unlock is never nil. An error means that nobody can say: go on without.
+	Lock(ctx context.Context, customer, key string) (unlock func(), taken bool, err error)
+}
+
+// Strategies are the ways in which an order can go.
+type Strategies interface {
+	// Choose gives the strategy of a new order: the one asked for if it may be asked for, else the configured one.
+	Choose(asked string) (name string, ok bool)
+	// PaysFirst says whether payment is asked for as soon as the order is made.
+	PaysFirst(name string) bool
+}
+
+// Limits of what one order may be.
+type Limits struct {
+	MaxLines    int           // distinct products in an order
+	MaxQuantity int64         // units in a line
+	TimeOut     time.Duration // an order that has not ended by then is ended
+	HoldOnOrder bool          // an order keeps its units held in Redis until its stock is taken
+	KeyLife     time.Duration // how long an Idempotency-Key is remembered
+}
+
+// holdMargin is how much longer than its time-out an order's units are held.
+const holdMargin = time.Minute
+
+// Ports are what order needs of others.
+type Ports struct {
+	Catalogue  Catalogue
+	Carts      Carts
+	Holds      Holds
+	Locks      Locks
+	Strategies Strategies
+}
+
+// Service is the module's verbs.
+type Service struct {
+	db     *postgres.DB
+	ports  Ports
+	limits Limits
+	log    *slog.Logger
+	wait   *waiters
+}
+
+// New makes the module. Its long-lived part is Run.
+func New(db *postgres.DB, ports Ports, limits Limits, log *slog.Logger) *Service {
+	return &Service{db: db, ports: ports, limits: limits, log: log, wait: newWaiters()}
+}
+
+// Advance hears stock.reserved, payment.processed and payment.unknown.
+func (s *Service) Advance(ctx context.Context, facts []event.Fact) error {
+	return s.hear(ctx, facts, (*State).Advance)
+}
+
+// Fail hears that a step failed before anything was held.
+func (s *Service) Fail(ctx context.Context, facts []event.Fact) error {
+	return s.hear(ctx, facts, (*State).Fail)
+}
+
+// Unwind hears that a step failed while the other side holds something.
+func (s *Service) Unwind(ctx context.Context, facts []event.Fact) error {
+	return s.hear(ctx, facts, (*State).Unwind)
+}
+
+// Settle hears stock.released, payment.refunded and payment.voided.
+func (s *Service) Settle(ctx context.Context, facts []event.Fact) error {
+	return s.hear(ctx, facts, (*State).Settle)
+}
+
+// hear applies a rule to the orders of facts: one transaction, one row change and one fact per order that changed.
+func (s *Service) hear(ctx context.Context, facts []event.Fact, rule func(*State, event.Name)) error {
+	return s.db.InTx(ctx, func(tx pgx.Tx) error {
+		fresh, err := inbox.Fresh(ctx, tx, Module, facts)
+		if err != nil || len(fresh) == 0 {
+			return err
+		}
+		orders, err := lock(ctx, tx, orderIDs(fresh))
+		if err != nil {
+			return err
+		}
+		changed := make(map[uuid.UUID]event.Fact, len(orders))
+		for _, f := range fresh {
+			o := orders[f.OrderID]
+			before := o.State
+			rule(&o.State, f.Name)
+			if o.State != before {
+				changed[o.ID] = f
+			}
+		}
+		return save(ctx, tx, orders, changed)
+	})
+}
+
+// TimeOut ends up to limit orders whose deadline has passed and says how many. Any number of instances may do so at once.
+func (s *Service) TimeOut(ctx context.Context, limit int) (int, error) {
+	ended := 0
+	err := s.db.InTx(ctx, func(tx pgx.Tx) error {
+		orders, err := lockOverdue(ctx, tx, limit)
+		if err != nil || len(orders) == 0 {
+			return err
+		}
+		ended = len(orders)
+		facts := make([]event.Fact, 0, len(orders))
+		for _, o := range orders {
+			o.TimeOut()
+			o.Version++
+			facts = append(facts, event.New(event.OrderEnding, o.Strategy, o.ID, o.state()))
+		}
+		if err := update(ctx, tx, orders, nil); err != nil {
+			return err
+		}
+		return outbox.Append(ctx, tx, facts...)
+	})
+	return ended, err
+}
+
+// Lines gives what the orders are of, for inventory, which hears of some orders through facts without lines.
+func (s *Service) Lines(ctx context.Context, tx pgx.Tx, ids []uuid.UUID) (map[uuid.UUID]event.Order, error) {
+	return linesOf(ctx, tx, ids)
+}
+
+// Hold is a line of an order under way whose units are still held in Redis, as far as order has heard.
+type Hold struct {
+	OrderID   uuid.UUID
+	HoldID    uuid.UUID
+	ProductID uuid.UUID
+	Quantity  int64
+	ExpiresAt time.Time
+}
+
+// LiveHolds gives the holds of orders under way on these products, for a Redis that has to be filled again.
+func (s *Service) LiveHolds(ctx context.Context, products []uuid.UUID) ([]Hold, error) {
+	return liveHolds(ctx, s.db, products)
+}
+
+// UnderWay counts the orders that have not ended: all, those that are ending, and those whose payment is unknown.
+func (s *Service) UnderWay(ctx context.Context) (all, ending, unknown int64, err error) {
+	return countUnderWay(ctx, s.db)
+}
+
+func orderIDs(facts []event.Fact) []uuid.UUID {
+	seen := make(map[uuid.UUID]bool, len(facts))
+	ids := make([]uuid.UUID, 0, len(facts))
+	for _, f := range facts {
+		if !seen[f.OrderID] {
+			seen[f.OrderID] = true
+			ids = append(ids, f.OrderID)
+		}
+	}
+	return ids
+}
