@@ -1,9 +1,6 @@
 package web
 
 import (
-	"iter"
-	"maps"
-	"net/url"
 	"reflect"
 	"strconv"
 	"strings"
@@ -51,5 +48,3 @@ func printable(s string) string {
 func cleanText(s string) bool {
 	return utf8.ValidString(s) && strings.IndexByte(s, 0) < 0
 }
-
-func mapsKeys(v url.Values) iter.Seq[string] { return maps.Keys(v) }

@@ -3,6 +3,7 @@ package web
 import (
 	"encoding/base64"
 	"encoding/json"
+	"maps"
 	"net/url"
 	"slices"
 	"strconv"
@@ -42,7 +43,7 @@ func Query(c echo.Context, allowed ...string) (url.Values, error) {
 		return nil, fault.New(fault.InvalidRequest, "the query cannot be read")
 	}
 	var wrong []fault.Line
-	for _, name := range slices.Sorted(mapsKeys(values)) {
+	for _, name := range slices.Sorted(maps.Keys(values)) {
 		switch {
 		case !slices.Contains(allowed, name):
 			wrong = append(wrong, fault.Line{Field: printable(name), Detail: "unknown query parameter"})
@@ -102,9 +103,18 @@ func badQuery(field, detail string) error {
 }
 
 // PreferWait reads `Prefer: wait=N` (RFC 7240): how long the caller would like the answer to be held back until there is a
-// result, at most MaxWait. What cannot be read is as if it were not there.
+// result, at most MaxWait. What cannot be read is as if it were not there. The request is given that much more time.
 func PreferWait(c echo.Context) time.Duration {
-	for _, header := range c.Request().Header.Values("Prefer") {
+	wait := preferredWait(c.Request().Header.Values("Prefer"))
+	if wait > 0 {
+		extendByWait(c, wait)
+		c.Response().Header().Set("Preference-Applied", "wait="+strconv.Itoa(int(wait/time.Second)))
+	}
+	return wait
+}
+
+func preferredWait(headers []string) time.Duration {
+	for _, header := range headers {
 		for preference := range strings.SplitSeq(header, ",") {
 			token, _, _ := strings.Cut(preference, ";")
 			name, value, found := strings.Cut(token, "=")

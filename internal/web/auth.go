@@ -1,0 +1,133 @@
+package web
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/golang-jwt/jwt/v5"
+	echojwt "github.com/labstack/echo-jwt/v4"
+	"github.com/labstack/echo/v4"
+
+	"github.com/holdfast-checkout/holdfast/internal/fault"
+)
+
+// Issuer is the iss and the aud of every token that is accepted or issued.
+const Issuer = "holdfast"
+
+// MaxSubject is the longest subject of a token, in characters.
+const MaxSubject = 128
+
+// leeway is how far clocks may differ.
+const leeway = 30 * time.Second
+
+// AdminScope is the word in a token's scope that makes its bearer an operator.
+const AdminScope = "admin"
+
+// Auth checks tokens with keys of exactly one kind, so that a public key can never be taken for a secret.
+type Auth struct {
+	parser *jwt.Parser
+	key    jwt.Keyfunc
+	keySet *keySet // nil with a secret
+}
+
+// NewAuth accepts HS256 tokens signed with secret or, when jwks is given, RS256 and ES256 tokens signed with one of the keys
+// of that JWK Set: a URL, or the path of a file. One of the two must be given, and not both.
+func NewAuth(secret []byte, jwks string) (*Auth, error) {
+	switch {
+	case len(secret) > 0 && jwks != "":
+		return nil, errors.New("authentication: give a JWT secret or a JWKS, not both")
+	case len(secret) > 0:
+		key := func(*jwt.Token) (any, error) { return secret, nil }
+		return &Auth{parser: newParser("HS256"), key: key}, nil
+	case jwks != "":
+		keys := newKeySet(jwks)
+		return &Auth{parser: newParser("RS256", "ES256"), key: keys.key, keySet: keys}, nil
+	default:
+		return nil, errors.New("authentication: give a JWT secret or a JWKS")
+	}
+}
+
+func newParser(algorithms ...string) *jwt.Parser {
+	return jwt.NewParser(jwt.WithValidMethods(algorithms), jwt.WithExpirationRequired(), jwt.WithIssuer(Issuer),
+		jwt.WithAudience(Issuer), jwt.WithLeeway(leeway), jwt.WithStrictDecoding())
+}
+
+// run keeps the JWK Set fresh until ctx ends. With a secret there is nothing to do.
+func (a *Auth) run(ctx context.Context, log *slog.Logger) {
+	if a.keySet != nil {
+		a.keySet.run(ctx, log)
+	}
+}
+
+// claims are what we read of a token.
+type claims struct {
+	jwt.RegisteredClaims
+	Scope scope `json:"scope,omitempty"`
+}
+
+// scope is written as words in a string (RFC 8693), by some issuers as an array.
+type scope []string
+
+func (s *scope) UnmarshalJSON(body []byte) error {
+	var words string
+	if json.Unmarshal(body, &words) == nil {
+		*s = strings.Fields(words)
+		return nil
+	}
+	return json.Unmarshal(body, (*[]string)(s))
+}
+
+func (s scope) MarshalJSON() ([]byte, error) { return json.Marshal(strings.Join(s, " ")) }
+
+// caller reads a token.
+func (a *Auth) caller(token string) (caller, error) {
+	var cl claims
+	if _, err := a.parser.ParseWithClaims(token, &cl, a.key); err != nil {
+		return caller{}, err
+	}
+	if n := utf8.RuneCountInString(cl.Subject); n == 0 || n > MaxSubject || !cleanText(cl.Subject) {
+		return caller{}, jwt.ErrTokenInvalidSubject
+	}
+	return caller{customer: cl.Subject, admin: slices.Contains(cl.Scope, AdminScope)}, nil
+}
+
+// required lets only valid tokens through, and only operators' when admin is set.
+func (a *Auth) required(admin bool) (echo.MiddlewareFunc, error) {
+	authenticate, err := echojwt.Config{
+		ContextKey:     callerKey,
+		ParseTokenFunc: func(_ echo.Context, token string) (any, error) { return a.caller(token) },
+		ErrorHandler:   func(_ echo.Context, err error) error { return unauthorized(err) },
+	}.ToMiddleware()
+	if err != nil || !admin {
+		return authenticate, err
+	}
+	return func(next echo.HandlerFunc) echo.HandlerFunc { return authenticate(operatorsOnly(next)) }, nil
+}
+
+func operatorsOnly(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		if !IsAdmin(c) {
+			return fault.New(fault.Forbidden, "this needs a token whose scope contains %s", AdminScope)
+		}
+		return next(c)
+	}
+}
+
+// unauthorized says no more than whether there was a token: why one is refused helps only those who forge them.
+func unauthorized(err error) error {
+	var refused *echojwt.TokenParsingError
+	switch {
+	case errors.Is(err, errNoKeys):
+		return fault.New(fault.Unavailable, "the keys that tokens are checked with are not there yet").Because(err)
+	case errors.As(err, &refused):
+		return fault.New(fault.Unauthorized, "the token is not valid").Because(err)
+	default:
+		return fault.New(fault.Unauthorized, "send Authorization: Bearer <JWT>").Because(err)
+	}
+}

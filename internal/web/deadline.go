@@ -1,5 +1,0 @@
-package web
-
-import "github.com/labstack/echo/v4"
-
-func bodyWasRead(echo.Context) {}

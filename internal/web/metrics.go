@@ -1,0 +1,37 @@
+package web
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+type metrics struct {
+	seconds *prometheus.HistogramVec
+	running prometheus.Gauge
+}
+
+func newMetrics(registry prometheus.Registerer) (*metrics, error) {
+	m := &metrics{
+		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "holdfast_http_request_seconds",
+			Help:    "Time from a request's header to the end of its answer, by route.",
+			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
+		}, []string{"method", "route", "status"}),
+		running: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "holdfast_http_requests_running", Help: "Requests being answered.",
+		}),
+	}
+	for _, c := range []prometheus.Collector{m.seconds, m.running} {
+		if err := registry.Register(c); err != nil {
+			return nil, fmt.Errorf("metrics of the HTTP server: %w", err)
+		}
+	}
+	return m, nil
+}
+
+func (m *metrics) request(c echo.Context, took time.Duration) {
+	m.seconds.WithLabelValues(methodLabel(c.Request().Method), routeLabel(c), statusLabel(c)).Observe(took.Seconds())
+}

@@ -1,0 +1,216 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/net/netutil"
+)
+
+// Options of a server. Auth, Log and Registry are required; a zero of the others is the value named beside it.
+type Options struct {
+	Addr      string // where it listens; port 0 takes a free one, see Server.Addr
+	AdminAddr string // where the operators' API and the metrics are then, and only there; "": at Addr too
+
+	Auth     *Auth
+	Log      *slog.Logger
+	Registry *prometheus.Registry
+
+	Checks      map[string]func(context.Context) error // what /readyz asks, by name
+	Version     Version                                // what /version answers
+	Document    []byte                                 // the OpenAPI document at /api/swagger.json
+	Unavailable func(error) bool                       // is that error an outage of a server we need: 503, not 500
+
+	MaxBody        int64         // bytes: 1 MiB
+	MaxConns       int           // connections at once, for each address; further ones wait to be accepted: 4096
+	RequestTimeout time.Duration // from the header to the answer; Prefer: wait adds to it, and routes may, see Timeout: 15 s
+	DrainTimeout   time.Duration // how long running requests may go on when the server is told to stop: 10 s
+}
+
+// Version is the answer of /version.
+type Version struct {
+	Version string `json:"version" example:"v0.1.0"`
+	Commit  string `json:"commit,omitempty"`
+	Go      string `json:"go,omitempty" example:"go1.26.8"`
+}
+
+// The time-outs and limits of a connection, of which no flag is needed.
+const (
+	readHeaderTimeout = 5 * time.Second
+	readTimeout       = 15 * time.Second
+	writeTimeout      = 60 * time.Second // of what net/http answers by itself; a request has its own, see budget
+	idleTimeout       = 60 * time.Second
+	maxHeaderBytes    = 16 << 10
+)
+
+// Server is the HTTP server. Put the modules' routes into Routes, then Run it, once.
+type Server struct {
+	o       Options
+	public  *site
+	admin   *site // the same as public without an AdminAddr
+	routes  Routes
+	metrics *metrics
+	stop    chan struct{} // closed when the server was told to stop
+}
+
+// site is one address and what is served there.
+type site struct {
+	addr     string
+	echo     *echo.Echo
+	listener net.Listener
+}
+
+// New makes a server that does not listen yet.
+func New(o Options) (*Server, error) {
+	if o.Auth == nil || o.Log == nil || o.Registry == nil {
+		return nil, errors.New("web: Auth, Log and Registry are required")
+	}
+	s := &Server{o: o.withDefaults(), stop: make(chan struct{})}
+	var err error
+	if s.metrics, err = newMetrics(o.Registry); err != nil {
+		return nil, err
+	}
+	s.public = s.newSite(o.Addr)
+	s.admin = s.public
+	if o.AdminAddr != "" {
+		s.admin = s.newSite(o.AdminAddr)
+	}
+	return s, s.addRoutes()
+}
+
+func (o Options) withDefaults() Options {
+	if o.MaxBody == 0 {
+		o.MaxBody = 1 << 20
+	}
+	if o.MaxConns == 0 {
+		o.MaxConns = 4096
+	}
+	if o.RequestTimeout == 0 {
+		o.RequestTimeout = 15 * time.Second
+	}
+	if o.DrainTimeout == 0 {
+		o.DrainTimeout = 10 * time.Second
+	}
+	return o
+}
+
+func (s *Server) newSite(addr string) *site {
+	e := echo.New()
+	e.HideBanner, e.HidePort = true, true
+	e.IPExtractor = echo.ExtractIPDirect()
+	e.HTTPErrorHandler = s.handleError
+	e.Use(s.observe, limitRequest(s.o.MaxBody), limitTime(s.o.RequestTimeout))
+	return &site{addr: addr, echo: e}
+}
+
+// Routes is where the modules put theirs.
+func (s *Server) Routes() Routes { return s.routes }
+
+// Listen takes the addresses, so that Addr is known and a taken port is an error before anything else starts. Run does it
+// when it was not done.
+func (s *Server) Listen(ctx context.Context) error {
+	for _, site := range s.sites() {
+		if site.listener != nil {
+			continue
+		}
+		var lc net.ListenConfig
+		l, err := lc.Listen(ctx, "tcp", site.addr)
+		if err != nil {
+			return fmt.Errorf("listen: %w", err)
+		}
+		site.listener = netutil.LimitListener(l, s.o.MaxConns)
+	}
+	return nil
+}
+
+// Addr is where the server listens, "" before Listen.
+func (s *Server) Addr() string { return s.public.address() }
+
+// AdminAddr is where the operators' API is, which is Addr when it has no address of its own.
+func (s *Server) AdminAddr() string { return s.admin.address() }
+
+func (s *site) address() string {
+	if s.listener == nil {
+		return ""
+	}
+	return s.listener.Addr().String()
+}
+
+func (s *Server) sites() []*site {
+	if s.admin == s.public {
+		return []*site{s.public}
+	}
+	return []*site{s.public, s.admin}
+}
+
+// Run serves until ctx ends. Then it takes no new connections, gives running requests DrainTimeout to end, cuts off the
+// rest, and returns when the last handler has.
+func (s *Server) Run(ctx context.Context) error {
+	if err := s.Listen(ctx); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var parts sync.WaitGroup
+	defer parts.Wait()
+	parts.Go(func() { s.o.Auth.run(ctx, s.o.Log) })
+
+	requests, cut := context.WithCancel(context.WithoutCancel(ctx))
+	defer cut()
+	running := &inFlight{gauge: s.metrics.running}
+	failed := make(chan error, 2)
+	var servers []*http.Server
+	for _, site := range s.sites() {
+		server := s.httpServer(requests, site, running)
+		servers = append(servers, server)
+		parts.Go(func() { failed <- server.Serve(site.listener) })
+	}
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-failed:
+	}
+	close(s.stop)
+	s.drain(requests, servers, cut)
+	running.close()
+	if err != nil {
+		return fmt.Errorf("serve: %w", err)
+	}
+	return nil
+}
+
+// drain ends the servers: politely first.
+func (s *Server) drain(requests context.Context, servers []*http.Server, cut context.CancelFunc) {
+	polite, cancel := context.WithTimeout(requests, s.o.DrainTimeout)
+	defer cancel()
+	var all sync.WaitGroup
+	for _, server := range servers {
+		all.Go(func() {
+			if server.Shutdown(polite) != nil {
+				cut()
+				_ = server.Close()
+			}
+		})
+	}
+	all.Wait()
+}
+
+func (s *Server) httpServer(requests context.Context, site *site, running *inFlight) *http.Server {
+	return &http.Server{
+		Handler: running.count(headByGet(site.echo)), ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout,
+		WriteTimeout: writeTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
+		BaseContext: func(net.Listener) context.Context { return requests },
+		ErrorLog:    slog.NewLogLogger(s.o.Log.Handler(), slog.LevelDebug),
+	}
+}
+
+// Stopping is closed when the server was told to stop: whoever waits on behalf of a request answers now.
+func (s *Server) Stopping() <-chan struct{} { return s.stop }
