@@ -30,7 +30,7 @@ CREATE TABLE payment.payments (
     changed_at          timestamptz NOT NULL DEFAULT now(),
 
     -- Keys follow from the order, so one order can have no second charge under another key.
-    CONSTRAINT keys_of_the_order CHECK (charge_key = 'charge-' || order_id AND refund_key = 'refund-' || order_id),
+    CONSTRAINT keys_of_the_order CHECK (charge_key = 'charge-' || order_id::text AND refund_key = 'refund-' || order_id::text),
     CONSTRAINT terms_are_whole CHECK (state = 'VOIDED' OR (currency ~ '^[A-Z]{3}$' AND payment_method <> '')),
     CONSTRAINT money_has_a_charge CHECK ((charge_id IS NOT NULL) = (amount_minor > 0 AND state IN ('SUCCESS', 'REFUNDING', 'REFUNDED'))),
     CONSTRAINT refunded_has_a_refund CHECK ((refund_id IS NOT NULL) = (state = 'REFUNDED')),
