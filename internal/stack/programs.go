@@ -1,0 +1,127 @@
+package stack
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// programs is where the servers' programs are; empty for one that is not on this machine.
+type programs struct {
+	postgres string // folder of initdb and postgres
+	redis    string
+	rabbit   string // folder of RabbitMQ's own scripts
+	epmd     string
+}
+
+// searchPath are the folders in which programs are looked for, below a root that only tests change.
+type searchPath struct {
+	root   string
+	lookup func(program string) (string, error)
+}
+
+func find() programs { return searchPath{root: "/", lookup: exec.LookPath}.find() }
+
+func (s searchPath) find() programs {
+	return programs{
+		postgres: s.postgres(),
+		redis:    s.first("usr/bin/redis-server", "redis-server"),
+		rabbit:   s.rabbit(),
+		epmd:     s.first("usr/bin/epmd", "epmd"),
+	}
+}
+
+func (s searchPath) first(path, program string) string {
+	if found := filepath.Join(s.root, path); executable(found) {
+		return found
+	}
+	found, err := s.lookup(program)
+	if err != nil {
+		return ""
+	}
+	return found
+}
+
+// postgres is the newest version's folder. Debian keeps the servers' programs off PATH.
+func (s searchPath) postgres() string {
+	folders, _ := filepath.Glob(filepath.Join(s.root, "usr/lib/postgresql/*/bin")) // it errs on a bad pattern alone
+	version := func(folder string) int {
+		n, _ := strconv.Atoi(filepath.Base(filepath.Dir(folder)))
+		return n
+	}
+	slices.SortFunc(folders, func(a, b string) int { return version(b) - version(a) })
+	if found, err := s.lookup("postgres"); err == nil {
+		folders = append(folders, filepath.Dir(found))
+	}
+	for _, folder := range folders {
+		if executable(filepath.Join(folder, "initdb")) && executable(filepath.Join(folder, "postgres")) {
+			return folder
+		}
+	}
+	return ""
+}
+
+// rabbit is the folder of the real scripts: those have rabbitmq-env beside them, the wrappers on PATH do not.
+func (s searchPath) rabbit() string {
+	folders := []string{filepath.Join(s.root, "usr/lib/rabbitmq/bin")}
+	if found, err := s.lookup("rabbitmq-server"); err == nil {
+		folders = append(folders, filepath.Dir(found))
+		if real, err := filepath.EvalSymlinks(found); err == nil {
+			folders = append(folders, filepath.Dir(real))
+		}
+	}
+	for _, folder := range folders {
+		if executable(filepath.Join(folder, "rabbitmq-server")) && executable(filepath.Join(folder, "rabbitmq-env")) {
+			return folder
+		}
+	}
+	return ""
+}
+
+func executable(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0
+}
+
+// Need is a server whose program is not on this machine, and what gives it.
+type Need struct {
+	Server  string // as people call it
+	Package string // of Debian and Ubuntu
+	Service string // in docker/compose.yaml
+	Setting string // environment variable that names a server that runs elsewhere
+}
+
+// String says what is missing and the three ways to get it.
+func (n Need) String() string {
+	return fmt.Sprintf("%s is not installed: install the Debian package %s (apt-get install %s), or run its container"+
+		" (docker compose -f docker/compose.yaml up -d %s), or set %s", n.Server, n.Package, n.Package, n.Service, n.Setting)
+}
+
+// Missing lists what Start with these options would lack.
+func Missing(opts Options) []Need { return missing(find(), opts) }
+
+func missing(found programs, opts Options) []Need {
+	var needs []Need
+	if opts.PostgresURL == "" && found.postgres == "" {
+		needs = append(needs, Need{"PostgreSQL", "postgresql", "postgres", "HOLDFAST_POSTGRES_URL"})
+	}
+	if opts.RedisURL == "" && found.redis == "" {
+		needs = append(needs, Need{"Redis", "redis-server", "redis", "HOLDFAST_REDIS_URL"})
+	}
+	if opts.RabbitURL == "" && (found.rabbit == "" || found.epmd == "") {
+		needs = append(needs, Need{"RabbitMQ", "rabbitmq-server", "rabbitmq", "HOLDFAST_RABBITMQ_URL"})
+	}
+	return needs
+}
+
+func missingError(needs []Need) error {
+	lines := make([]string, len(needs))
+	for i, need := range needs {
+		lines[i] = need.String()
+	}
+	return fmt.Errorf("%s", strings.Join(lines, "\n"))
+}

@@ -1,0 +1,108 @@
+package stack
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// record is what a stack remembers between runs, in servers.json of its folder.
+type record struct {
+	path string
+	mu   sync.Mutex
+
+	Data      string              `json:"data"`      // where the servers' data is
+	Ports     map[string]int      `json:"ports"`     // by what listens there
+	Processes map[string]identity `json:"processes"` // that run, or ran when this process was killed
+}
+
+func loadRecord(f *folder) (*record, error) {
+	r := &record{path: filepath.Join(f.dir, "servers.json"), Ports: map[string]int{}, Processes: map[string]identity{}}
+	body, err := os.ReadFile(r.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return r, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := json.Unmarshal(body, r); err != nil {
+		return nil, fmt.Errorf("read %s: %w", r.path, err)
+	}
+	return r, nil
+}
+
+func (r *record) port(name string) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.Ports[name]
+}
+
+func (r *record) setData(path string) error {
+	return r.change(func() { r.Data = path })
+}
+
+func (r *record) setPort(name string, number int) error {
+	return r.change(func() { r.Ports[name] = number })
+}
+
+func (r *record) setProcess(name string, id identity) error {
+	return r.change(func() { r.Processes[name] = id })
+}
+
+func (r *record) dropProcess(name string) error {
+	return r.change(func() { delete(r.Processes, name) })
+}
+
+func (r *record) change(what func()) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	what()
+	return writeJSON(r.path, r)
+}
+
+// leftOverPatience is how long a server that a killed run left behind may take to end by itself.
+const leftOverPatience = 5 * time.Second
+
+// endLeftOvers ends processes of a killed run that still live. A process is only taken for ours if pid, start time and boot
+// are the recorded ones.
+func (r *record) endLeftOvers(log *slog.Logger) {
+	for _, name := range slices.Sorted(maps.Keys(r.Processes)) {
+		id := r.Processes[name]
+		if !id.alive() {
+			continue
+		}
+		log.Warn("ending a server that a killed run left behind", slog.String("server", name), slog.Int("pid", id.PID))
+		family := append(descendants(id.PID), id)
+		id.signal(syscall.SIGCONT)
+		id.signal(syscall.SIGTERM)
+		if !gone(family, leftOverPatience) {
+			for _, member := range family {
+				member.signal(syscall.SIGKILL)
+			}
+			gone(family, leftOverPatience)
+		}
+	}
+	clear(r.Processes)
+}
+
+// writeJSON replaces the file as a whole, readable by its owner alone.
+func writeJSON(path string, value any) error {
+	body, err := json.MarshalIndent(value, "", "  ")
+	if err != nil {
+		return err
+	}
+	draft := path + ".new"
+	if err := os.WriteFile(draft, append(body, '\n'), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(draft, path)
+}

@@ -1,0 +1,65 @@
+package stack
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// redis runs a single Redis node that writes every change to its append-only file before it answers.
+type redis struct{ program string }
+
+func (*redis) name() string        { return "redis" }
+func (*redis) portNames() []string { return []string{"redis"} }
+
+func (*redis) url(p place) string { return "redis://" + loopback(p.ports["redis"]) + "/0" }
+
+func (*redis) prepare(_ context.Context, p place) error { return p.makeDir("redis") }
+
+func (d *redis) commands(p place) []command {
+	addr := loopback(p.ports["redis"])
+	return []command{{
+		name: d.name(), path: d.program, env: bareEnv(), dir: p.path("redis"),
+		args: []string{
+			"--bind", "127.0.0.1", "--port", strconv.Itoa(p.ports["redis"]), "--dir", p.path("redis"),
+			"--appendonly", "yes", "--appendfsync", "everysec", "--save", "", "--maxmemory-policy", "noeviction",
+			"--daemonize", "no",
+		},
+		stop: syscall.SIGTERM, death: syscall.SIGTERM,
+		ready: func(ctx context.Context) error { return pingRedis(ctx, addr) },
+	}}
+}
+
+// pingRedis speaks the few bytes that it takes; a client with a pool would log every attempt before the server listens.
+func pingRedis(ctx context.Context, addr string) error {
+	ctx, cancel := context.WithTimeout(ctx, pingPatience)
+	defer cancel()
+	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr)
+	if err != nil {
+		return err
+	}
+	return errors.Join(askPong(conn), conn.Close())
+}
+
+func askPong(conn net.Conn) error {
+	if err := conn.SetDeadline(time.Now().Add(pingPatience)); err != nil {
+		return err
+	}
+	if _, err := conn.Write([]byte("PING\r\n")); err != nil {
+		return err
+	}
+	answer, err := bufio.NewReader(conn).ReadString('\n')
+	if err != nil {
+		return err
+	}
+	if answer = strings.TrimSpace(answer); answer != "+PONG" { // -LOADING while it reads its file
+		return fmt.Errorf("redis answers %q", answer)
+	}
+	return nil
+}

@@ -1,0 +1,44 @@
+package testkit
+
+import (
+	"testing"
+	"time"
+)
+
+// pollInterval is the time between two looks.
+const pollInterval = 10 * time.Millisecond
+
+// Condition is what a test waits for: a func() bool that answers true, or a func() error that answers nil.
+type Condition interface{ func() bool | func() error }
+
+// Eventually waits until the condition holds and fails the test when it does not within the timeout, with the condition's
+// last error if it has one.
+func Eventually[C Condition](t testing.TB, timeout time.Duration, condition C) {
+	t.Helper()
+	deadline := time.Now().Add(timeout)
+	for {
+		holds, err := look(condition)
+		if holds {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("not so after %s: %v", timeout, err)
+		}
+		select {
+		case <-t.Context().Done():
+			t.Fatalf("the test ended while waiting: %v", err)
+		case <-time.After(pollInterval):
+		}
+	}
+}
+
+func look[C Condition](condition C) (bool, error) {
+	switch condition := any(condition).(type) {
+	case func() bool:
+		return condition(), nil
+	case func() error:
+		err := condition()
+		return err == nil, err
+	}
+	panic("unreachable: Condition has two kinds")
+}

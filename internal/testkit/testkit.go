@@ -1,0 +1,98 @@
+// Package testkit gives each test a place of its own on real servers: a migrated database, a Redis key prefix and a
+// broker namespace, all gone when the test has ended, so that tests run in parallel and never meet.
+//
+// One set of servers serves a whole test run. `make test` starts it and names it in HOLDFAST_TEST_STACK; a package that is
+// tested alone starts a set on its first call of New and stops it at the end of Main.
+package testkit
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/holdfast-checkout/holdfast/internal/postgres"
+	"github.com/holdfast-checkout/holdfast/internal/stack"
+)
+
+// Env is one test's place.
+type Env struct {
+	DB          *postgres.DB // a pool on the test's own database
+	PostgresURL string       // of that database
+	Redis       redis.UniversalClient
+	RedisURL    string
+	RabbitURL   string
+	Namespace   string       // prefix of every key, queue, exchange and slot that the test makes
+	Log         *slog.Logger // writes to the test's log
+}
+
+// New makes a place on the servers of this test run, and takes it away when the test has ended.
+func New(t testing.TB) *Env {
+	t.Helper()
+	urls, err := shared.get(t.Context())
+	if err != nil {
+		t.Fatalf("start the servers of this test run: %v", err)
+	}
+	return newEnv(t, urls)
+}
+
+// NewOn is New on servers of the test's own, as Private gives them. What the test leaves there goes with the servers.
+func NewOn(t testing.TB, s *stack.Stack) *Env {
+	t.Helper()
+	return newEnv(t, urlsOf(s))
+}
+
+// Private starts servers that this test alone has, so that it may kill, pause and starve them. They take three seconds to
+// start: tests that only need a clean place use New.
+func Private(t testing.TB) *stack.Stack {
+	t.Helper()
+	dir, err := makeDir()
+	if err != nil {
+		t.Fatalf("make a folder for private servers: %v", err)
+	}
+	s, err := stack.Start(t.Context(), stack.Options{Dir: dir, Log: newLog(t), Relaxed: true})
+	if err != nil {
+		t.Fatalf("start private servers: %v", err)
+	}
+	t.Cleanup(func() {
+		s.Kill()
+		if err := s.Remove(); err != nil {
+			t.Errorf("remove private servers: %v", err)
+		}
+	})
+	return s
+}
+
+func newEnv(t testing.TB, urls URLs) *Env {
+	t.Helper()
+	env := &Env{Log: newLog(t), Namespace: newNamespace(), RedisURL: urls.Redis, RabbitURL: urls.Rabbit}
+	env.PostgresURL = newDatabase(t, urls.Postgres, env.Namespace)
+	env.DB = openPool(t, env.PostgresURL)
+	env.Redis = openRedis(t, env.RedisURL, env.Namespace)
+	cleanBroker(t, env.RabbitURL, env.Namespace)
+	return env
+}
+
+// newNamespace is a name that no other test has, good for a database, a key, a queue and a replication slot.
+func newNamespace() string {
+	return "t" + strings.ReplaceAll(uuid.Must(uuid.NewV7()).String(), "-", "")[:31]
+}
+
+// cleanupPatience bounds what is tidied away after a test, when its own context has ended already.
+const cleanupPatience = 20 * time.Second
+
+// afterwards runs clean at the end of the test and fails the test if it cannot tidy up.
+func afterwards(t testing.TB, what string, clean func(ctx context.Context) error) {
+	t.Helper()
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), cleanupPatience)
+		defer cancel()
+		if err := clean(ctx); err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+	})
+}

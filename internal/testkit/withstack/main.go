@@ -1,0 +1,76 @@
+// Command withstack runs a command, usually go test, with a set of servers that all its packages share:
+//
+//	go run ./internal/testkit/withstack go test -race ./...
+//
+// With -install alone it installs the servers' programs where it may, and runs nothing.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/holdfast-checkout/holdfast/internal/stack"
+	"github.com/holdfast-checkout/holdfast/internal/testkit"
+)
+
+func main() {
+	install := flag.Bool("install", false, "install missing programs first (root on Debian or Ubuntu)")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	code, err := run(ctx, *install, flag.Args())
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "withstack:", err)
+		code = max(code, 1)
+	}
+	os.Exit(code)
+}
+
+func run(ctx context.Context, install bool, command []string) (code int, err error) {
+	if install {
+		log := slog.New(slog.NewTextHandler(os.Stderr, nil))
+		if err := stack.Install(ctx, stack.Missing(stack.Options{}), log); err != nil {
+			return 1, err
+		}
+	}
+	if len(command) == 0 {
+		return 0, nil
+	}
+	s, err := testkit.StartShared(ctx)
+	if err != nil {
+		return 1, err
+	}
+	defer func() {
+		s.Kill()
+		err = errors.Join(err, s.Remove())
+	}()
+	return runWith(ctx, s, command)
+}
+
+// runWith runs the command with the servers named in its environment and answers its exit code.
+func runWith(ctx context.Context, s *stack.Stack, command []string) (int, error) {
+	urls, err := json.Marshal(testkit.URLs{Postgres: s.PostgresURL(), Redis: s.RedisURL(), Rabbit: s.RabbitURL()})
+	if err != nil {
+		return 1, err
+	}
+	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	cmd.Env = append(os.Environ(), testkit.StackVariable+"="+string(urls))
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = 10 * time.Second
+	err = cmd.Run()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) && ctx.Err() == nil {
+		return exit.ExitCode(), nil // the command has said itself what is wrong
+	}
+	return cmd.ProcessState.ExitCode(), err
+}
