@@ -1,0 +1,37 @@
+package redisx
+
+import (
+	"fmt"
+	"net/url"
+
+	"github.com/google/uuid"
+)
+
+// DueShards is the number of keys over which the index of expiring holds is spread.
+const DueShards = 64
+
+// Keys names every key of one installation. What belongs to one product, or to one cart, is in one hash slot.
+type Keys struct {
+	Namespace string // prefix, so that several installations can share a server
+}
+
+// Product gives the four keys of a product, in the order in which its scripts want them: stock, reserved, holds, expiry.
+func (k Keys) Product(p uuid.UUID) []string {
+	id := "{" + p.String() + "}"
+	return []string{k.Namespace + ":stock:" + id, k.Namespace + ":reserved:" + id, k.Namespace + ":holds:" + id, k.Namespace + ":expiry:" + id}
+}
+
+// Due is the key of the index (zset: product id by the expiry in ms of a hold) in which the sweeper finds the product.
+func (k Keys) Due(p uuid.UUID) string { return k.DueShard(int(p[15]) % DueShards) }
+
+// DueShard is the key of one shard of that index, 0 to DueShards-1.
+func (k Keys) DueShard(shard int) string { return fmt.Sprintf("%s:due:{%d}", k.Namespace, shard) }
+
+// Cart is the key of a cart's mirror.
+func (k Keys) Cart(c uuid.UUID) string { return k.Namespace + ":cart:{" + c.String() + "}" }
+
+// Lock is the key of the lock on a customer's idempotency key. The customer is escaped where it could be mistaken for a part
+// of the name.
+func (k Keys) Lock(customer, key string) string {
+	return k.Namespace + ":lock:{" + url.QueryEscape(customer) + "}:" + key
+}

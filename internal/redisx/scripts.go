@@ -1,0 +1,149 @@
+package redisx
+
+import (
+	"context"
+	"crypto/sha1"
+	"encoding/hex"
+	"fmt"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// pipelined is the number of calls that go out in one pipeline: some tens of ms of Redis' time at the most.
+const pipelined = 1000
+
+// Call is one run of a script, or, where Script is empty, one plain command whose words are Args. The first of Keys says
+// which node of a cluster it goes to.
+type Call struct {
+	Script string
+	Keys   []string
+	Args   []any
+}
+
+// Command makes a call of a plain command whose only key is its second word.
+func Command(words ...any) Call { return Call{Args: words} }
+
+// Reply is what one call answered.
+type Reply struct {
+	Value any
+	Err   error
+}
+
+// Scripts runs scripts by their digest. It loads them where Redis does not know them (at first, after a restart, on a new node
+// of a cluster) and runs again what was answered NOSCRIPT, and only that.
+type Scripts struct {
+	client  redis.UniversalClient
+	sources map[string]string
+	digests map[string]string
+}
+
+// NewScripts takes the sources of the scripts by name.
+func NewScripts(client redis.UniversalClient, sources map[string]string) *Scripts {
+	digests := make(map[string]string, len(sources))
+	for name, source := range sources {
+		sum := sha1.Sum([]byte(source)) // Redis' own name for a script
+		digests[name] = hex.EncodeToString(sum[:])
+	}
+	return &Scripts{client: client, sources: sources, digests: digests}
+}
+
+// Run sends calls as pipelines and gives their replies, in order. The error is the first by which Redis was unavailable:
+// then any of the calls may or may not have been done, and those with a reply were. What Redis refused is in the replies.
+func (s *Scripts) Run(ctx context.Context, calls []Call) ([]Reply, error) {
+	replies := make([]Reply, len(calls))
+	for from := 0; from < len(calls); from += pipelined {
+		to := min(from+pipelined, len(calls))
+		if err := s.run(ctx, calls[from:to], replies[from:to]); err != nil {
+			return replies, err
+		}
+	}
+	return replies, nil
+}
+
+// One runs one call.
+func (s *Scripts) One(ctx context.Context, call Call) (any, error) {
+	replies, err := s.Run(ctx, []Call{call})
+	if err != nil {
+		return nil, err
+	}
+	return replies[0].Value, replies[0].Err
+}
+
+// rounds is how often a pipeline is sent at most: a second time after loading, a third after a node that was met meanwhile.
+const rounds = 3
+
+func (s *Scripts) run(ctx context.Context, calls []Call, replies []Reply) error {
+	open := make([]int, len(calls)) // indexes of the calls that are not done
+	for i := range calls {
+		open[i] = i
+	}
+	for round := 0; ; round++ {
+		unknown, err := s.send(ctx, calls, replies, open)
+		if err != nil {
+			return err
+		}
+		if len(unknown) == 0 || round == rounds-1 {
+			return nil
+		}
+		if err := s.load(ctx, calls, unknown); err != nil {
+			return err
+		}
+		open = unknown
+	}
+}
+
+// send runs the open calls and gives those that were answered NOSCRIPT.
+func (s *Scripts) send(ctx context.Context, calls []Call, replies []Reply, open []int) (unknown []int, err error) {
+	pipe := s.client.Pipeline()
+	cmds := make([]*redis.Cmd, len(open))
+	for i, at := range open {
+		if call := calls[at]; call.Script == "" {
+			cmds[i] = pipe.Do(ctx, call.Args...)
+		} else {
+			cmds[i] = pipe.EvalSha(ctx, s.digests[call.Script], call.Keys, call.Args...)
+		}
+	}
+	_, _ = pipe.Exec(ctx) // gives the first error of the commands, which are looked at one by one
+	for i, at := range open {
+		value, failed := cmds[i].Result()
+		replies[at] = Reply{Value: value, Err: failed}
+		switch {
+		case failed == nil:
+		case strings.HasPrefix(failed.Error(), "NOSCRIPT"):
+			unknown = append(unknown, at)
+		case err == nil && (Unavailable(failed) || ctx.Err() != nil):
+			err = fmt.Errorf("redis: %w", failed)
+		}
+	}
+	return unknown, err
+}
+
+// load makes the scripts of the named calls known to every node that may be asked to run them.
+func (s *Scripts) load(ctx context.Context, calls []Call, named []int) error {
+	wanted := map[string]bool{}
+	for _, at := range named {
+		wanted[calls[at].Script] = true
+	}
+	onNode := func(ctx context.Context, node *redis.Client) error {
+		pipe := node.Pipeline()
+		for name := range wanted {
+			pipe.ScriptLoad(ctx, s.sources[name])
+		}
+		_, err := pipe.Exec(ctx)
+		return err
+	}
+	var err error
+	switch client := s.client.(type) {
+	case *redis.ClusterClient:
+		err = client.ForEachMaster(ctx, onNode)
+	case *redis.Client:
+		err = onNode(ctx, client)
+	default:
+		err = fmt.Errorf("cannot load scripts through a %T", client)
+	}
+	if err != nil {
+		return fmt.Errorf("redis: load scripts: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,53 @@
+// Package lua embeds the scripts that run in Redis, one a file. The header of each says its keys, arguments, answers and cost.
+// Every script touches one hash slot, declares its keys, checks its arguments and what it finds before it writes, and does
+// bounded work, so that the same files run on one node and on a cluster.
+package lua
+
+import (
+	"embed"
+	"strings"
+)
+
+// Names of the scripts, as redisx.Scripts runs them.
+const (
+	Hold       = "hold"
+	Release    = "release"
+	Extend     = "extend"
+	Settle     = "settle"
+	Read       = "read"
+	Sweep      = "sweep"
+	Open       = "open"
+	Load       = "load"
+	State      = "state"
+	Repair     = "repair"
+	CartPut    = "cart_put"
+	CartDrop   = "cart_drop"
+	CartRepair = "cart_repair"
+	Unlock     = "unlock"
+)
+
+//go:embed *.lua
+var files embed.FS
+
+// Sources gives every script by name, complete as Redis gets it: the scripts of a product begin with the common part of
+// product.inc.lua.
+func Sources() map[string]string {
+	sources := map[string]string{}
+	common := read("product.inc")
+	for _, name := range []string{Hold, Release, Extend, Settle, Read, Sweep, Open, Load, State, Repair} {
+		shebang, body, _ := strings.Cut(read(name), "\n") // Redis wants it on the first line
+		sources[name] = shebang + "\n" + common + body
+	}
+	for _, name := range []string{CartPut, CartDrop, CartRepair, Unlock} {
+		sources[name] = read(name)
+	}
+	return sources
+}
+
+func read(name string) string {
+	body, err := files.ReadFile(name + ".lua")
+	if err != nil {
+		panic(err) // it is embedded under that name, or the program was not built from this folder
+	}
+	return string(body)
+}

@@ -1,0 +1,109 @@
+-- The common part of every script that touches a product. lua.go puts it in front of those that declare these keys:
+--   KEYS[1] stock:{p}     hash    n: units in the books, v: version of the stock row, seq: changes with every change of any of the four
+--   KEYS[2] reserved:{p}  string  sum of the quantities of all entries of holds:{p}
+--   KEYS[3] holds:{p}     hash    hold id -> "quantity:expiry in ms"
+--   KEYS[4] expiry:{p}    zset    hold id by expiry in ms; the same ids as holds:{p}
+-- A product is loaded when n is there and the four agree. Whatever else is found, a key lost or of the wrong type, counts as
+-- not loaded, so that it is loaded anew and never guessed. An entry whose expiry is now or earlier counts for nobody.
+local STOCK, RESERVED, HOLDS, EXPIRY = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local MOST = 9007199254740991 -- 2^53-1, the last whole number that a Lua number holds exactly
+local DROP = 100              -- expired entries that one call drops
+local MANY = 500              -- ids or entries that one call takes
+
+-- whole gives the number in s if it is a decimal whole number within least..most, else nil.
+local function whole(s, least, most)
+  if type(s) ~= 'string' or #s > 16 or not string.find(s, '^%d+$') then return nil end
+  local n = tonumber(s)
+  if n < least or n > most then return nil end
+  return n
+end
+
+-- text writes a whole number in full; Lua's own conversion keeps 14 digits.
+local function text(n) return string.format('%.0f', n) end
+
+local function refuse(what) return redis.error_reply('INVALID ' .. what) end
+
+-- named says whether s can be a hold's id.
+local function named(s) return type(s) == 'string' and #s >= 1 and #s <= 64 end
+
+-- clock is Redis' own time in ms: one clock decides what has expired, whoever asks.
+local function clock()
+  local t = redis.call('TIME')
+  return tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000)
+end
+
+-- entry reads one entry: its quantity and expiry, or nil.
+local function entry(value)
+  if not value then return nil end
+  local q, e = string.match(value, '^(%d+):(%d+)$')
+  q, e = whole(q, 1, MOST), whole(e, 1, MOST)
+  if not (q and e) then return nil end
+  return q, e
+end
+
+-- try calls a command that may meet a key of the wrong type, and then gives nil.
+local function try(...)
+  local reply = redis.pcall(...)
+  if type(reply) == 'table' and reply.err then return nil end
+  return reply
+end
+
+-- shelf reads what is stored of the product. It touches nothing, and reads all four keys, so that what follows in the same
+-- script meets no key of the wrong type. sound: the keys of the holds agree; loaded: sound, and the stock is known.
+local function shelf()
+  local stock = try('HMGET', STOCK, 'n', 'v', 'seq') or {}
+  local held, entries, dated = try('GET', RESERVED), try('HLEN', HOLDS), try('ZCARD', EXPIRY)
+  local s = { n = whole(stock[1], 0, MOST), v = whole(stock[2], 0, MOST), seq = whole(stock[3], 1, MOST), reserved = whole(held, 0, MOST) }
+  s.sound = held ~= nil and entries ~= nil and entries == dated
+  if held == false then
+    s.reserved, s.sound = 0, s.sound and entries == 0 and not s.n
+  else
+    s.sound = s.sound and s.reserved ~= nil and (s.reserved > 0) == (entries > 0)
+  end
+  s.loaded = s.sound and s.n ~= nil and s.v ~= nil and s.seq ~= nil
+  return s
+end
+
+-- due finds up to DROP expired entries: their ids (and the same as a set), the sum of their quantities, and whether more
+-- remain. It gives nil if an entry cannot be read.
+local function due(now)
+  local ids = redis.call('ZRANGEBYSCORE', EXPIRY, '-inf', text(now), 'LIMIT', 0, DROP + 1)
+  local more = #ids > DROP
+  if more then ids[#ids] = nil end
+  local sum, set = 0, {}
+  if #ids > 0 then
+    for i, value in ipairs(redis.call('HMGET', HOLDS, unpack(ids))) do
+      local q = entry(value)
+      if not q then return nil end
+      sum, set[ids[i]] = sum + q, true
+    end
+  end
+  return { ids = ids, sum = sum, set = set, more = more }
+end
+
+-- spoil says that an entry cannot be read: the product counts as not loaded from here on, and is loaded anew.
+local function spoil(s)
+  redis.call('UNLINK', RESERVED)
+  if s.seq then redis.call('HSET', STOCK, 'seq', text(s.seq + 1)) end
+end
+
+-- touch marks a change, so that whoever read the product before it (to load or to repair it) is refused.
+local function touch(s)
+  if s.seq then redis.call('HSET', STOCK, 'seq', text(s.seq + 1)) end
+end
+
+-- finish writes the end of some entries and the new sum. It is the first write of every script.
+local function finish(s, gone, reserved)
+  if #gone > 0 then
+    redis.call('HDEL', HOLDS, unpack(gone))
+    redis.call('ZREM', EXPIRY, unpack(gone))
+  end
+  redis.call('SET', RESERVED, text(reserved))
+  touch(s)
+end
+
+-- put writes one entry.
+local function put(id, q, e)
+  redis.call('HSET', HOLDS, id, text(q) .. ':' .. text(e))
+  redis.call('ZADD', EXPIRY, text(e), id)
+end

@@ -1,0 +1,44 @@
+#!lua
+-- repair sets a product right as a compare-and-set: it writes only if nothing has changed since state showed that sequence.
+-- KEYS    the product's four (product.inc.lua)
+-- ARGV    seq; stock and version, or '' and '' to leave them; reserved as the sum of all entries shown, or '' to trust what is
+--         stored; the number of ids to remove, these ids; then entries to set: hold id, quantity, expiry in ms (one that has
+--         expired is left out). At most 500 ids and 500 entries.
+-- answers {1, seq} written, {2, seq} changed meanwhile, {-1, '0'} not loaded, or the keys do not agree: load it instead
+-- cost    O((ids + entries) x log holds)
+local seq, drops = whole(ARGV[1], 1, MOST), whole(ARGV[5], 0, MANY)
+local n, v, sum = whole(ARGV[2], 0, MOST), whole(ARGV[3], 0, MOST), whole(ARGV[4], 0, MOST)
+if not seq or not drops then return refuse('repair: seq, number of ids') end
+if (ARGV[2] ~= '' and not n) or (ARGV[3] ~= '' and not v) or (n == nil) ~= (v == nil) then return refuse('repair: stock, version') end
+if ARGV[4] ~= '' and not sum then return refuse('repair: reserved') end
+local first = 6 + drops
+if #ARGV < first - 1 or #ARGV > first - 1 + 3 * MANY or (#ARGV - first + 1) % 3 ~= 0 then return refuse('repair: ids and entries') end
+for i = first, #ARGV, 3 do
+  if not (named(ARGV[i]) and whole(ARGV[i + 1], 1, MOST) and whole(ARGV[i + 2], 1, MOST)) then return refuse('repair: entry') end
+end
+local s = shelf()
+if not s.loaded then return { -1, '0' } end
+if s.seq ~= seq then return { 2, text(s.seq) } end
+local now, reserved = clock(), sum or s.reserved
+local gone, seen = {}, {}
+for i = 6, #ARGV do -- what is to be removed, and what is to be replaced
+  local id = ARGV[i]
+  if (i < first or (i - first) % 3 == 0) and not seen[id] then
+    seen[id] = true
+    local q = entry(redis.call('HGET', HOLDS, id))
+    if q then reserved, gone[#gone + 1] = reserved - q, id end
+  end
+end
+local entries = {}
+for i = first, #ARGV, 3 do
+  local id, q, e = ARGV[i], tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2])
+  if e > now and seen[id] ~= 'put' then
+    seen[id], entries[#entries + 1] = 'put', { id, q, e }
+    reserved = reserved + q
+  end
+end
+if reserved < 0 then return refuse('repair: reserved is less than what is removed') end
+finish(s, gone, reserved)
+for _, one in ipairs(entries) do put(one[1], one[2], one[3]) end
+if n then redis.call('HSET', STOCK, 'n', text(n), 'v', text(v)) end
+return { 1, text(seq + 1) }
