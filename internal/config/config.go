@@ -1,0 +1,129 @@
+// Package config is the one place in which a setting has a name, a default and a meaning. Every flag is also an environment
+// variable (--outbox-mode is HOLDFAST_OUTBOX_MODE) and a key of the YAML file given with --config: flags win over the
+// environment, the environment over the file, the file over the defaults.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"time"
+)
+
+// Servers says where the three servers are.
+type Servers struct {
+	PostgresURL string `name:"postgres-url" help:"Postgres, as a URL." placeholder:"postgres://…"`
+	RedisURL    string `name:"redis-url" help:"Redis, as a URL; a cluster as several addresses separated by commas." placeholder:"redis://…"`
+	RabbitMQURL string `name:"rabbitmq-url" help:"RabbitMQ, as a URL." placeholder:"amqp://…"`
+	Namespace   string `default:"holdfast" help:"Prefix of exchanges, queues, Redis keys and the replication slot, so that several can share servers."`
+}
+
+// Config is what a server can be told.
+type Config struct {
+	Servers
+
+	HTTPAddr  string `name:"http-addr" default:"127.0.0.1:8080" help:"Address of the API."`
+	AdminAddr string `name:"admin-addr" help:"Address of its own for operators' calls and metrics; empty: the API's."`
+	JWTSecret string `name:"jwt-secret" help:"Secret of HS256 tokens, 32 bytes at least." placeholder:"SECRET"`
+	JWKS      string `name:"jwks" help:"URL or file of a JWKS with RS256 or ES256 keys, in place of a secret."`
+	MaxBody   int64  `default:"1048576" help:"Largest request body, bytes."`
+	LogLevel  string `enum:"debug,info,warn,error" default:"info" help:"Least level that is logged (${enum})."`
+	LogFormat string `enum:"text,json" default:"text" help:"Form of the log (${enum})."`
+
+	Strategy          string        `default:"optimistic" help:"How new orders go: optimistic or post-payment."`
+	StrategiesAllowed []string      `help:"Strategies that an order may ask for; empty: all."`
+	OrderTimeout      time.Duration `default:"15m" help:"An order that has not ended by then is ended."`
+	HoldOnOrder       bool          `default:"true" negatable:"" help:"Orders keep their units held in Redis until the stock is taken."`
+	MaxLines          int           `default:"2000" help:"Most lines in a cart or an order."`
+	MaxQuantity       int64         `default:"1000000" help:"Most units in a line."`
+
+	OutboxMode         string        `enum:"cdc,polling" default:"cdc" help:"How facts leave Postgres: ${enum}."`
+	OutboxPollInterval time.Duration `default:"5s" help:"How often polling looks when nothing wakes it."`
+	OutboxRetention    time.Duration `default:"24h" help:"How long published facts are kept."`
+	InboxRetention     time.Duration `default:"168h" help:"How long a heard fact is remembered."`
+	ConsumerBatch      int           `default:"128" help:"Most facts that a verb hears at once."`
+
+	HoldTTL       time.Duration `name:"hold-ttl" default:"15m" help:"How long a cart keeps its units."`
+	HoldMaxAge    time.Duration `help:"Longest that a cart keeps its units after its first line; 0: four times the TTL."`
+	SweepInterval time.Duration `default:"60s" help:"How often expired holds and carts are cleaned up."`
+
+	ReconcileInterval time.Duration `default:"5m" help:"How often Redis is compared with Postgres; 0: only on demand."`
+	ReconcileCooldown time.Duration `default:"10s" help:"What changed more recently than this is not judged."`
+
+	PaymentProvider string `enum:"sandbox" default:"sandbox" help:"Who charges: ${enum}."`
+	SandboxURL      string `name:"sandbox-url" help:"Where the payment sandbox is." placeholder:"http://…"`
+	SandboxKey      string `name:"sandbox-key" help:"Key of the payment sandbox." placeholder:"KEY"`
+}
+
+// namespaces are names that exchanges, queues, Redis keys and replication slots can all begin with.
+var namespaces = regexp.MustCompile(`^[a-z][a-z0-9_-]{0,39}$`)
+
+// Validate says what is wrong with servers.
+func (s Servers) Validate() error {
+	if !namespaces.MatchString(s.Namespace) {
+		return fmt.Errorf("--namespace %q: 1 to 40 of a-z, 0-9, _ and -, a letter first", s.Namespace)
+	}
+	return nil
+}
+
+// Complete says which servers are not named.
+func (s Servers) Complete() error {
+	var errs []error
+	for name, url := range map[string]string{"postgres-url": s.PostgresURL, "redis-url": s.RedisURL, "rabbitmq-url": s.RabbitMQURL} {
+		if url == "" {
+			errs = append(errs, fmt.Errorf("--%s is missing", name))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Validate says everything that is wrong with a configuration, apart from what is missing.
+func (c *Config) Validate() error {
+	if c.HoldMaxAge == 0 {
+		c.HoldMaxAge = 4 * c.HoldTTL
+	}
+	errs := []error{c.Servers.Validate()}
+	if c.JWTSecret != "" && len(c.JWTSecret) < 32 {
+		errs = append(errs, errors.New("--jwt-secret: 32 bytes at least"))
+	}
+	if c.JWTSecret != "" && c.JWKS != "" {
+		errs = append(errs, errors.New("--jwt-secret and --jwks: one of them only"))
+	}
+	for name, d := range map[string]time.Duration{
+		"order-timeout": c.OrderTimeout, "outbox-poll-interval": c.OutboxPollInterval, "outbox-retention": c.OutboxRetention,
+		"inbox-retention": c.InboxRetention, "hold-ttl": c.HoldTTL, "sweep-interval": c.SweepInterval,
+	} {
+		if d <= 0 {
+			errs = append(errs, fmt.Errorf("--%s: must be more than 0", name))
+		}
+	}
+	if c.InboxRetention < c.OutboxRetention {
+		errs = append(errs, errors.New("--inbox-retention: must not be shorter than --outbox-retention, or a fact could be done twice"))
+	}
+	if c.HoldMaxAge < c.HoldTTL {
+		errs = append(errs, errors.New("--hold-max-age: must not be shorter than --hold-ttl"))
+	}
+	if c.ReconcileInterval < 0 || c.ReconcileCooldown < 0 {
+		errs = append(errs, errors.New("--reconcile-interval and --reconcile-cooldown: must not be negative"))
+	}
+	for name, n := range map[string]int64{
+		"max-lines": int64(c.MaxLines), "max-quantity": c.MaxQuantity, "max-body": c.MaxBody, "consumer-batch": int64(c.ConsumerBatch),
+	} {
+		if n <= 0 {
+			errs = append(errs, fmt.Errorf("--%s: must be more than 0", name))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Complete says what a server cannot start without.
+func (c *Config) Complete() error {
+	errs := []error{c.Servers.Complete()}
+	if c.JWTSecret == "" && c.JWKS == "" {
+		errs = append(errs, errors.New("--jwt-secret or --jwks is missing: a server without a key would let nobody in"))
+	}
+	if c.SandboxURL == "" || c.SandboxKey == "" {
+		errs = append(errs, errors.New("--sandbox-url and --sandbox-key are missing"))
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,106 @@
+package house
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/holdfast-checkout/holdfast/"
+
+// base is what every module may import: none of them ever sees another.
+var base = []string{"internal/event", "internal/fault", "internal/outbox", "internal/inbox", "internal/postgres", "internal/web"}
+
+// mayImport is the table: a package and what of this project it may import. Arrows go down only.
+var mayImport = map[string][]string{
+	"cmd/holdfast": {"internal/app", "internal/config", "internal/stack", "internal/replay", "internal/audit", "internal/sandbox", "internal/postgres", "internal/web", "internal/run"},
+	"cmd/bench":    {"internal/bench", "internal/stack", "internal/postgres", "internal/web"},
+	"internal/app": {
+		"api", "lua", "internal/audit", "internal/broker", "internal/cart", "internal/config", "internal/deadletter", "internal/event",
+		"internal/fault", "internal/inbox", "internal/inventory", "internal/lease", "internal/order", "internal/outbox",
+		"internal/payment", "internal/postgres", "internal/reconcile", "internal/redisx", "internal/relay", "internal/run",
+		"internal/saga", "internal/web",
+	},
+	"internal/bench":        {"internal/postgres", "internal/stack", "internal/web"},
+	"internal/replay":       {},
+	"internal/saga":         {"internal/event", "internal/inventory", "internal/order", "internal/payment"},
+	"internal/order":        base,
+	"internal/payment":      base,
+	"internal/cart":         append([]string{"internal/redisx", "lua"}, base...),
+	"internal/inventory":    append([]string{"internal/redisx", "lua"}, base...),
+	"internal/reconcile":    {"internal/event", "internal/fault", "internal/lease", "internal/postgres", "internal/redisx", "internal/web", "lua"},
+	"internal/audit":        {"internal/event", "internal/fault", "internal/postgres", "internal/redisx", "internal/web"},
+	"internal/deadletter":   {"internal/broker", "internal/event", "internal/fault", "internal/postgres", "internal/web"},
+	"internal/relay":        {"internal/broker", "internal/event", "internal/lease", "internal/postgres"},
+	"internal/lease":        {"internal/postgres"},
+	"internal/outbox":       {"internal/event", "internal/postgres"},
+	"internal/inbox":        {"internal/event", "internal/postgres"},
+	"internal/broker":       {"internal/event", "internal/fault"},
+	"internal/postgres":     {"internal/event", "internal/fault", "migrations"},
+	"internal/redisx":       {"internal/event", "internal/fault", "lua"},
+	"internal/web":          {"internal/event", "internal/fault", "api"},
+	"internal/sandbox":      {},
+	"internal/stack":        {},
+	"internal/testkit":      {"internal/postgres", "internal/stack", "internal/redisx"},
+	"internal/house":        {},
+	"internal/event":        {},
+	"internal/fault":        {},
+	"internal/config":       {},
+	"internal/run":          {},
+	"migrations":            {},
+	"lua":                   {},
+	"api":                   {},
+	"internal/event/schema": {"internal/event"},
+}
+
+func TestImportsGoDown(t *testing.T) {
+	t.Parallel()
+	root := filepath.Join("..", "..")
+	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if entry.IsDir() && (strings.HasPrefix(entry.Name(), ".") && path != root || entry.Name() == "tools" || entry.Name() == "testdata") {
+			return filepath.SkipDir
+		}
+		if strings.HasSuffix(path, ".go") && !strings.HasSuffix(path, "_test.go") {
+			checkFile(t, root, path)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func checkFile(t *testing.T, root, path string) {
+	t.Helper()
+	rel, err := filepath.Rel(root, path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pkg := filepath.ToSlash(filepath.Dir(rel))
+	allowed, known := mayImport[pkg]
+	if !known {
+		t.Errorf("%s: package %s is not in the table of imports", rel, pkg)
+		return
+	}
+	file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ImportsOnly)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, spec := range file.Imports {
+		name, err := strconv.Unquote(spec.Path.Value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ours, found := strings.CutPrefix(name, module); found && !slices.Contains(allowed, ours) {
+			t.Errorf("%s: %s may not import %s", rel, pkg, ours)
+		}
+	}
+}

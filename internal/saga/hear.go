@@ -1,0 +1,64 @@
+package saga
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/holdfast-checkout/holdfast/internal/event"
+)
+
+// ErrNoRow says that a module was handed a fact that no table has it hear.
+var ErrNoRow = errors.New("saga: no row of any table")
+
+// Hear gives what a module does with the facts of its queue: each goes to the verb of its row, those of one verb together,
+// so that one transaction serves many orders.
+func (b *Book) Hear(who Module, actors Actors) Handler {
+	verbs := b.verbs(who)
+	handlers := make(map[*Verb]Handler)
+	for _, verb := range verbs {
+		if handlers[verb] == nil {
+			handlers[verb] = verb.bind(actors)
+		}
+	}
+	return func(ctx context.Context, facts []event.Fact) error {
+		order, groups, err := group(who, verbs, facts)
+		if err != nil {
+			return err
+		}
+		for _, verb := range order {
+			if err := handlers[verb](ctx, groups[verb]); err != nil {
+				return fmt.Errorf("%s: %w", verb, err)
+			}
+		}
+		return nil
+	}
+}
+
+func (b *Book) verbs(who Module) map[string]*Verb {
+	verbs := make(map[string]*Verb)
+	for _, s := range b.all() {
+		for _, step := range s.Steps {
+			if step.Do.Who == who {
+				verbs[event.RoutingKey(s.Name, step.When)] = step.Do
+			}
+		}
+	}
+	return verbs
+}
+
+// group sorts facts by verb; verbs stay in the order in which their first fact came.
+func group(who Module, verbs map[string]*Verb, facts []event.Fact) (order []*Verb, groups map[*Verb][]event.Fact, err error) {
+	groups = make(map[*Verb][]event.Fact)
+	for _, f := range facts {
+		verb := verbs[f.RoutingKey()]
+		if verb == nil {
+			return nil, nil, fmt.Errorf("%w: %s hears %s", ErrNoRow, who, f.RoutingKey())
+		}
+		if groups[verb] == nil {
+			order = append(order, verb)
+		}
+		groups[verb] = append(groups[verb], f)
+	}
+	return order, groups, nil
+}

@@ -1,0 +1,148 @@
+// Package saga says how an order goes. A strategy is one table in one file: when this fact is said, who does what, and which
+// facts may follow. The tables are the only truth: queues are bound, facts are handed to verbs, and drawings are made from
+// their rows. Verbs do not know which strategy they work for.
+package saga
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/holdfast-checkout/holdfast/internal/event"
+	"github.com/holdfast-checkout/holdfast/internal/inventory"
+	"github.com/holdfast-checkout/holdfast/internal/order"
+	"github.com/holdfast-checkout/holdfast/internal/payment"
+)
+
+// Module is who hears: the name of an inbox and of a queue.
+type Module string
+
+// The modules.
+const (
+	Order     Module = order.Module
+	Inventory Module = inventory.Module
+	Payment   Module = payment.Module
+	View      Module = order.ViewModule
+	Shelf     Module = inventory.ShelfModule
+)
+
+// Modules are all who hear, in the order of the drawings.
+func Modules() []Module { return []Module{Order, Inventory, Payment, View, Shelf} }
+
+// Handler hears a batch of facts: one transaction, each fact once.
+type Handler func(ctx context.Context, facts []event.Fact) error
+
+// Actors are the modules whose verbs the tables name.
+type Actors struct {
+	Order     *order.Service
+	Inventory *inventory.Service
+	Payment   *payment.Service
+	Shelf     *inventory.Shelf
+}
+
+// Verb is something that a module can do on hearing a fact.
+type Verb struct {
+	Who  Module
+	Name string
+	bind func(Actors) Handler
+	play func(world, event.Name) []outcome // what it may do, for Check; nil: nothing that an order's end depends on
+}
+
+// String is module.verb.
+func (v *Verb) String() string { return string(v.Who) + "." + v.Name }
+
+// Step is one row: on hearing When, Do is done, and one of the facts Then is said, or nothing.
+type Step struct {
+	When event.Name
+	Do   *Verb
+	Then []event.Name
+}
+
+// Strategy is a named table.
+type Strategy struct {
+	Name  string
+	Steps []Step
+}
+
+// says reads better in a table than the type of its values.
+func says(facts ...event.Name) []event.Name { return facts }
+
+// PaysFirst says whether payment hears of an order as soon as it is made.
+func (s Strategy) PaysFirst() bool {
+	return slices.ContainsFunc(s.Steps, func(step Step) bool {
+		return step.When == event.OrderCreated && step.Do.Who == Payment
+	})
+}
+
+// Book is the strategies that orders can have, and the one that new orders take.
+type Book struct {
+	strategies map[string]Strategy
+	allowed    []string
+	chosen     string
+}
+
+// NewBook checks every strategy and chooses one of them for new orders; allowed are those that an order may ask for (nil:
+// all of them).
+func NewBook(strategies []Strategy, chosen string, allowed []string) (*Book, error) {
+	b := &Book{strategies: make(map[string]Strategy, len(strategies)), chosen: chosen, allowed: allowed}
+	for _, s := range strategies {
+		if err := Check(s); err != nil {
+			return nil, err
+		}
+		b.strategies[s.Name] = s
+	}
+	if b.allowed == nil {
+		b.allowed = slices.Sorted(maps.Keys(b.strategies))
+	}
+	for _, name := range append([]string{chosen}, b.allowed...) {
+		if _, known := b.strategies[name]; !known {
+			return nil, fmt.Errorf("saga: there is no strategy %q, only %v", name, slices.Sorted(maps.Keys(b.strategies)))
+		}
+	}
+	return b, nil
+}
+
+// Choose gives the strategy of a new order: the one asked for, if it is allowed, or the chosen one when none is asked for.
+func (b *Book) Choose(asked string) (name string, ok bool) {
+	if asked == "" {
+		return b.chosen, true
+	}
+	return asked, slices.Contains(b.allowed, asked)
+}
+
+// PaysFirst says whether a strategy asks for payment as soon as an order is made.
+func (b *Book) PaysFirst(name string) bool { return b.strategies[name].PaysFirst() }
+
+// all are the strategies and the shop's own table, by name.
+func (b *Book) all() []Strategy {
+	names := slices.Sorted(maps.Keys(b.strategies))
+	tables := make([]Strategy, 0, len(names)+1)
+	for _, name := range names {
+		tables = append(tables, b.strategies[name])
+	}
+	return append(tables, shop)
+}
+
+// Bindings gives the routing keys of every module's queue: all rows of all tables, whatever strategy is chosen, so that a
+// restart with another flag strands no order.
+func (b *Book) Bindings() map[Module][]string {
+	keys := make(map[Module][]string)
+	for _, s := range b.all() {
+		for _, step := range s.Steps {
+			keys[step.Do.Who] = append(keys[step.Do.Who], event.RoutingKey(s.Name, step.When))
+		}
+	}
+	return keys
+}
+
+// Hears gives, for every routing key, the modules that hear it.
+func (b *Book) Hears() map[string][]string {
+	hears := make(map[string][]string)
+	for module, keys := range b.Bindings() {
+		for _, key := range keys {
+			hears[key] = append(hears[key], string(module))
+		}
+	}
+	return hears
+}

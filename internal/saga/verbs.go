@@ -1,0 +1,47 @@
+package saga
+
+import "github.com/holdfast-checkout/holdfast/internal/order"
+
+// The verbs that tables are made of.
+var (
+	reserve = &Verb{
+		Who: Inventory, Name: "Reserve", play: playReserve,
+		bind: func(a Actors) Handler { return a.Inventory.Reserve },
+	}
+	release = &Verb{
+		Who: Inventory, Name: "Release", play: playRelease,
+		bind: func(a Actors) Handler { return a.Inventory.Release },
+	}
+	charge = &Verb{
+		Who: Payment, Name: "Charge", play: playCharge,
+		bind: func(a Actors) Handler { return a.Payment.Charge },
+	}
+	giveBack = &Verb{
+		Who: Payment, Name: "GiveBack", play: playGiveBack,
+		bind: func(a Actors) Handler { return a.Payment.GiveBack },
+	}
+	advance = &Verb{
+		Who: Order, Name: "Advance", play: playOrder((*order.State).Advance),
+		bind: func(a Actors) Handler { return a.Order.Advance },
+	}
+	fail = &Verb{
+		Who: Order, Name: "Fail", play: playOrder((*order.State).Fail),
+		bind: func(a Actors) Handler { return a.Order.Fail },
+	}
+	unwind = &Verb{
+		Who: Order, Name: "Unwind", play: playOrder((*order.State).Unwind),
+		bind: func(a Actors) Handler { return a.Order.Unwind },
+	}
+	settle = &Verb{
+		Who: Order, Name: "Settle", play: playOrder((*order.State).Settle),
+		bind: func(a Actors) Handler { return a.Order.Settle },
+	}
+	show = &Verb{
+		Who: View, Name: "View",
+		bind: func(a Actors) Handler { return a.Order.View },
+	}
+	shelve = &Verb{
+		Who: Shelf, Name: "Settle",
+		bind: func(a Actors) Handler { return a.Shelf.Settle },
+	}
+)
