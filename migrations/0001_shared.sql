@@ -27,7 +27,7 @@ CREATE TABLE shared.inbox (
 
 -- Below the mark everything has been published: rows with xid < mark are of no more use to the relay.
 CREATE TABLE shared.relay_mark (
-    only boolean     PRIMARY KEY DEFAULT true CHECK (only),
+    one  boolean     PRIMARY KEY DEFAULT true CHECK (one),
     mark xid8        NOT NULL,
     at   timestamptz NOT NULL DEFAULT now(),
     slot text        NOT NULL DEFAULT ''   -- the replication slot whose stream carries on from the mark; '' until rows before it are out

@@ -27,7 +27,9 @@ type rabbit struct {
 func (*rabbit) name() string        { return "rabbitmq" }
 func (*rabbit) portNames() []string { return []string{"rabbitmq", "rabbitmq-dist", "epmd"} }
 
-func (*rabbit) url(p place) string { return "amqp://guest:guest@" + loopback(p.ports["rabbitmq"]) + "/" }
+func (*rabbit) url(p place) string {
+	return "amqp://guest:guest@" + loopback(p.ports["rabbitmq"]) + "/"
+}
 
 func (d *rabbit) prepare(_ context.Context, p place) error {
 	for _, dir := range []string{"", "mnesia", "log", "home"} {
