@@ -14,6 +14,8 @@ func limitRequest(maxBody int64) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
 			r := c.Request()
+			h := c.Response().Header()
+			h.Set(echo.HeaderXContentTypeOptions, "nosniff")
 			// Our paths need no escapes. One that hides a slash, a dot or a letter is another spelling of a path that
 			// somebody in between may have judged differently.
 			if r.URL.RawPath != "" || !cleanText(r.URL.Path) {
@@ -23,7 +25,7 @@ func limitRequest(maxBody int64) echo.MiddlewareFunc {
 				return fault.New(fault.InvalidRequest, "the query cannot be read")
 			}
 			if coding := r.Header.Get(echo.HeaderContentEncoding); coding != "" && coding != "identity" {
-				c.Response().Header().Set(echo.HeaderAcceptEncoding, "identity")
+				h.Set(echo.HeaderAcceptEncoding, "identity")
 				return echo.NewHTTPError(http.StatusUnsupportedMediaType, "compressed bodies are not taken")
 			}
 			if r.ContentLength > maxBody {

@@ -36,6 +36,8 @@ func (s *Server) addRoutes() error {
 	r.GET("/problems", listProblems)
 	r.GET("/problems/:kind", explainProblem)
 	r.GET("/api/swagger.json", s.document)
+	r.GET("/docs", showPage)
+	r.GET("/docs/:file", showPageFile)
 	return nil
 }
 
