@@ -136,7 +136,7 @@ func (a answer) retry() bool {
 	case a.status >= 500, a.status == http.StatusTooManyRequests, a.status == http.StatusRequestTimeout:
 		return true
 	case a.status == http.StatusConflict:
-		return a.problem().kind() == "idempotency-key-in-use"
+		return a.after > 0 || a.problem().kind() == "idempotency-key-in-use" // a conflict that will pass
 	}
 	return false
 }

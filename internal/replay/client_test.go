@@ -87,6 +87,7 @@ func TestSendStaysWithARequest(t *testing.T) {
 		"garbage for an answer":  {[]http.HandlerFunc{cut("so sorry\r\n\r\n"), status(201, "{}")}, 201, 1, true},
 		"bad gateway, away, 500": {[]http.HandlerFunc{status(502, ""), status(503, ""), status(500, ""), status(201, "{}")}, 201, 3, true},
 		"too many":               {[]http.HandlerFunc{status(429, ""), status(201, "{}")}, 201, 1, false},
+		"a conflict that passes": {[]http.HandlerFunc{status(409, "{}", "Retry-After", "1"), status(200, "{}")}, 200, 1, false},
 		"in use by its twin":     {[]http.HandlerFunc{inUse, inUse, status(202, "{}")}, 202, 2, false},
 	}
 	for name, c := range cases {
