@@ -1,0 +1,39 @@
+// Package broker speaks to RabbitMQ: topology, publishing with confirms, batched consuming with retries and dead letters.
+// It knows facts but no saga: which queue hears what is a Topology that is handed in.
+//
+// Every long-lived part has a connection of its own and a supervisor that makes a fresh connection and channel per attempt.
+// Nothing here trusts the client library to notice a dead broker: reads and writes have deadlines, and so have confirms.
+package broker
+
+import (
+	"log/slog"
+	"time"
+)
+
+// Config is what every part of this package needs.
+type Config struct {
+	URL      string // amqp:// or amqps://
+	Topology Topology
+	Log      *slog.Logger
+	Metrics  *Metrics // nil: not counted
+
+	confirmWithin time.Duration // see confirmDeadline; tests shorten it
+}
+
+// confirmDeadline is how long a message may stay unconfirmed before its connection is given up. The time that the broker
+// says it is blocked does not count.
+const confirmDeadline = 15 * time.Second
+
+func (c Config) confirmDeadline() time.Duration {
+	if c.confirmWithin > 0 {
+		return c.confirmWithin
+	}
+	return confirmDeadline
+}
+
+func (c Config) metrics() *Metrics {
+	if c.Metrics == nil {
+		return NewMetrics(nil)
+	}
+	return c.Metrics
+}

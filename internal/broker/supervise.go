@@ -1,0 +1,54 @@
+package broker
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+)
+
+// steady is how long a connection must have lived for the back-off to begin anew.
+const steady = 5 * time.Second
+
+// supervise runs session again and again until ctx ends, with growing, jittered pauses that never give up. session calls
+// up once it can work. Changes of state are logged, attempts are not.
+func supervise(ctx context.Context, log *slog.Logger, lost func(), session func(ctx context.Context, up func()) error) {
+	pauses := newBackOff(100*time.Millisecond, 3*time.Second)
+	down := false
+	for ctx.Err() == nil {
+		var since time.Time
+		err := session(ctx, func() {
+			since, down = time.Now(), false
+			log.Info("connected to RabbitMQ")
+		})
+		if ctx.Err() != nil {
+			return
+		}
+		if !down {
+			down = true
+			log.Warn("connection to RabbitMQ lost", "error", err)
+			lost()
+		}
+		if !since.IsZero() && time.Since(since) > steady {
+			pauses.Reset()
+		}
+		pause(ctx, pauses.NextBackOff())
+	}
+}
+
+func newBackOff(first, most time.Duration) *backoff.ExponentialBackOff {
+	b := backoff.NewExponentialBackOff()
+	b.InitialInterval, b.MaxInterval, b.Multiplier = first, most, 2
+	return b
+}
+
+// pause waits, or returns early when ctx ends.
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}

@@ -1,0 +1,116 @@
+package broker
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+)
+
+const (
+	// deliveryLimit is how often RabbitMQ hands out a message whose consumer dies of it. It is said because RabbitMQ 4 has
+	// a small default, after which a message would be dropped; our own retries do not count towards it.
+	deliveryLimit = 1000
+	// unroutedLimit bounds what nobody binds. The outbox still has what falls out.
+	unroutedLimit = 100_000
+)
+
+// Topology says which queue hears which facts. It is made from the strategies' tables.
+type Topology struct {
+	Namespace string              // prefix of every name
+	Queues    map[string][]string // name of the queue, without the prefix (a module), to its routing keys
+}
+
+// Exchange is the topic exchange that facts are published to.
+func (t Topology) Exchange() string { return t.Namespace + ".events" }
+
+// Unrouted is the exchange and the queue of what no queue is bound to.
+func (t Topology) Unrouted() string { return t.Namespace + ".unrouted" }
+
+// Dead is the queue of dead letters on their way to the table.
+func (t Topology) Dead() string { return t.Namespace + ".dead" }
+
+// Queue is the full name of a module's queue.
+func (t Topology) Queue(name string) string { return t.Namespace + "." + name }
+
+// names gives the full names of all queues, sorted.
+func (t Topology) names() []string {
+	names := []string{t.Dead(), t.Unrouted()}
+	for name := range t.Queues {
+		names = append(names, t.Queue(name))
+	}
+	slices.Sort(names)
+	return names
+}
+
+// Declare makes all exchanges, queues and bindings that are not there yet. It fails when one is there with other properties.
+func Declare(ctx context.Context, cfg Config) error {
+	l, err := dial(ctx, cfg, "topology")
+	if err != nil {
+		return err
+	}
+	defer l.close()
+	return l.during(ctx, func() error { return l.declare(cfg.Topology) })
+}
+
+// declare makes the whole topology on a channel of its own, since a refusal closes the channel.
+func (l *link) declare(t Topology) error {
+	ch, err := l.Channel()
+	if err != nil {
+		return fmt.Errorf("declare topology: %w", err)
+	}
+	defer ch.Close()
+	if err := declareExchanges(ch, t); err != nil {
+		return err
+	}
+	for _, name := range slices.Sorted(maps.Keys(t.Queues)) {
+		if err := declareQueue(ch, t, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// declareExchanges makes what does not belong to one module: the exchanges, the queue of the unrouted and the dead letters.
+func declareExchanges(ch *amqp.Channel, t Topology) error {
+	if err := ch.ExchangeDeclare(t.Unrouted(), amqp.ExchangeFanout, true, false, false, false, nil); err != nil {
+		return fmt.Errorf("declare exchange %s: %w", t.Unrouted(), err)
+	}
+	unrouted := amqp.Table{"x-queue-type": "quorum", "x-max-length": unroutedLimit, "x-overflow": "drop-head"}
+	if _, err := ch.QueueDeclare(t.Unrouted(), true, false, false, false, unrouted); err != nil {
+		return fmt.Errorf("declare queue %s: %w", t.Unrouted(), err)
+	}
+	if err := ch.QueueBind(t.Unrouted(), "", t.Unrouted(), false, nil); err != nil {
+		return fmt.Errorf("bind queue %s: %w", t.Unrouted(), err)
+	}
+	alternate := amqp.Table{"alternate-exchange": t.Unrouted()}
+	if err := ch.ExchangeDeclare(t.Exchange(), amqp.ExchangeTopic, true, false, false, false, alternate); err != nil {
+		return fmt.Errorf("declare exchange %s: %w", t.Exchange(), err)
+	}
+	dead := amqp.Table{"x-queue-type": "quorum", "x-delivery-limit": 1000 * deliveryLimit}
+	if _, err := ch.QueueDeclare(t.Dead(), true, false, false, false, dead); err != nil {
+		return fmt.Errorf("declare queue %s: %w", t.Dead(), err)
+	}
+	return nil
+}
+
+func declareQueue(ch *amqp.Channel, t Topology, name string) error {
+	queue := t.Queue(name)
+	args := amqp.Table{
+		"x-queue-type":              "quorum",
+		"x-delivery-limit":          deliveryLimit,
+		"x-dead-letter-exchange":    "",
+		"x-dead-letter-routing-key": t.Dead(),
+	}
+	if _, err := ch.QueueDeclare(queue, true, false, false, false, args); err != nil {
+		return fmt.Errorf("declare queue %s: %w", queue, err)
+	}
+	for _, key := range t.Queues[name] {
+		if err := ch.QueueBind(queue, key, t.Exchange(), false, nil); err != nil {
+			return fmt.Errorf("bind queue %s to %s: %w", queue, key, err)
+		}
+	}
+	return nil
+}
