@@ -1,0 +1,88 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/holdfast-checkout/holdfast/internal/app"
+	"github.com/holdfast-checkout/holdfast/internal/config"
+	"github.com/holdfast-checkout/holdfast/internal/postgres"
+	"github.com/holdfast-checkout/holdfast/internal/sandbox"
+	"github.com/holdfast-checkout/holdfast/internal/stack"
+	"github.com/holdfast-checkout/holdfast/internal/web"
+)
+
+type serveCmd struct{ config.Config }
+
+func (c *serveCmd) Run(ctx context.Context) error {
+	if err := c.Complete(); err != nil {
+		return usageError{err}
+	}
+	return app.Serve(ctx, c.Config, newLog(c.LogLevel, c.LogFormat), nil)
+}
+
+type sandboxCmd struct {
+	Addr      string        `default:"127.0.0.1:8090" help:"Address to listen on."`
+	Ledger    string        `default:"sandbox-ledger.jsonl" help:"File of charges and refunds; made if it is not there."`
+	Key       string        `required:"" help:"Key that callers present."`
+	Latency   time.Duration `help:"Added to every answer."`
+	Seed      uint64        `default:"1" help:"Decides the faults of pm_flaky."`
+	LogLevel  string        `enum:"debug,info,warn,error" default:"info" help:"Least level that is logged (${enum})."`
+	LogFormat string        `enum:"text,json" default:"text" help:"Form of the log (${enum})."`
+}
+
+func (c *sandboxCmd) Run(ctx context.Context) error {
+	server, err := sandbox.Open(sandbox.Options{
+		Addr: c.Addr, LedgerFile: c.Ledger, APIKey: c.Key, Latency: c.Latency, Seed: c.Seed, Log: newLog(c.LogLevel, c.LogFormat),
+	})
+	if err != nil {
+		return err
+	}
+	return server.Run(ctx)
+}
+
+type migrateCmd struct {
+	PostgresURL string `name:"postgres-url" required:"" help:"Postgres, as a URL." placeholder:"postgres://…"`
+}
+
+func (c *migrateCmd) Run(ctx context.Context) error { return postgres.Migrate(ctx, c.PostgresURL) }
+
+type tokenCmd struct {
+	Sub       string        `required:"" help:"Whom the token speaks for: the customer's id, up to 128 characters."`
+	Admin     bool          `help:"An operator's token."`
+	TTL       time.Duration `name:"ttl" default:"1h" help:"How long it is good for."`
+	JWTSecret string        `name:"jwt-secret" help:"Secret to sign with; empty: that of the make run in this folder." placeholder:"SECRET"`
+}
+
+func (c *tokenCmd) Run(out io.Writer) error {
+	if n := len([]rune(c.Sub)); n == 0 || n > web.MaxSubject {
+		return usageError{fmt.Errorf("--sub: 1 to %d characters", web.MaxSubject)}
+	}
+	if c.TTL <= 0 {
+		return usageError{errors.New("--ttl: must be more than 0")}
+	}
+	if c.JWTSecret == "" {
+		state, err := stack.LoadState(stackDir)
+		if err != nil {
+			return usageError{fmt.Errorf("give --jwt-secret, or start `make run` in this folder: %w", err)}
+		}
+		c.JWTSecret = state.JWTSecret
+	}
+	token, err := web.Tokens{Secret: []byte(c.JWTSecret)}.Issue(c.Sub, c.Admin, c.TTL)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(out, token)
+	return nil
+}
+
+type versionCmd struct{}
+
+func (versionCmd) Run(out io.Writer) error {
+	v := app.Version()
+	fmt.Fprintf(out, "holdfast %s (%s, %s)\n", v.Version, v.Commit, v.Go)
+	return nil
+}
