@@ -1,0 +1,48 @@
+package redisx
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/holdfast-checkout/holdfast/lua"
+)
+
+// lockLife is how long a lock outlives an owner that has died.
+const lockLife = 10 * time.Second
+
+// unlockTime bounds the giving back, which must not hold an answer up.
+const unlockTime = 300 * time.Millisecond
+
+// Locks are short locks on a customer's idempotency keys. They spare work and decide nothing.
+type Locks struct {
+	client  redis.UniversalClient
+	scripts *Scripts
+	keys    Keys
+}
+
+// NewLocks makes them.
+func NewLocks(client redis.UniversalClient, scripts *Scripts, keys Keys) *Locks {
+	return &Locks{client: client, scripts: scripts, keys: keys}
+}
+
+// Lock takes the lock, unless it is taken. unlock is never nil, and gives the lock back only if it is still the caller's.
+func (l *Locks) Lock(ctx context.Context, customer, key string) (unlock func(), taken bool, err error) {
+	name, owner := l.keys.Lock(customer, key), uuid.NewString()
+	reply, err := l.client.SetArgs(ctx, name, owner, redis.SetArgs{Mode: "NX", TTL: lockLife}).Result()
+	if err == redis.Nil { //nolint:errorlint // the client answers the value itself
+		return func() {}, false, nil
+	}
+	if err != nil {
+		return func() {}, false, fmt.Errorf("lock: %w", err)
+	}
+	return func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), unlockTime)
+		defer cancel()
+		// A lock that is not given back ends by itself.
+		_, _ = l.scripts.One(ctx, Call{Script: lua.Unlock, Keys: []string{name}, Args: []any{owner}})
+	}, reply == "OK", nil
+}
