@@ -1,0 +1,147 @@
+package cart
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/holdfast-checkout/holdfast/internal/event"
+	"github.com/holdfast-checkout/holdfast/internal/fault"
+)
+
+// Basket is a cart on its way into an order, its units held.
+type Basket struct {
+	CartID    uuid.UUID
+	Version   int64
+	ExpiresAt time.Time // until when its units are held
+	Lines     []event.OrderLine
+}
+
+// takenLately is how long a customer whose cart was bought is told so, rather than that there is nothing to buy: a twin of
+// the request that bought it may come late.
+const takenLately = time.Minute
+
+// Checkout reads the customer's cart for buying and keeps its units held until then. Units that are not held any more are
+// held again. The version wanted, if any, must be the current one.
+//
+// It refuses with cart-empty; with cart-changed; with hold-expired if units of a cart that had expired cannot be had again,
+// with hold-lost if the cart had not expired, each with the lines; and with unavailable if units would have to be held again
+// while the shelf cannot be reached. A cart whose units are held as far as Postgres knows needs no shelf.
+func (s *Service) Checkout(ctx context.Context, customer string, version *int64, until time.Time) (Basket, error) {
+	leave, err := s.turns.enter(ctx, customer)
+	if err != nil {
+		return Basket{}, fmt.Errorf("wait for other calls on the cart: %w", err)
+	}
+	defer leave()
+	c, now, err := readOpen(ctx, s.db, customer)
+	if err != nil {
+		return Basket{}, err
+	}
+	switch {
+	case version != nil && *version != c.Version:
+		return Basket{}, cartChanged()
+	case len(c.Lines) == 0:
+		return Basket{}, s.nothingToBuy(ctx, c)
+	case c.Live(now):
+		until, err = s.extend(ctx, c, until)
+	default:
+		err = s.retake(ctx, c, now, until)
+	}
+	if err != nil {
+		return Basket{}, err
+	}
+	return Basket{CartID: c.ID, Version: c.Version, ExpiresAt: until, Lines: orderLines(c.Lines)}, nil
+}
+
+// Take marks a cart as bought by an order, in that order's transaction. A cart that was bought or changed since Checkout is
+// cart-changed.
+func (s *Service) Take(ctx context.Context, tx pgx.Tx, cartID uuid.UUID, version int64, orderID uuid.UUID) error {
+	taken, err := take(ctx, tx, cartID, version, orderID)
+	if err != nil {
+		return err
+	}
+	if !taken {
+		return cartChanged()
+	}
+	s.closed.ring()
+	return nil
+}
+
+func cartChanged() error {
+	return fault.New(fault.CartChanged, "the cart was bought or changed meanwhile: read it again")
+}
+
+func (s *Service) nothingToBuy(ctx context.Context, c Cart) error {
+	if c.ID == uuid.Nil {
+		bought, err := boughtLately(ctx, s.db, c.Customer, takenLately)
+		if err != nil {
+			return err
+		}
+		if bought {
+			return cartChanged()
+		}
+	}
+	return fault.New(fault.CartEmpty, "there is nothing in the cart")
+}
+
+// extend keeps the units of a live cart held until then, and holds those again that the shelf has lost or the cart could not
+// have before. It gives the time until which they are held.
+func (s *Service) extend(ctx context.Context, c Cart, until time.Time) (time.Time, error) {
+	var held, again []Line
+	for _, l := range c.Lines {
+		if l.Held {
+			held = append(held, l)
+		} else {
+			again = append(again, l)
+		}
+	}
+	missing, err := s.shelf.Extend(ctx, c.ID, orderLines(held), until)
+	if unavailable(err) && len(again) == 0 {
+		s.log.WarnContext(ctx, "cart goes to checkout on the word of its rows", "cart", c.ID, "error", err)
+		return c.ExpiresAt, nil
+	}
+	if err != nil {
+		return until, shelfError(fmt.Errorf("extend holds of cart %s: %w", c.ID, err))
+	}
+	if len(missing)+len(again) == 0 {
+		return until, nil
+	}
+	kind := fault.HoldExpired
+	if len(missing) > 0 {
+		kind = fault.HoldLost
+	}
+	for _, id := range missing {
+		again = append(again, *c.Line(id))
+	}
+	ch := Change{Before: c, After: c.clone(), Hold: orderLines(again), Until: until}
+	if err := s.doOnce(ctx, &ch); err != nil {
+		return until, err
+	}
+	if len(ch.Short) > 0 {
+		return until, notHeld(kind, again, ch.Short)
+	}
+	return until, nil
+}
+
+// retake holds all units of an expired cart again, or none of them.
+func (s *Service) retake(ctx context.Context, c Cart, now, until time.Time) error {
+	ch := Change{Before: c, After: c.clone(), Hold: orderLines(c.Lines), Until: until}
+	s.rules.renew(&ch.After, now)
+	ch.Refuse = func(short map[uuid.UUID]int64) error { return notHeld(fault.HoldExpired, c.Lines, short) }
+	return s.doOnce(ctx, &ch)
+}
+
+// doOnce does a change that a checkout needs. A checkout that loses a race is told that the cart has changed.
+func (s *Service) doOnce(ctx context.Context, ch *Change) error {
+	var rest left
+	err := s.do(ctx, ch, &rest)
+	s.putRight(ctx, rest)
+	if errors.Is(err, errTurn) {
+		return cartChanged()
+	}
+	return err
+}

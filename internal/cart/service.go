@@ -1,0 +1,114 @@
+package cart
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/holdfast-checkout/holdfast/internal/event"
+	"github.com/holdfast-checkout/holdfast/internal/fault"
+	"github.com/holdfast-checkout/holdfast/internal/postgres"
+	"github.com/holdfast-checkout/holdfast/internal/redisx"
+)
+
+// Shelf keeps units for carts in Redis. Each call is one pipeline. An error means that the outcome is not known.
+type Shelf interface {
+	// Hold sets, absolutely, what a cart holds of each product and until when. A cart's own units count as free for it. The
+	// answer has the products of which there were not enough, with the units that could be had; what was held of those stays.
+	Hold(ctx context.Context, cartID uuid.UUID, lines []event.OrderLine, until time.Time) (short map[uuid.UUID]int64, err error)
+	// Extend moves the end of what is held, never to an earlier time, and answers the products of which nothing is.
+	Extend(ctx context.Context, cartID uuid.UUID, lines []event.OrderLine, until time.Time) (missing []uuid.UUID, err error)
+	// Release gives back whatever is held of the products.
+	Release(ctx context.Context, cartID uuid.UUID, productIDs []uuid.UUID) error
+}
+
+// Catalogue knows names and prices. Products that are not known are left out of the answer.
+type Catalogue interface {
+	Products(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]Product, error)
+}
+
+// Service is the module's verbs.
+type Service struct {
+	db        *postgres.DB
+	shelf     Shelf
+	catalogue Catalogue
+	copies    copies
+	rules     Rules
+	log       *slog.Logger
+	turns     *turnstile
+	closed    bell // rung when a cart is bought
+}
+
+// New makes the module. Its long-lived part is the Sweeper.
+func New(db *postgres.DB, scripts *redisx.Scripts, keys redisx.Keys, shelf Shelf, catalogue Catalogue, rules Rules, log *slog.Logger) *Service {
+	return &Service{
+		db: db, shelf: shelf, catalogue: catalogue, copies: copies{scripts: scripts, keys: keys}, rules: rules, log: log,
+		turns: newTurnstile(), closed: make(bell, 1),
+	}
+}
+
+// Get shows the customer's cart, an empty one to a customer who has none.
+func (s *Service) Get(ctx context.Context, customer string) (View, error) {
+	c, now, err := readOpen(ctx, s.db, customer)
+	if err != nil {
+		return View{}, err
+	}
+	products, err := s.products(ctx, c.ProductIDs())
+	if err != nil {
+		return View{}, err
+	}
+	return s.show(ctx, c, products, now)
+}
+
+// Put sets the line of a product to quantity, absolutely: the same call twice changes nothing. 0 removes the line. Without an
+// error the units are held and the rows say so.
+func (s *Service) Put(ctx context.Context, customer string, productID uuid.UUID, quantity int64) (View, error) {
+	var products map[uuid.UUID]Product
+	c, now, err := s.change(ctx, customer, func(c Cart, now time.Time) (Change, error) {
+		var err error
+		if products, err = s.products(ctx, append(c.ProductIDs(), productID)); err != nil {
+			return Change{}, err
+		}
+		p, known := products[productID]
+		if !known {
+			return Change{}, fault.New(fault.NotFound, "there is no such product")
+		}
+		return s.rules.Set(c, p, quantity, now)
+	})
+	if err != nil {
+		return View{}, err
+	}
+	return s.show(ctx, c, products, now)
+}
+
+// Remove takes a product's line out of the cart and gives its units back. Without such a line there is nothing to do.
+func (s *Service) Remove(ctx context.Context, customer string, productID uuid.UUID) error {
+	_, _, err := s.change(ctx, customer, func(c Cart, _ time.Time) (Change, error) { return Remove(c, productID), nil })
+	return err
+}
+
+// Clear takes all lines out of the cart and gives their units back.
+func (s *Service) Clear(ctx context.Context, customer string) error {
+	_, _, err := s.change(ctx, customer, func(c Cart, _ time.Time) (Change, error) { return Remove(c, c.ProductIDs()...), nil })
+	return err
+}
+
+// products asks the catalogue, unless there is nothing to ask for.
+func (s *Service) products(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]Product, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	return s.catalogue.Products(ctx, ids)
+}
+
+// show makes the answer, and remembers the prices that it shows.
+func (s *Service) show(ctx context.Context, c Cart, products map[uuid.UUID]Product, now time.Time) (View, error) {
+	if shown := reprice(&c, products); len(shown) > 0 {
+		if err := remember(ctx, s.db, c.ID, shown); err != nil {
+			return View{}, err
+		}
+	}
+	return newView(c, products, now), nil
+}

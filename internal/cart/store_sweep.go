@@ -1,0 +1,81 @@
+package cart
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+)
+
+// closeExpired closes open carts that expired that long ago and deletes their lines.
+func closeExpired(ctx context.Context, db querier, keep time.Duration, limit int) (int64, error) {
+	tag, err := db.Exec(ctx, `
+WITH old AS (
+    SELECT id FROM cart.carts WHERE state = 'OPEN' AND expires_at < now() - $1::interval
+    ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED
+), gone AS (
+    DELETE FROM cart.lines l USING old WHERE l.cart_id = old.id
+)
+UPDATE cart.carts c SET state = 'DROPPED', turn = turn + 1, changed_at = now() FROM old WHERE c.id = old.id`, keep, limit)
+	if err != nil {
+		return 0, fmt.Errorf("close expired carts: %w", err)
+	}
+	return tag.RowsAffected(), nil
+}
+
+// withCopies gives closed carts whose copies may still be there.
+func withCopies(ctx context.Context, db querier, limit int) ([]uuid.UUID, error) {
+	rows, err := db.Query(ctx, `
+SELECT id FROM cart.carts WHERE state <> 'OPEN' AND tidied = 0 ORDER BY changed_at LIMIT $1`, limit)
+	if err != nil {
+		return nil, fmt.Errorf("find closed carts: %w", err)
+	}
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+	if err != nil {
+		return nil, fmt.Errorf("find closed carts: %w", err)
+	}
+	return ids, nil
+}
+
+// noteDropped notes that the copies of closed carts are gone.
+func noteDropped(ctx context.Context, db querier, ids []uuid.UUID) (int64, error) {
+	tag, err := db.Exec(ctx, `
+WITH mine AS (
+    SELECT id FROM cart.carts WHERE id = ANY ($1) AND state <> 'OPEN' AND tidied = 0 ORDER BY id FOR UPDATE SKIP LOCKED
+)
+UPDATE cart.carts c SET tidied = 1 FROM mine WHERE c.id = mine.id`, ids)
+	if err != nil {
+		return 0, fmt.Errorf("note dropped copies: %w", err)
+	}
+	return tag.RowsAffected(), nil
+}
+
+// deleteLines deletes the lines of carts that were closed that long ago.
+func deleteLines(ctx context.Context, db querier, keep time.Duration, limit int) (int64, error) {
+	tag, err := db.Exec(ctx, `
+WITH old AS (
+    SELECT id FROM cart.carts WHERE state <> 'OPEN' AND tidied = 1 AND changed_at < now() - $1::interval
+    ORDER BY changed_at LIMIT $2 FOR UPDATE SKIP LOCKED
+), gone AS (
+    DELETE FROM cart.lines l USING old WHERE l.cart_id = old.id
+)
+UPDATE cart.carts c SET tidied = 2 FROM old WHERE c.id = old.id`, keep, limit)
+	if err != nil {
+		return 0, fmt.Errorf("delete lines of closed carts: %w", err)
+	}
+	return tag.RowsAffected(), nil
+}
+
+// deleteClosed deletes carts that were closed that long ago.
+func deleteClosed(ctx context.Context, db querier, keep time.Duration, limit int) (int64, error) {
+	tag, err := db.Exec(ctx, `
+DELETE FROM cart.carts WHERE id IN (
+    SELECT id FROM cart.carts WHERE state <> 'OPEN' AND tidied = 2 AND changed_at < now() - $1::interval
+    ORDER BY changed_at LIMIT $2 FOR UPDATE SKIP LOCKED)`, keep, limit)
+	if err != nil {
+		return 0, fmt.Errorf("delete closed carts: %w", err)
+	}
+	return tag.RowsAffected(), nil
+}

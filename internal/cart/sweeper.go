@@ -1,0 +1,116 @@
+package cart
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+const (
+	keep       = 24 * time.Hour // how long the lines of an expired cart stay, and the row of a closed one
+	keepLines  = time.Minute    // how long the lines of a closed cart stay, for calls that were under way when it was closed
+	afterClose = time.Second    // how long after a cart was bought its copy is dropped
+	batch      = 500            // carts that one statement sweeps
+)
+
+// bell wakes whoever waits for it. Rung again before it was heard, it is heard once.
+type bell chan struct{}
+
+func (b bell) ring() {
+	select {
+	case b <- struct{}{}:
+	default:
+	}
+}
+
+// Sweeper clears carts away that are of no more use: it closes those that were left alone for a day after they expired,
+// drops the copies and the lines of those that were bought or closed, and in the end their rows. Nothing depends on it but
+// space. Any number of instances may run.
+type Sweeper struct {
+	carts *Service
+	every time.Duration
+}
+
+// NewSweeper makes a sweeper that looks for expired carts at that interval.
+func NewSweeper(carts *Service, every time.Duration) *Sweeper {
+	return &Sweeper{carts: carts, every: every}
+}
+
+// Run sweeps until ctx ends.
+func (w *Sweeper) Run(ctx context.Context) error {
+	all := time.NewTicker(w.every)
+	defer all.Stop()
+	soon := time.NewTimer(afterClose)
+	defer soon.Stop()
+	for {
+		var err error
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-w.carts.closed:
+			soon.Reset(afterClose)
+			continue
+		case <-soon.C:
+			err = w.carts.tidyCopies(ctx)
+		case <-all.C:
+			err = w.carts.Sweep(ctx)
+		}
+		if err != nil && ctx.Err() == nil {
+			w.carts.log.WarnContext(ctx, "sweep carts", "error", err)
+		}
+	}
+}
+
+// Sweep does all there is to do now, in batches.
+func (s *Service) Sweep(ctx context.Context) error {
+	if err := s.inBatches(ctx, s.closeExpired); err != nil {
+		return err
+	}
+	if err := s.tidyCopies(ctx); err != nil {
+		return err
+	}
+	if err := s.inBatches(ctx, s.deleteLines); err != nil {
+		return err
+	}
+	return s.inBatches(ctx, s.deleteClosed)
+}
+
+func (s *Service) tidyCopies(ctx context.Context) error { return s.inBatches(ctx, s.dropCopies) }
+
+// inBatches repeats a step until it has found less than a batch.
+func (s *Service) inBatches(ctx context.Context, step func(context.Context) (int64, error)) error {
+	for {
+		n, err := step(ctx)
+		if err != nil || n < batch {
+			return err
+		}
+	}
+}
+
+func (s *Service) closeExpired(ctx context.Context) (int64, error) {
+	n, err := closeExpired(ctx, s.db, keep, batch)
+	if err != nil {
+		return 0, fmt.Errorf("close expired carts: %w", err)
+	}
+	return n, nil
+}
+
+// dropCopies drops first and notes it afterwards: done twice it does no harm, not done it would.
+func (s *Service) dropCopies(ctx context.Context) (int64, error) {
+	ids, err := withCopies(ctx, s.db, batch)
+	if err != nil || len(ids) == 0 {
+		return 0, err
+	}
+	if err := s.copies.drop(ctx, never, ids...); err != nil {
+		return 0, err
+	}
+	return noteDropped(ctx, s.db, ids)
+}
+
+func (s *Service) deleteLines(ctx context.Context) (int64, error) {
+	return deleteLines(ctx, s.db, keepLines, batch)
+}
+
+func (s *Service) deleteClosed(ctx context.Context) (int64, error) {
+	return deleteClosed(ctx, s.db, keep, batch)
+}

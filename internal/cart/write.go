@@ -1,0 +1,199 @@
+package cart
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/holdfast-checkout/holdfast/internal/event"
+	"github.com/holdfast-checkout/holdfast/internal/fault"
+)
+
+// errTurn says that another writer was first.
+var errTurn = errors.New("the cart was written by another")
+
+// tries bounds how often one call does its work again because another writer was first.
+const tries = 12
+
+// putRightTime is how long a call that failed may take to put the shelf right.
+const putRightTime = 2 * time.Second
+
+// left is what a call has put on the shelf, or taken off it, without rows to say so.
+type left struct {
+	cartID   uuid.UUID
+	products []uuid.UUID
+	down     bool // the shelf cannot be reached, so there is no sense in trying
+}
+
+// change reads the customer's open cart, lets work say what is to change, and does it. It gives the cart as it is afterwards
+// and the moment on Postgres' clock. Whatever a call that fails has left on the shelf is put right.
+func (s *Service) change(ctx context.Context, customer string, work func(Cart, time.Time) (Change, error)) (Cart, time.Time, error) {
+	leave, err := s.turns.enter(ctx, customer)
+	if err != nil {
+		return Cart{}, time.Time{}, fmt.Errorf("wait for other calls on the cart: %w", err)
+	}
+	defer leave()
+	var rest left
+	for try := range tries {
+		if err = pause(ctx, try); err != nil {
+			break
+		}
+		var c Cart
+		var now time.Time
+		c, now, err = s.tryChange(ctx, customer, work, &rest)
+		if !errors.Is(err, errTurn) {
+			s.putRight(ctx, rest)
+			return c, now, err
+		}
+	}
+	s.putRight(ctx, rest)
+	busy := fault.New(fault.Conflict, "the cart is being changed by other requests: try again").Because(err)
+	busy.RetryAfter = time.Second
+	return Cart{}, time.Time{}, busy
+}
+
+func (s *Service) tryChange(ctx context.Context, customer string, work func(Cart, time.Time) (Change, error), rest *left) (Cart, time.Time, error) {
+	c, now, err := readOpen(ctx, s.db, customer)
+	if err != nil {
+		return c, now, err
+	}
+	if rest.cartID != c.ID { // the cart of the try before was bought meanwhile
+		s.putRight(ctx, *rest)
+		*rest = left{}
+	}
+	ch, err := work(c, now)
+	if err != nil {
+		return c, now, err
+	}
+	if ch = ch.again(rest.products, now); ch.Nothing() {
+		return c, now, nil
+	}
+	if c.ID == uuid.Nil {
+		ch.After.ID, ch.After.Customer, ch.After.State = uuid.Must(uuid.NewV7()), customer, Open
+	}
+	err = s.do(ctx, &ch, rest)
+	return ch.After, now, err
+}
+
+// do does a change: shelf, rows, shelf, copy. It notes in rest what the shelf has that no row says, and gives errTurn when
+// another writer was first.
+func (s *Service) do(ctx context.Context, ch *Change, rest *left) error {
+	rest.cartID = ch.After.ID
+	if err := s.hold(ctx, ch, rest); err != nil {
+		return err
+	}
+	turn, err := save(ctx, s.db, *ch)
+	if err != nil {
+		return err
+	}
+	*rest = left{cartID: ch.After.ID}
+	ch.After.Turn = turn
+	if err := s.free(ctx, ch, rest); err != nil {
+		return err
+	}
+	if !rest.down {
+		s.copy(ctx, *ch)
+	}
+	return nil
+}
+
+// hold puts the change's units on the shelf and marks the lines accordingly.
+func (s *Service) hold(ctx context.Context, ch *Change, rest *left) error {
+	if len(ch.Hold) == 0 {
+		return nil
+	}
+	short, err := s.shelf.Hold(ctx, ch.After.ID, ch.Hold, ch.Until)
+	for _, l := range ch.Hold {
+		if _, none := short[l.ProductID]; !none {
+			rest.products = append(rest.products, l.ProductID)
+		}
+	}
+	if err != nil {
+		rest.down = unavailable(err)
+		return shelfError(fmt.Errorf("hold units for cart %s: %w", ch.After.ID, err))
+	}
+	return ch.mark(short)
+}
+
+// free takes the change's units off the shelf. The rows get another turn afterwards: whoever has put them back meanwhile,
+// on the word of the rows just written, is then told to do so again. When the shelf cannot be reached the units are left to
+// their expiry.
+func (s *Service) free(ctx context.Context, ch *Change, rest *left) error {
+	if len(ch.Free) == 0 {
+		return nil
+	}
+	if err := s.shelf.Release(ctx, ch.After.ID, ch.Free); err != nil {
+		rest.down = unavailable(err)
+		s.log.WarnContext(ctx, "units of a cart left to their expiry", "cart", ch.After.ID, "products", len(ch.Free), "error", err)
+		return nil
+	}
+	rest.products = ch.Free
+	turn, err := nextTurn(ctx, s.db, ch.After.ID, ch.After.Turn)
+	if err != nil {
+		return err
+	}
+	rest.products = nil
+	ch.After.Turn = turn
+	return nil
+}
+
+// putRight makes the shelf say what the rows say of what a failed call has left. What cannot be put right is left for the
+// reconciler to find.
+func (s *Service) putRight(ctx context.Context, rest left) {
+	if len(rest.products) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), putRightTime)
+	defer cancel()
+	err := errTurn
+	for try := 0; !rest.down && try < tries && errors.Is(err, errTurn) && pause(ctx, try) == nil; try++ {
+		err = s.tryPutRight(ctx, &rest)
+	}
+	if err != nil {
+		s.log.WarnContext(ctx, "shelf and cart may differ until they are reconciled", "cart", rest.cartID, "products", len(rest.products), "error", err)
+		if err := noteChange(ctx, s.db, rest.cartID); err != nil {
+			s.log.WarnContext(ctx, "cart not noted for the reconciler", "cart", rest.cartID, "error", err)
+		}
+	}
+}
+
+func (s *Service) tryPutRight(ctx context.Context, rest *left) error {
+	c, now, err := readByID(ctx, s.db, rest.cartID)
+	if err != nil {
+		return err
+	}
+	ch := Change{Before: c, After: c.clone()}.again(rest.products, now)
+	switch c.State {
+	case Open:
+		return s.do(ctx, &ch, rest)
+	case Bought:
+		return s.putRightBought(ctx, c, rest.products, now)
+	default: // it never came to be, or it was dropped
+		return s.shelf.Release(ctx, rest.cartID, rest.products)
+	}
+}
+
+// putRightBought gives an order's hold back what a late call on its cart has changed. There is no row to guard it by: if the
+// order's stock was settled in between, this leaves a hold of nobody to its expiry.
+func (s *Service) putRightBought(ctx context.Context, c Cart, products []uuid.UUID, now time.Time) error {
+	var keep []event.OrderLine
+	var drop []uuid.UUID
+	for _, id := range products {
+		if l := c.Line(id); l != nil {
+			keep = append(keep, event.OrderLine{ProductID: id, Quantity: l.Quantity})
+		} else {
+			drop = append(drop, id)
+		}
+	}
+	var err error
+	if len(keep) > 0 {
+		_, err = s.shelf.Hold(ctx, c.ID, keep, now.Add(s.rules.TTL))
+	}
+	if len(drop) > 0 {
+		err = errors.Join(err, s.shelf.Release(ctx, c.ID, drop))
+	}
+	return err
+}
