@@ -1,0 +1,133 @@
+// Package audit proves the invariants of Holdfast from the outside: with its own SQL and its own reading of Redis, of the
+// broker and of the payment provider's ledger, never with the modules' code. It changes nothing and runs while orders run.
+//
+// What must hold at every moment is judged in one repeatable-read snapshot of Postgres. What must hold at rest is judged in
+// the same snapshot, once nothing is under way; when no rest comes in time, it is skipped.
+//
+//	audit.go     Options and Run
+//	report.go    the shapes of the answer
+//	snapshot.go  the read-only transaction, and how rules are asked in it
+//	rest.go      what rest is, and waiting for it
+//	stock.go     S1 S2 S3
+//	money.go     M1 M2 M3, ledger.go the provider's side of it
+//	orders.go    O1 O2 O3 V1, combinations.go the table of allowed states
+//	facts.go     E1 E2, queues.go the broker's side of it
+//	redis.go     R1
+package audit
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/holdfast-checkout/holdfast/internal/postgres"
+)
+
+// Options say where the places are that must agree.
+type Options struct {
+	Postgres  *postgres.DB
+	Redis     redis.UniversalClient
+	Namespace string              // prefix of the Redis keys
+	Broker    string              // AMQP URL
+	Queues    []string            // full names of the queues that must be empty at rest
+	Hears     map[string][]string // who must hear what: routing key (<strategy>.<fact>) to the modules that all tables bind to it
+	Ledger    *Ledger             // the provider's own books; nil when the provider shows none: M3 is then skipped
+	Wait      time.Duration       // how long to wait for rest; 0: judge at once
+	Cooldown  time.Duration       // rest means that nothing changed for so long; 10 s when 0, none when negative
+	Grace     time.Duration       // how long after its deadline an order that has not ended counts as stuck; 3 min when 0
+}
+
+func (o Options) withDefaults() Options {
+	if o.Cooldown == 0 {
+		o.Cooldown = 10 * time.Second
+	}
+	if o.Grace == 0 {
+		o.Grace = 3 * time.Minute
+	}
+	return o
+}
+
+// auditor is one run: what it was told, where it works, and what it judges.
+type auditor struct {
+	Options
+	desk *desk
+	snap *snapshot // nil until it is taken
+	rest rest
+}
+
+// invariant is one of the promises of the contract and the way to prove it.
+type invariant struct {
+	id     string
+	says   string
+	atRest bool // true: only judged when nothing is under way
+	prove  func(ctx context.Context, a *auditor, v *Verdict) error
+}
+
+// invariants are all of them, in the order in which they are reported. S and M and O come first: what breaks there tends to
+// break what follows.
+func invariants() []invariant {
+	return []invariant{
+		{"S1", "nothing is below zero", false, proveNothingNegative},
+		{"S2", "stock is conserved", false, proveStockConserved},
+		{"S3", "nothing is sold twice", false, proveNothingSoldTwice},
+		{"M1", "nobody pays twice", false, proveNobodyPaysTwice},
+		{"M2", "money is conserved", false, proveMoneyConserved},
+		{"M3", "the books agree with the provider's", false, proveBooksAgree},
+		{"O1", "no impossible state", false, proveNoImpossibleState},
+		{"O2", "one order per idempotency key", false, proveOneOrderPerKey},
+		{"O3", "every order has ended and holds nothing it should not", true, proveAllEnded},
+		{"V1", "the read model says what the orders say", true, proveViewAgrees},
+		{"E1", "every fact is heard once and every effect names its fact", false, proveHeardOnce},
+		{"E2", "nothing is stuck", true, proveNothingStuck},
+		{"R1", "Redis agrees with Postgres", true, proveRedisAgrees},
+	}
+}
+
+// Run waits for rest, at most o.Wait, and gives one verdict per invariant. An error means that the audit could not be made;
+// a broken invariant is no error.
+func Run(ctx context.Context, o Options) (Report, error) {
+	a := &auditor{Options: o.withDefaults()}
+	began := time.Now()
+	var err error
+	if a.desk, err = sitDown(ctx, o.Postgres, o.Ledger); err != nil {
+		return Report{}, fmt.Errorf("audit: %w", err)
+	}
+	defer a.leave(ctx)
+	if err := a.awaitRest(ctx); err != nil {
+		return Report{}, fmt.Errorf("audit: %w", err)
+	}
+	if err := a.desk.catchUp(ctx, a.snap.tx, true); err != nil {
+		return Report{}, fmt.Errorf("audit: %w", err)
+	}
+	report := Report{StartedAt: began.UTC(), AtRest: a.rest.reached(), Waiting: a.rest.waiting()}
+	for _, i := range invariants() {
+		v, err := a.judge(ctx, i)
+		if err != nil {
+			return Report{}, fmt.Errorf("audit: prove %s: %w", i.id, err)
+		}
+		report.Verdicts = append(report.Verdicts, v)
+	}
+	report.Seconds = time.Since(began).Seconds()
+	return report, nil
+}
+
+func (a *auditor) leave(ctx context.Context) {
+	if a.snap != nil {
+		a.snap.close(ctx)
+	}
+	a.desk.leave(ctx)
+}
+
+func (a *auditor) judge(ctx context.Context, i invariant) (Verdict, error) {
+	v := Verdict{ID: i.id, Says: i.says, Verdict: OK, Rows: []Row{}, Listed: []Row{}}
+	if i.atRest && !a.rest.reached() {
+		v.skip("no rest in time")
+		return v, nil
+	}
+	if err := i.prove(ctx, a, &v); err != nil {
+		return v, err
+	}
+	return v, nil
+}

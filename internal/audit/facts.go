@@ -1,0 +1,93 @@
+package audit
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+)
+
+// bound gives the strategies' tables as three columns of one length: $1 strategies, $2 facts, $3 modules.
+func (o Options) bound() []any {
+	strategies, facts, modules := []string{}, []string{}, []string{}
+	for key, hearers := range o.Hears {
+		strategy, fact, _ := strings.Cut(key, ".") // only the fact's name has dots of its own
+		for _, module := range hearers {
+			strategies, facts, modules = append(strategies, strategy), append(facts, fact), append(modules, module)
+		}
+	}
+	return []any{strategies, facts, modules}
+}
+
+// unheard are the facts that were said and that a bound module has not heard. What waits as a dead letter is listed instead.
+const unheard = `
+	SELECT f.id AS fact_id, f.name, f.strategy, f.order_id, h.module, f.at AS said_at
+	FROM shared.outbox f
+	JOIN unnest($1::text[], $2::text[], $3::text[]) AS h(strategy, fact, module) ON h.strategy = f.strategy AND h.fact = f.name
+	LEFT JOIN shared.inbox i ON i.fact_id = f.id AND i.module = h.module
+	WHERE i.fact_id IS NULL
+	  AND NOT EXISTS (SELECT FROM shared.dead_letters d WHERE d.fact_id = f.id AND d.module = h.module AND d.replayed_at IS NULL)`
+
+// proveHeardOnce is E1. Whether an effect's fact was heard can be said as far back as the inbox goes.
+func proveHeardOnce(ctx context.Context, a *auditor, v *Verdict) error {
+	return a.check(ctx, v, `SELECT count(*) FROM shared.inbox`,
+		rule{says: "a module hears a fact once", sql: `
+			SELECT module, fact_id, count(*) AS times FROM shared.inbox GROUP BY module, fact_id HAVING count(*) > 1`},
+		rule{says: "what was heard was said", sql: `
+			SELECT i.module, i.fact_id, i.name, i.order_id, i.at AS heard_at FROM shared.inbox i
+			WHERE i.fact_id >= shared.uuid_from((SELECT min(at) FROM shared.outbox) + interval '1 minute')
+			  AND NOT EXISTS (SELECT FROM shared.outbox f WHERE f.id = i.fact_id)`},
+		rule{says: "a state that followed from a fact names it", sql: `
+			SELECT o.id AS order_id, o.status, o.version, o.last_fact FROM orders.orders o
+			WHERE o.last_fact IS NULL AND o.version > 1 AND o.failure_reason IS DISTINCT FROM 'TIMED_OUT'
+			   OR ` + unknownFact("o.last_fact", "order")},
+		rule{says: "a row of the read model names the fact that it shows", sql: `
+			SELECT w.id AS order_id, w.version, w.last_fact FROM orders.view w
+			WHERE w.last_fact IS NULL AND w.version > 1 OR ` + unknownFact("w.last_fact", "view")},
+		rule{says: "a reservation names the fact that decided it", sql: `
+			SELECT r.order_id, r.state, r.decided_by, r.released_by FROM inventory.reservations r
+			WHERE r.decided_by IS NULL OR ` + unknownFact("r.decided_by", "inventory") + ` OR ` + unknownFact("r.released_by", "inventory")},
+		rule{says: "a payment names the facts that want it and that undo it", sql: `
+			SELECT p.order_id, p.state, p.cause, p.undo_cause FROM payment.payments p
+			WHERE p.cause IS NULL OR ` + unknownFact("p.cause", "payment") + ` OR ` + unknownFact("p.undo_cause", "payment")},
+		rule{says: "a stock movement of an order names the fact that led to it", sql: `
+			SELECT m.id AS movement_id, m.order_id, m.kind, m.fact_id FROM inventory.movements m
+			WHERE m.kind IN ('reserve', 'release') AND (m.fact_id IS NULL OR ` + unknownFact("m.fact_id", "inventory") + `)`})
+}
+
+// unknownFact is the condition that a module never heard the fact of an effect, for facts that its inbox still knows of.
+func unknownFact(column, module string) string {
+	return fmt.Sprintf(`(%[1]s >= (SELECT fact_id FROM shared.inbox ORDER BY fact_id LIMIT 1)
+		AND NOT EXISTS (SELECT FROM shared.inbox i WHERE i.fact_id = %[1]s AND i.module = '%[2]s'))`, column, module)
+}
+
+// proveNothingStuck is E2.
+func proveNothingStuck(ctx context.Context, a *auditor, v *Verdict) error {
+	err := a.check(ctx, v, `SELECT count(*) FROM shared.outbox`,
+		rule{says: "every bound module has heard the fact", args: a.bound(), sql: unheard},
+		rule{says: "a fact's strategy has a table", args: a.bound()[:1], sql: `
+			SELECT f.id AS fact_id, f.name, f.strategy, f.order_id FROM shared.outbox f
+			WHERE f.strategy <> 'shop' AND f.strategy <> ALL ($1::text[])`})
+	if err != nil {
+		return err
+	}
+	for _, d := range a.rest.queues {
+		v.Checked++
+		if d.Messages > 0 {
+			v.breaks(d.row("the queue is empty"))
+		}
+	}
+	return a.list(ctx, v, rule{says: "dead letter that nobody has replayed", sql: `
+		SELECT id, module, fact_id, name, routing_key, reason, at FROM shared.dead_letters WHERE replayed_at IS NULL ORDER BY at`})
+}
+
+func (d depth) row(says string) Row {
+	row, err := json.Marshal(struct {
+		Rule string `json:"rule"`
+		depth
+	}{says, d})
+	if err != nil {
+		panic(fmt.Sprintf("audit: encode queue depth: %v", err)) // a string and a number
+	}
+	return row
+}

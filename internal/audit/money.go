@@ -1,0 +1,111 @@
+package audit
+
+import "context"
+
+const countPayments = `SELECT count(*) FROM payment.payments`
+
+// money is what payment's books say of an order: what was taken and what went back. VOIDED and DECLINED took nothing.
+const money = `
+	SELECT p.order_id, p.state, p.currency, p.amount_minor,
+		CASE WHEN p.state IN ('SUCCESS', 'REFUNDING', 'REFUNDED') THEN p.amount_minor ELSE 0 END AS charged,
+		CASE WHEN p.state = 'REFUNDED' THEN p.amount_minor ELSE 0 END AS refunded
+	FROM payment.payments p`
+
+// withLedger adds rules that read the provider's ledger; without it the verdict is skipped, unless our own books break it.
+func (a *auditor) withLedger(v *Verdict, rules, ledger []rule) []rule {
+	switch {
+	case a.Ledger == nil:
+		v.skip("the provider shows no ledger")
+	case a.desk.gone != nil:
+		v.skip(a.desk.gone.Error())
+	default:
+		return append(rules, ledger...)
+	}
+	return rules
+}
+
+// proveNobodyPaysTwice is M1.
+func proveNobodyPaysTwice(ctx context.Context, a *auditor, v *Verdict) error {
+	ours := []rule{
+		{says: "an order has one payment", sql: `
+			SELECT order_id, count(*) AS payments FROM payment.payments GROUP BY order_id HAVING count(*) > 1`},
+		{says: "the amount asked for is the order's total", sql: `
+			SELECT p.order_id, p.state, p.amount_minor, p.currency, o.total_minor, o.currency AS orders_currency
+			FROM payment.payments p LEFT JOIN orders.orders o ON o.id = p.order_id
+			WHERE (p.state <> 'VOIDED' OR p.charge_id IS NOT NULL)
+			  AND (p.amount_minor, p.currency) IS DISTINCT FROM (o.total_minor, o.currency)`},
+	}
+	return a.check(ctx, v, countPayments, a.withLedger(v, ours, []rule{
+		{says: "the provider charged an order once", sql: `
+			SELECT order_id, count(*) AS charges, sum(amount_minor) AS amount_minor FROM audit_ledger
+			WHERE kind = 'charge' GROUP BY order_id HAVING count(*) > 1`},
+		{says: "the provider charged the order's total", sql: `
+			SELECT c.order_id, c.id AS charge_id, c.amount_minor, c.currency, o.total_minor, o.currency AS orders_currency
+			FROM audit_ledger c JOIN orders.orders o ON o.id::text = c.order_id
+			WHERE c.kind = 'charge' AND (c.amount_minor, c.currency) <> (o.total_minor, o.currency)`},
+	})...)
+}
+
+// proveMoneyConserved is M2. What a final order says is true of the ledger too: its money was settled before it became final.
+func proveMoneyConserved(ctx context.Context, a *auditor, v *Verdict) error {
+	ours := []rule{
+		{says: "a completed order has paid its total", sql: `
+			SELECT o.id AS order_id, o.total_minor, m.state, m.charged, m.refunded
+			FROM orders.orders o LEFT JOIN (` + money + `) m ON m.order_id = o.id
+			WHERE o.status = 'COMPLETED' AND o.total_minor IS DISTINCT FROM m.charged - m.refunded`},
+		{says: "a failed or cancelled order has paid nothing and never will", sql: `
+			SELECT o.id AS order_id, o.status, m.state, m.charged, m.refunded
+			FROM orders.orders o JOIN (` + money + `) m ON m.order_id = o.id
+			WHERE o.status IN ('FAILED', 'CANCELLED') AND (m.charged <> m.refunded OR m.state IN ('PENDING', 'UNKNOWN'))`},
+	}
+	err := a.check(ctx, v, countOrders, a.withLedger(v, ours, []rule{
+		{says: "the provider kept of a final order what the order says", sql: keptOfFinalOrders},
+		{says: "a refund gives back a charge and no more than it", sql: `
+			SELECT r.charge_id, min(r.order_id) AS order_id, c.amount_minor AS charged, sum(r.amount_minor) AS refunded
+			FROM audit_ledger r LEFT JOIN audit_ledger c ON c.kind = 'charge' AND c.id = r.charge_id
+			WHERE r.kind = 'refund' GROUP BY r.charge_id, c.amount_minor
+			HAVING sum(r.amount_minor) > coalesce(c.amount_minor, 0)`},
+	})...)
+	if err != nil {
+		return err
+	}
+	return a.list(ctx, v, rule{says: "money on its way", sql: `
+		SELECT o.id AS order_id, o.status, o.payment_status, m.state, m.charged, m.refunded
+		FROM orders.orders o LEFT JOIN (` + money + `) m ON m.order_id = o.id
+		WHERE o.status = 'ENDING' OR o.status IN ('CREATED', 'PROCESSING') AND o.payment_status = 'UNKNOWN' ORDER BY o.id`})
+}
+
+const keptOfFinalOrders = `
+	SELECT o.id AS order_id, o.status, o.total_minor, coalesce(k.kept, 0) AS kept
+	FROM orders.orders o
+	LEFT JOIN (SELECT order_id, sum(CASE kind WHEN 'charge' THEN amount_minor ELSE -amount_minor END) AS kept
+	           FROM audit_ledger GROUP BY order_id) k ON k.order_id = o.id::text
+	WHERE o.status IN ('COMPLETED', 'FAILED', 'CANCELLED')
+	  AND coalesce(k.kept, 0) <> CASE WHEN o.status = 'COMPLETED' THEN o.total_minor ELSE 0 END`
+
+// proveBooksAgree is M3. A charge or refund whose outcome is still being asked for may be in the ledger or not.
+func proveBooksAgree(ctx context.Context, a *auditor, v *Verdict) error {
+	rules := a.withLedger(v, nil, []rule{
+		{says: "a charge of the provider's is one of ours", sql: `
+			SELECT c.id AS charge_id, c.key, c.order_id, c.amount_minor AS theirs, p.amount_minor AS ours, p.state
+			FROM audit_ledger c LEFT JOIN payment.payments p ON p.charge_key = c.key
+			WHERE c.kind = 'charge' AND NOT c.late
+			  AND (p.order_id IS NULL OR p.order_id::text <> c.order_id OR (p.amount_minor, p.currency) <> (c.amount_minor, c.currency)
+			       OR p.state NOT IN ('PENDING', 'UNKNOWN', 'SUCCESS', 'REFUNDING', 'REFUNDED') OR p.charge_id <> c.id)`},
+		{says: "a charge of ours is one of the provider's", sql: `
+			SELECT p.order_id, p.state, p.charge_id, p.amount_minor FROM payment.payments p
+			WHERE p.charge_id IS NOT NULL
+			  AND NOT EXISTS (SELECT FROM audit_ledger c WHERE c.kind = 'charge' AND c.id = p.charge_id AND c.key = p.charge_key)`},
+		{says: "a refund of the provider's is one of ours", sql: `
+			SELECT r.id AS refund_id, r.key, r.order_id, r.amount_minor AS theirs, p.amount_minor AS ours, p.state
+			FROM audit_ledger r LEFT JOIN payment.payments p ON p.refund_key = r.key
+			WHERE r.kind = 'refund' AND NOT r.late
+			  AND (p.order_id IS NULL OR p.order_id::text <> r.order_id OR (p.amount_minor, p.currency) <> (r.amount_minor, r.currency)
+			       OR p.state NOT IN ('REFUNDING', 'REFUNDED') OR p.refund_id <> r.id OR p.charge_id <> r.charge_id)`},
+		{says: "a refund of ours is one of the provider's", sql: `
+			SELECT p.order_id, p.state, p.refund_id, p.amount_minor FROM payment.payments p
+			WHERE p.refund_id IS NOT NULL
+			  AND NOT EXISTS (SELECT FROM audit_ledger r WHERE r.kind = 'refund' AND r.id = p.refund_id AND r.key = p.refund_key)`},
+	})
+	return a.check(ctx, v, `SELECT count(*) FROM audit_ledger`, rules...)
+}

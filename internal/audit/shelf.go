@@ -1,0 +1,251 @@
+package audit
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/holdfast-checkout/holdfast/internal/redisx"
+)
+
+// hold is what somebody holds of a product: an entry of holds:{p}, or the rows in Postgres that it stands for.
+type hold struct {
+	units   int64
+	expires int64 // ms; an entry counts until then, rows must be in Redis until then and may be for longer
+}
+
+// product is what Postgres says of a product.
+type product struct {
+	stock, version int64
+	holds          map[string]hold
+}
+
+// compareProducts is the first half of R1: stock and version, the sum of the entries, and every live entry.
+func (a *auditor) compareProducts(ctx context.Context, q querier, ids []uuid.UUID) ([]differs, error) {
+	shelves, now, err := a.readShelves(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	books, err := readProducts(ctx, q, ids)
+	if err != nil {
+		return nil, err
+	}
+	var found []differs
+	for i, id := range ids {
+		if shelves[i].loaded() {
+			found = append(found, shelves[i].against(id, books[id], now)...)
+		}
+	}
+	return found, nil
+}
+
+// shelf is a product as its keys in Redis hold it, unread.
+type shelf struct {
+	stock    []any // n and v
+	reserved string
+	entries  map[string]string
+	wrong    error // a key of the wrong type
+}
+
+// loaded: without its stock a product is not in Redis, whatever is left of it there.
+func (s shelf) loaded() bool { return s.wrong != nil || len(s.stock) == 2 && s.stock[0] != nil }
+
+func (a *auditor) readShelves(ctx context.Context, ids []uuid.UUID) ([]shelf, int64, error) {
+	keys := redisx.Keys{Namespace: a.Namespace}
+	stocks, reserved, entries := make([]*redis.SliceCmd, len(ids)), make([]*redis.StringCmd, len(ids)), make([]*redis.MapStringStringCmd, len(ids))
+	pipe := a.Redis.Pipeline()
+	for i, id := range ids {
+		k := keys.Product(id)
+		stocks[i], reserved[i], entries[i] = pipe.HMGet(ctx, k[0], "n", "v"), pipe.Get(ctx, k[1]), pipe.HGetAll(ctx, k[2])
+	}
+	clock := pipe.Time(ctx)
+	_, _ = pipe.Exec(ctx) // the errors are looked at one by one
+	now, err := clock.Result()
+	if err != nil {
+		return nil, 0, fmt.Errorf("read Redis: %w", err)
+	}
+	shelves := make([]shelf, len(ids))
+	for i := range ids {
+		s := shelf{stock: stocks[i].Val(), reserved: reserved[i].Val(), entries: entries[i].Val()}
+		for _, err := range []error{stocks[i].Err(), reserved[i].Err(), entries[i].Err()} {
+			if redisx.Unavailable(err) {
+				return nil, 0, fmt.Errorf("read Redis: %w", err)
+			}
+			if err != nil && err != redis.Nil { //nolint:errorlint // go-redis gives Nil itself
+				s.wrong = err
+			}
+		}
+		shelves[i] = s
+	}
+	return shelves, now.UnixMilli(), nil
+}
+
+// against compares one product at a moment of Redis' clock, by which entries and carts expire.
+func (s shelf) against(id uuid.UUID, p product, now int64) []differs {
+	if s.wrong != nil {
+		return []differs{{"the product's keys can be read", id, s.wrong.Error(), ""}}
+	}
+	var found []differs
+	is, should := fmt.Sprintf("%v at version %v", s.stock[0], s.stock[1]), fmt.Sprintf("%d at version %d", p.stock, p.version)
+	if is != should {
+		found = append(found, differs{"stock and version are those of the row", id, is, should})
+	}
+	live, sum, err := s.live(now)
+	if err != nil {
+		return append(found, differs{"an entry can be read", id, err.Error(), ""})
+	}
+	if said := strconv.FormatInt(sum, 10); s.reserved != said && (sum != 0 || s.reserved != "") {
+		found = append(found, differs{"reserved is the sum of the entries", id, s.reserved, said})
+	}
+	if is, should := differing(live, p.holds, now); is != should {
+		found = append(found, differs{"the live entries are the live cart lines and the holds of orders", id, is, should})
+	}
+	return found
+}
+
+// live reads the entries, "units:expiry in ms": those that count, and the sum of all.
+func (s shelf) live(now int64) (map[string]hold, int64, error) {
+	live, sum := make(map[string]hold, len(s.entries)), int64(0)
+	for id, value := range s.entries {
+		units, expires, _ := strings.Cut(value, ":")
+		q, err1 := strconv.ParseInt(units, 10, 64)
+		e, err2 := strconv.ParseInt(expires, 10, 64)
+		if err1 != nil || err2 != nil || q <= 0 {
+			return nil, 0, fmt.Errorf("%s: %q", id, value)
+		}
+		sum += q
+		if e > now {
+			live[id] = hold{units: q, expires: e}
+		}
+	}
+	return live, sum, nil
+}
+
+// differing shows the holds on which the two sides do not agree: twice the empty text if they all agree.
+func differing(is, should map[string]hold, now int64) (string, string) {
+	ids := maps.Clone(is)
+	maps.Copy(ids, should)
+	var left, right []string
+	for _, id := range slices.Sorted(maps.Keys(ids)) {
+		here, there := is[id], should[id]
+		over := there.expires <= now && here.units == 0
+		if here.units != there.units && !over && len(left) < firstRows {
+			left, right = append(left, fmt.Sprintf("%s: %d", id, here.units)), append(right, fmt.Sprintf("%s: %d", id, there.units))
+		}
+	}
+	return strings.Join(left, ", "), strings.Join(right, ", ")
+}
+
+// expectedHolds are the holds that Postgres knows of: lines of open carts that were held, and lines of orders under way of
+// which inventory has not heard yet. A cart whose time is over may still hold in Redis, which decides that (a checkout that
+// came to nothing had moved the end there alone); an order whose deadline has passed may not.
+const expectedHolds = `
+	SELECT l.product_id, c.id, l.quantity, (extract(epoch FROM c.expires_at) * 1000)::bigint
+	FROM cart.lines l JOIN cart.carts c ON c.id = l.cart_id
+	WHERE l.product_id = ANY($1) AND l.held AND c.state = 'OPEN' AND c.expires_at IS NOT NULL
+	UNION ALL
+	SELECT l.product_id, o.hold_id, l.quantity, (extract(epoch FROM o.deadline) * 1000)::bigint
+	FROM orders.orders o JOIN orders.lines l ON l.order_id = o.id
+	WHERE l.product_id = ANY($1) AND o.hold_id IS NOT NULL AND o.status IN ('CREATED', 'PROCESSING', 'ENDING')
+	  AND NOT EXISTS (SELECT FROM inventory.reservations r WHERE r.order_id = o.id)`
+
+func readProducts(ctx context.Context, q querier, ids []uuid.UUID) (map[uuid.UUID]product, error) {
+	books := make(map[uuid.UUID]product, len(ids))
+	rows, err := q.Query(ctx, `SELECT product_id, available, version FROM inventory.stock WHERE product_id = ANY($1)`, ids)
+	if err != nil {
+		return nil, fmt.Errorf("read stock: %w", err)
+	}
+	var id uuid.UUID
+	var stock, version int64
+	if _, err := pgx.ForEachRow(rows, []any{&id, &stock, &version}, func() error {
+		books[id] = product{stock, version, map[string]hold{}}
+		return nil
+	}); err != nil {
+		return nil, fmt.Errorf("read stock: %w", err)
+	}
+	if rows, err = q.Query(ctx, expectedHolds, ids); err != nil {
+		return nil, fmt.Errorf("read holds: %w", err)
+	}
+	var holder uuid.UUID
+	var h hold
+	if _, err := pgx.ForEachRow(rows, []any{&id, &holder, &h.units, &h.expires}, func() error {
+		if p, known := books[id]; known { // a line of a product that is no more holds nothing
+			p.holds[holder.String()] = h
+		}
+		return nil
+	}); err != nil {
+		return nil, fmt.Errorf("read holds: %w", err)
+	}
+	return books, nil
+}
+
+// compareCarts is the other half of R1: the copy of each live cart, line by line.
+func (a *auditor) compareCarts(ctx context.Context, q querier, ids []uuid.UUID) ([]differs, error) {
+	keys := redisx.Keys{Namespace: a.Namespace}
+	copies := make([]*redis.MapStringStringCmd, len(ids))
+	pipe := a.Redis.Pipeline()
+	for i, id := range ids {
+		copies[i] = pipe.HGetAll(ctx, keys.Cart(id))
+	}
+	_, _ = pipe.Exec(ctx) // the errors are looked at one by one
+	rows, err := readCarts(ctx, q, ids)
+	if err != nil {
+		return nil, err
+	}
+	var found []differs
+	for i, id := range ids {
+		row, live := rows[id]
+		err := copies[i].Err()
+		switch {
+		case redisx.Unavailable(err):
+			return nil, fmt.Errorf("read Redis: %w", err)
+		case !live:
+		case err != nil:
+			found = append(found, differs{"the cart's copy can be read", id, err.Error(), row})
+		case spell(copies[i].Val()) != row:
+			found = append(found, differs{"a cart's copy is its rows", id, spell(copies[i].Val()), row})
+		}
+	}
+	return found, nil
+}
+
+// spell writes a cart's copy in the order in which readCarts writes its rows.
+func spell(fields map[string]string) string {
+	words := []string{"version " + fields["version"], "expires " + fields["expires"]}
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		if name != "version" && name != "expires" {
+			words = append(words, name+" "+fields[name])
+		}
+	}
+	return strings.Join(words, ", ")
+}
+
+// readCarts writes the rows of the carts that are live as the copies should be.
+func readCarts(ctx context.Context, q querier, ids []uuid.UUID) (map[uuid.UUID]string, error) {
+	rows, err := q.Query(ctx, `
+		SELECT c.id, concat_ws(', ', 'version ' || c.turn, 'expires ' || (extract(epoch FROM c.expires_at) * 1000)::bigint,
+			string_agg(l.product_id || ' ' || l.quantity, ', ' ORDER BY l.product_id))
+		FROM cart.carts c LEFT JOIN cart.lines l ON l.cart_id = c.id
+		WHERE c.id = ANY($1) AND c.state = 'OPEN' AND c.expires_at > $2 GROUP BY c.id`, ids, time.Now())
+	if err != nil {
+		return nil, fmt.Errorf("read carts: %w", err)
+	}
+	carts := make(map[uuid.UUID]string, len(ids))
+	var id uuid.UUID
+	var row string
+	if _, err := pgx.ForEachRow(rows, []any{&id, &row}, func() error {
+		carts[id] = row
+		return nil
+	}); err != nil {
+		return nil, fmt.Errorf("read carts: %w", err)
+	}
+	return carts, nil
+}
