@@ -2,7 +2,6 @@ package cart
 
 import (
 	"context"
-	"fmt"
 	"time"
 )
 
@@ -40,17 +39,21 @@ func NewSweeper(carts *Service, every time.Duration) *Sweeper {
 func (w *Sweeper) Run(ctx context.Context) error {
 	all := time.NewTicker(w.every)
 	defer all.Stop()
-	soon := time.NewTimer(afterClose)
+	soon := time.NewTimer(afterClose) // for what was bought before this instance ran
 	defer soon.Stop()
+	waiting := true
 	for {
 		var err error
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-w.carts.closed:
-			soon.Reset(afterClose)
-			continue
+			if !waiting {
+				soon.Reset(afterClose)
+				waiting = true
+			}
 		case <-soon.C:
+			waiting = false
 			err = w.carts.tidyCopies(ctx)
 		case <-all.C:
 			err = w.carts.Sweep(ctx)
@@ -88,11 +91,7 @@ func (s *Service) inBatches(ctx context.Context, step func(context.Context) (int
 }
 
 func (s *Service) closeExpired(ctx context.Context) (int64, error) {
-	n, err := closeExpired(ctx, s.db, keep, batch)
-	if err != nil {
-		return 0, fmt.Errorf("close expired carts: %w", err)
-	}
-	return n, nil
+	return closeExpired(ctx, s.db, keep, batch)
 }
 
 // dropCopies drops first and notes it afterwards: done twice it does no harm, not done it would.
