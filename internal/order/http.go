@@ -82,7 +82,7 @@ func (h *HTTP) place(c echo.Context) error {
 	ctx, customer := c.Request().Context(), web.Customer(c)
 	id, replayed, err := h.orders.Place(ctx, Purchase{
 		Customer: customer, Key: key, Fingerprint: print, PaymentMethod: req.PaymentMethod, Strategy: req.Strategy,
-		CartVersion: req.CartVersion, Items: req.items(), TraceParent: c.Request().Header.Get("traceparent"),
+		CartVersion: req.CartVersion, Items: req.items(), TraceParent: web.TraceParent(c),
 	})
 	if err != nil {
 		return err

@@ -1,0 +1,173 @@
+package app
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/holdfast-checkout/holdfast/internal/cart"
+	"github.com/holdfast-checkout/holdfast/internal/event"
+	"github.com/holdfast-checkout/holdfast/internal/fault"
+	"github.com/holdfast-checkout/holdfast/internal/inventory"
+	"github.com/holdfast-checkout/holdfast/internal/order"
+	"github.com/holdfast-checkout/holdfast/internal/redisx"
+)
+
+// The modules never see each other. What one needs of another it declares as a port; here each port is tied to the module
+// that fills it, and one module's shapes are turned into the other's.
+
+// catalogueForOrders gives order what an order keeps of a product.
+type catalogueForOrders struct{ m *modules }
+
+func (c catalogueForOrders) Products(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]order.Product, error) {
+	found, err := c.m.inventory.Products(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	products := make(map[uuid.UUID]order.Product, len(found))
+	for id, p := range found {
+		products[id] = order.Product{ID: id, SKU: p.SKU, Name: p.Name, UnitPriceMinor: p.UnitPriceMinor, Currency: p.Currency}
+	}
+	return products, nil
+}
+
+// catalogueForCarts gives cart what a cart shows of a product.
+type catalogueForCarts struct{ m *modules }
+
+func (c catalogueForCarts) Products(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]cart.Product, error) {
+	found, err := c.m.inventory.Products(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	products := make(map[uuid.UUID]cart.Product, len(found))
+	for id, p := range found {
+		products[id] = cart.Product{ID: id, SKU: p.SKU, Name: p.Name, UnitPriceMinor: p.UnitPriceMinor, Currency: p.Currency}
+	}
+	return products, nil
+}
+
+// cartsForOrders lets order buy carts.
+type cartsForOrders struct{ m *modules }
+
+func (c cartsForOrders) Checkout(ctx context.Context, customer string, version *int64, until time.Time) (order.Basket, error) {
+	b, err := c.m.cart.Checkout(ctx, customer, version, until)
+	if err != nil {
+		return order.Basket{}, err
+	}
+	return order.Basket{CartID: b.CartID, Version: b.Version, Items: itemsOf(b.Lines)}, nil
+}
+
+func (c cartsForOrders) Take(ctx context.Context, tx pgx.Tx, b order.Basket, orderID uuid.UUID) error {
+	return c.m.cart.Take(ctx, tx, b.CartID, b.Version, orderID)
+}
+
+func itemsOf(lines []event.OrderLine) []order.Item {
+	items := make([]order.Item, len(lines))
+	for i, l := range lines {
+		items[i] = order.Item{ProductID: l.ProductID, Quantity: l.Quantity}
+	}
+	return items
+}
+
+// linesForInventory lets inventory ask for the lines of orders whose facts carry none.
+type linesForInventory struct{ m *modules }
+
+func (l linesForInventory) Lines(ctx context.Context, tx pgx.Tx, ids []uuid.UUID) (map[uuid.UUID]event.Order, error) {
+	return l.m.order.Lines(ctx, tx, ids)
+}
+
+// liveHolds gives the shelf every hold that Postgres still counts as live, of carts and of orders under way, for a Redis that
+// has to be filled again. An order whose units inventory has decided on holds nothing any more, even if order has not heard.
+//
+// Carts are read before orders: a cart that is bought in between comes as both, and is not missed.
+type liveHolds struct{ m *modules }
+
+func (l liveHolds) LiveHolds(ctx context.Context, products []uuid.UUID) ([]inventory.LiveHold, error) {
+	carts, err := l.m.cart.LiveHolds(ctx, products)
+	if err != nil {
+		return nil, err
+	}
+	orders, err := l.m.order.LiveHolds(ctx, products)
+	if err != nil {
+		return nil, err
+	}
+	holds := make([]inventory.LiveHold, 0, len(carts)+len(orders))
+	for _, h := range carts {
+		holds = append(holds, inventory.LiveHold{HoldID: h.CartID, ProductID: h.ProductID, Quantity: h.Quantity, ExpiresAt: h.ExpiresAt})
+	}
+	for _, h := range orders {
+		holds = append(holds, inventory.LiveHold{HoldID: h.HoldID, OrderID: h.OrderID, ProductID: h.ProductID, Quantity: h.Quantity, ExpiresAt: h.ExpiresAt})
+	}
+	return holds, nil
+}
+
+// shelfForCarts lets carts hold units.
+type shelfForCarts struct{ shelf *inventory.Shelf }
+
+func (s shelfForCarts) Hold(ctx context.Context, cartID uuid.UUID, lines []event.OrderLine, until time.Time) (map[uuid.UUID]int64, error) {
+	answers, err := s.shelf.Hold(ctx, cartID, lines, until)
+	if err != nil {
+		return nil, err
+	}
+	short := make(map[uuid.UUID]int64)
+	for i, a := range answers {
+		if !a.Held {
+			short[lines[i].ProductID] = a.Available
+		}
+	}
+	return short, nil
+}
+
+func (s shelfForCarts) Extend(ctx context.Context, cartID uuid.UUID, lines []event.OrderLine, until time.Time) ([]uuid.UUID, error) {
+	products := make([]uuid.UUID, len(lines))
+	for i, l := range lines {
+		products[i] = l.ProductID
+	}
+	answers, err := s.shelf.Extend(ctx, cartID, products, until)
+	if err != nil {
+		return nil, err
+	}
+	var missing []uuid.UUID
+	for i, a := range answers {
+		if a.Outcome != inventory.Extended {
+			missing = append(missing, products[i])
+		}
+	}
+	return missing, nil
+}
+
+func (s shelfForCarts) Release(ctx context.Context, cartID uuid.UUID, products []uuid.UUID) error {
+	return s.shelf.Release(ctx, cartID, products)
+}
+
+// holdsForOrders lets orders that are bought without a cart hold their units.
+type holdsForOrders struct{ shelf *inventory.Shelf }
+
+func (h holdsForOrders) HoldAll(ctx context.Context, holdID uuid.UUID, items []order.Item, until time.Time) ([]order.Short, error) {
+	lines := make([]event.OrderLine, len(items))
+	for i, item := range items {
+		lines[i] = event.OrderLine{ProductID: item.ProductID, Quantity: item.Quantity}
+	}
+	answers, all, err := h.shelf.HoldAll(ctx, holdID, lines, until)
+	if redisx.Unavailable(err) {
+		f := fault.New(fault.Unavailable, "Nothing can be held at the moment; try again shortly.")
+		f.RetryAfter = time.Second
+		return nil, f.Because(err)
+	}
+	if err != nil || all {
+		return nil, err
+	}
+	var short []order.Short
+	for i, a := range answers {
+		if !a.Held {
+			short = append(short, order.Short{ProductID: items[i].ProductID, Available: a.Available})
+		}
+	}
+	return short, nil
+}
+
+func (h holdsForOrders) Release(ctx context.Context, holdID uuid.UUID, products []uuid.UUID) error {
+	return h.shelf.Release(ctx, holdID, products)
+}

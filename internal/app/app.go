@@ -1,0 +1,145 @@
+// Package app is the wiring: it builds every part in order and runs them. Read Serve first, top to bottom.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+
+	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/holdfast-checkout/holdfast/internal/broker"
+	"github.com/holdfast-checkout/holdfast/internal/config"
+	"github.com/holdfast-checkout/holdfast/internal/lease"
+	"github.com/holdfast-checkout/holdfast/internal/postgres"
+	"github.com/holdfast-checkout/holdfast/internal/redisx"
+	"github.com/holdfast-checkout/holdfast/internal/relay"
+	"github.com/holdfast-checkout/holdfast/internal/run"
+	"github.com/holdfast-checkout/holdfast/internal/saga"
+	"github.com/holdfast-checkout/holdfast/internal/web"
+)
+
+// maxConns is how many connections to Postgres one instance has at most, besides the relay's own.
+const maxConns = 32
+
+// server is one instance and what all its parts share.
+type server struct {
+	cfg      config.Config
+	log      *slog.Logger
+	registry *prometheus.Registry
+	db       *postgres.DB
+	redis    redis.UniversalClient
+	keys     redisx.Keys
+	broker   broker.Config
+	lease    *lease.Lease
+	modules  *modules
+	book     *saga.Book
+	relay    relay.Relay
+	web      *web.Server
+}
+
+// Serve runs an instance until ctx ends: then what is under way is finished, as far as it can be, and the rest is left where
+// the next start finds it. ready, if any, is called once requests are answered; its error ends the instance.
+func Serve(ctx context.Context, cfg config.Config, log *slog.Logger, ready func(context.Context) error) error {
+	if err := cfg.Complete(); err != nil {
+		return err
+	}
+	log.InfoContext(ctx, "holdfast starts", "version", Version().Version, "settings", cfg)
+	s, err := open(ctx, cfg, log)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	if err := s.build(ctx); err != nil {
+		return err
+	}
+	if err := s.web.Listen(ctx); err != nil {
+		return err
+	}
+	log.InfoContext(ctx, "listening", "addr", s.web.Addr(), "admin_addr", s.web.AdminAddr(), "strategy", cfg.Strategy, "outbox_mode", cfg.OutboxMode)
+	parts := append(s.background(), s.hearing()...)
+	parts = append(parts, run.Part{Name: "web", Run: s.web.Run})
+	if ready != nil {
+		parts = append(parts, run.Part{Name: "ready", Run: whenReady(ready)})
+	}
+	return run.All(ctx, log, parts...)
+}
+
+func whenReady(ready func(context.Context) error) func(context.Context) error {
+	return func(ctx context.Context) error {
+		if err := ready(ctx); err != nil {
+			return err
+		}
+		<-ctx.Done()
+		return nil
+	}
+}
+
+// open connects to Postgres, which must be there, and prepares the way to Redis and RabbitMQ, which may come later.
+func open(ctx context.Context, cfg config.Config, log *slog.Logger) (*server, error) {
+	s := &server{cfg: cfg, log: log, registry: prometheus.NewRegistry(), keys: redisx.Keys{Namespace: cfg.Namespace}}
+	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	var err error
+	if s.db, err = postgres.Open(ctx, cfg.PostgresURL, postgres.Options{MaxConns: maxConns}); err != nil {
+		return nil, err
+	}
+	if err := migrated(ctx, s.db); err != nil {
+		s.db.Close()
+		return nil, err
+	}
+	if s.redis, err = redisx.Open(cfg.RedisURL, redisx.Options{}); err != nil {
+		s.db.Close()
+		return nil, err
+	}
+	s.lease = lease.New(s.db, log, instance(), 0)
+	return s, nil
+}
+
+// migrated says whether the database has the schema that this program was built for.
+func migrated(ctx context.Context, db *postgres.DB) error {
+	var there bool
+	if err := db.QueryRow(ctx, `SELECT to_regclass('shared.outbox') IS NOT NULL`).Scan(&there); err != nil {
+		return fmt.Errorf("look for the schema: %w", err)
+	}
+	if !there {
+		return errors.New("the database has no schema yet: run `holdfast migrate` first")
+	}
+	return nil
+}
+
+// instance names this process where one of several is chosen.
+func instance() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	return fmt.Sprintf("%s/%d/%s", host, os.Getpid(), uuid.NewString()[:8])
+}
+
+func (s *server) close() {
+	if err := s.redis.Close(); err != nil {
+		s.log.Warn("close redis", "error", err)
+	}
+	s.db.Close()
+}
+
+// build makes every part, in the order in which they need each other.
+func (s *server) build(ctx context.Context) error {
+	var err error
+	if s.book, err = saga.NewBook(saga.All(), s.cfg.Strategy, s.cfg.StrategiesAllowed); err != nil {
+		return err
+	}
+	s.broker = broker.Config{
+		URL: s.cfg.RabbitMQURL, Topology: topology(s.cfg.Namespace, s.book), Log: s.log, Metrics: broker.NewMetrics(s.registry),
+	}
+	s.modules = s.newModules(s.book)
+	if err := s.newRelay(); err != nil {
+		return err
+	}
+	return s.newWeb(ctx)
+}

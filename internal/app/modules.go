@@ -1,0 +1,56 @@
+package app
+
+import (
+	"time"
+
+	"github.com/holdfast-checkout/holdfast/internal/cart"
+	"github.com/holdfast-checkout/holdfast/internal/inventory"
+	"github.com/holdfast-checkout/holdfast/internal/order"
+	"github.com/holdfast-checkout/holdfast/internal/payment"
+	"github.com/holdfast-checkout/holdfast/internal/redisx"
+	"github.com/holdfast-checkout/holdfast/internal/saga"
+	"github.com/holdfast-checkout/holdfast/lua"
+)
+
+// idempotencyKeyLife is how long an Idempotency-Key is remembered, as the API promises.
+const idempotencyKeyLife = 24 * time.Hour
+
+// modules are the four, and what belongs to them.
+type modules struct {
+	cart      *cart.Service
+	inventory *inventory.Service
+	shelf     *inventory.Shelf
+	order     *order.Service
+	payment   *payment.Service
+	charger   *payment.Charger
+	provider  *payment.Sandbox
+}
+
+// newModules makes the modules and ties their ports. They refer to each other through m, which is complete when they run.
+func (s *server) newModules(book *saga.Book) *modules {
+	m := &modules{}
+	scripts := redisx.NewScripts(s.redis, lua.Sources())
+
+	m.shelf = inventory.NewShelf(s.db, scripts, s.keys, liveHolds{m}, linesForInventory{m}, s.log)
+	m.inventory = inventory.New(s.db, linesForInventory{m}, m.shelf, s.log)
+	m.cart = cart.New(s.db, scripts, s.keys, shelfForCarts{m.shelf}, catalogueForCarts{m}, cart.Rules{
+		TTL: s.cfg.HoldTTL, MaxAge: s.cfg.HoldMaxAge, MaxLines: s.cfg.MaxLines, MaxQuantity: s.cfg.MaxQuantity,
+	}, s.log)
+	m.order = order.New(s.db, order.Ports{
+		Catalogue: catalogueForOrders{m}, Carts: cartsForOrders{m}, Holds: holdsForOrders{m.shelf},
+		Locks: redisx.NewLocks(s.redis, scripts, s.keys), Strategies: book,
+	}, order.Limits{
+		MaxLines: s.cfg.MaxLines, MaxQuantity: s.cfg.MaxQuantity, TimeOut: s.cfg.OrderTimeout,
+		HoldOnOrder: s.cfg.HoldOnOrder, KeyLife: idempotencyKeyLife,
+	}, s.log)
+
+	m.provider = payment.NewSandbox(payment.SandboxOptions{URL: s.cfg.SandboxURL, APIKey: s.cfg.SandboxKey})
+	m.charger = payment.NewCharger(s.db, m.provider, payment.ChargerOptions{Log: s.log})
+	m.payment = payment.NewService(s.db, m.charger.Wake)
+	return m
+}
+
+// actors are the modules as the tables name them.
+func (m *modules) actors() saga.Actors {
+	return saga.Actors{Order: m.order, Inventory: m.inventory, Payment: m.payment, Shelf: m.shelf}
+}
