@@ -1,0 +1,193 @@
+package payment
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/holdfast-checkout/holdfast/internal/postgres"
+)
+
+// databaseTimeout bounds a claim and a commit, also when the server is frozen.
+const databaseTimeout = 10 * time.Second
+
+// ChargerOptions steer the loop. Zero values mean the defaults.
+type ChargerOptions struct {
+	Concurrency int           // 256; provider calls at once
+	Lease       time.Duration // 30 s; longer than a look-up and a charge can take together
+	Poll        time.Duration // 250 ms; how often it looks for what has become due
+	Grace       time.Duration // 3 s; how long calls may go on when it is stopped
+	KeyMemory   time.Duration // 23 h; how long after the first attempt a key may be used: the provider's memory less a margin
+	Log         *slog.Logger  // required
+}
+
+func (o ChargerOptions) withDefaults() ChargerOptions {
+	o.Concurrency = cmp.Or(o.Concurrency, 256)
+	o.Lease = cmp.Or(o.Lease, 30*time.Second)
+	o.Poll = cmp.Or(o.Poll, 250*time.Millisecond)
+	o.Grace = cmp.Or(o.Grace, 3*time.Second)
+	o.KeyMemory = cmp.Or(o.KeyMemory, 23*time.Hour)
+	return o
+}
+
+// Charger does what the verbs have written down. Any number of them may run, in this process and in others.
+type Charger struct {
+	db       *postgres.DB
+	provider Provider
+	options  ChargerOptions
+	bell     chan struct{} // rung when something is due
+	slots    chan struct{} // one token per call that is under way or waits for its commit
+}
+
+// NewCharger makes a charger; Run runs it.
+func NewCharger(db *postgres.DB, provider Provider, o ChargerOptions) *Charger {
+	o = o.withDefaults()
+	return &Charger{db: db, provider: provider, options: o, bell: make(chan struct{}, 1), slots: make(chan struct{}, o.Concurrency)}
+}
+
+// Wake says that something is due. It never blocks.
+func (c *Charger) Wake() {
+	select {
+	case c.bell <- struct{}{}:
+	default:
+	}
+}
+
+// Run claims, calls and commits until ctx ends; then it gives the calls under way their grace and commits what they answered.
+func (c *Charger) Run(ctx context.Context) error {
+	calling, stopCalls := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopCalls()
+	results := make(chan result, c.options.Concurrency)
+	var calls, commits sync.WaitGroup
+	commits.Go(func() { c.commitAll(ctx, results) })
+	for ctx.Err() == nil {
+		for _, task := range c.next(ctx) {
+			calls.Go(func() { results <- c.call(calling, task) })
+		}
+	}
+	grace := time.AfterFunc(c.options.Grace, stopCalls)
+	defer grace.Stop()
+	calls.Wait()
+	close(results)
+	commits.Wait()
+	return nil
+}
+
+// next gives what is due, as many as there is room for; with less than that it waits for more first.
+func (c *Charger) next(ctx context.Context) []*row {
+	room := c.takeSlots(ctx)
+	if room == 0 {
+		return nil
+	}
+	limit, cancel := context.WithTimeout(ctx, databaseTimeout)
+	defer cancel()
+	claimed, err := claim(limit, c.db, room, c.options.Lease, c.options.KeyMemory)
+	if err != nil && ctx.Err() == nil { // if it was committed after all, the lease will run out
+		c.options.Log.Error("payments cannot be claimed", "err", err)
+	}
+	c.freeSlots(room - len(claimed))
+	if len(claimed) == 0 {
+		c.rest(ctx, c.bell)
+	}
+	return claimed
+}
+
+// rest waits for the poll interval, the bell or the end of ctx, whichever comes first.
+func (c *Charger) rest(ctx context.Context, bell <-chan struct{}) {
+	timer := time.NewTimer(c.options.Poll)
+	defer timer.Stop()
+	select {
+	case <-bell:
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// takeSlots waits for a free slot and takes all that are free; 0 when ctx has ended.
+func (c *Charger) takeSlots(ctx context.Context) int {
+	select {
+	case c.slots <- struct{}{}:
+	case <-ctx.Done():
+		return 0
+	}
+	for n := 1; ; n++ {
+		select {
+		case c.slots <- struct{}{}:
+		default:
+			return n
+		}
+	}
+}
+
+func (c *Charger) freeSlots(n int) {
+	for range n {
+		<-c.slots
+	}
+}
+
+// call asks the provider what the payment's state calls for. An attempt older than the provider's memory is only looked up.
+func (c *Charger) call(ctx context.Context, task *row) result {
+	outcome, err := c.ask(ctx, task)
+	if err != nil || outcome.Verdict == Absent || !task.recent {
+		c.options.Log.Warn("the outcome of a payment is unknown", "order_id", task.OrderID, "state", task.State,
+			"try", task.Tries, "giving_back", task.Undone(), "key_forgotten", !task.recent, "err", err)
+	}
+	return result{task, outcome, err}
+}
+
+func (c *Charger) ask(ctx context.Context, task *row) (Outcome, error) {
+	intent := task.intent()
+	switch {
+	case !task.recent:
+		return c.provider.Lookup(ctx, intent)
+	case task.State == Refunding:
+		return c.provider.Refund(ctx, intent)
+	case task.Undone():
+		return c.provider.Close(ctx, intent)
+	case task.Tries == 1:
+		return c.provider.Charge(ctx, intent)
+	}
+	outcome, err := c.provider.Lookup(ctx, intent)
+	if err == nil && outcome.Verdict == Absent { // it may still be on its way; under the same key it is charged once
+		return c.provider.Charge(ctx, intent)
+	}
+	return outcome, err
+}
+
+// commitAll commits results in groups of those that are there, until there are no more.
+func (c *Charger) commitAll(ctx context.Context, results <-chan result) {
+	for first := range results {
+		group := []result{first}
+		for waiting := len(results); waiting > 0; waiting-- {
+			group = append(group, <-results)
+		}
+		c.commit(ctx, group)
+		c.freeSlots(len(group))
+	}
+}
+
+// commit tries until Postgres is there again or the charger is stopped. What Postgres refuses is tried one by one, so that a
+// bad row hurts itself alone. What is not committed is asked for again when its lease is over.
+func (c *Charger) commit(ctx context.Context, group []result) {
+	for {
+		err := c.settle(ctx, group)
+		if err == nil {
+			c.options.Log.Debug("payments settled", "count", len(group), "first_order_id", group[0].OrderID)
+			return
+		}
+		outage := postgres.Unavailable(err)
+		if !outage && len(group) > 1 {
+			for i := range group {
+				c.commit(ctx, group[i:i+1])
+			}
+			return
+		}
+		c.options.Log.Error("payments cannot be settled", "count", len(group), "order_id", group[0].OrderID, "err", err)
+		if !outage || ctx.Err() != nil {
+			return
+		}
+		c.rest(ctx, nil)
+	}
+}

@@ -1,0 +1,51 @@
+package payment
+
+import (
+	"context"
+
+	"github.com/google/uuid"
+
+	"github.com/holdfast-checkout/holdfast/internal/event"
+)
+
+// Provider moves money. A key belongs to one intent: whatever is asked twice under it is done once. An error of any kind
+// means that the outcome is not known; only an Outcome is an answer.
+type Provider interface {
+	// Charge takes the money, once per ChargeKey. It answers Charged, Rejected or Closed.
+	Charge(ctx context.Context, in Intent) (Outcome, error)
+	// Refund gives all of it back, once per RefundKey. It answers GivenBack.
+	Refund(ctx context.Context, in Intent) (Outcome, error)
+	// Lookup says what became of ChargeKey so far. Absent is no promise: a charge may still be on its way.
+	Lookup(ctx context.Context, in Intent) (Outcome, error)
+	// Close ends ChargeKey: after it, either the charge has happened (Charged, GivenBack) or it never will (Closed, Rejected).
+	Close(ctx context.Context, in Intent) (Outcome, error)
+}
+
+// Intent is what the provider is asked about.
+type Intent struct {
+	OrderID   uuid.UUID
+	ChargeKey string
+	RefundKey string
+	ChargeID  string // the provider's id of the charge; "" until one is known
+	Terms     event.Terms
+}
+
+// Verdict is what a provider says of a charge.
+type Verdict string
+
+// The verdicts.
+const (
+	Charged   Verdict = "charged"
+	Rejected  Verdict = "rejected"   // nothing was charged under this key, and never will be
+	Closed    Verdict = "closed"     // the same, because the key was closed first
+	Absent    Verdict = "absent"     // nothing was charged so far
+	GivenBack Verdict = "given back" // it was charged, and given back under RefundKey
+)
+
+// Outcome is a provider's answer, checked against the intent.
+type Outcome struct {
+	Verdict  Verdict
+	ChargeID string // with Charged and GivenBack
+	RefundID string // with GivenBack
+	Reason   string // with Rejected
+}

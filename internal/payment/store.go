@@ -1,0 +1,171 @@
+package payment
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/holdfast-checkout/holdfast/internal/postgres"
+)
+
+// row is a payment as it is stored, with what only the charger is concerned with.
+type row struct {
+	Payment
+	claim  int64 // whose claim it is
+	held   bool  // that claim has not been settled
+	recent bool  // when claimed: the provider still remembers the key under which it was first asked
+}
+
+// change is what is written of a payment.
+type change struct {
+	Payment
+	dueIn     time.Duration // for one that is under way: when to take it up
+	keepLease bool          // somebody may be at it, and is to finish
+}
+
+const columns = `p.order_id, p.state, p.strategy, p.amount_minor, p.currency, p.payment_method,
+	coalesce(p.charge_id, ''), coalesce(p.refund_id, ''), p.reason, p.cause, p.traceparent,
+	coalesce(p.undo_cause, '00000000-0000-0000-0000-000000000000'), p.undo_traceparent,
+	p.attempted_at IS NOT NULL, p.tries, p.claim, p.leased_until IS NOT NULL`
+
+func scan(into *row, more ...any) []any {
+	p := &into.Payment
+	return append([]any{
+		&p.OrderID, &p.State, &p.Strategy, &p.Terms.TotalMinor, &p.Terms.Currency, &p.Terms.PaymentMethod,
+		&p.ChargeID, &p.RefundID, &p.Reason, &p.Cause.Fact, &p.Cause.TraceParent, &p.Undo.Fact, &p.Undo.TraceParent,
+		&p.Attempted, &p.Tries, &into.claim, &into.held,
+	}, more...)
+}
+
+const insertSQL = `
+	INSERT INTO payment.payments (order_id, state, strategy, amount_minor, currency, payment_method, charge_key, refund_key,
+	                              cause, traceparent, undo_cause, undo_traceparent, due_at)
+	SELECT order_id, state, strategy, amount, currency, method, charge_key, refund_key,
+	       cause, trace, nullif(undo, $13), undo_trace, CASE WHEN state = 'PENDING' THEN now() END
+	FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::text[],
+	            $9::uuid[], $10::text[], $11::uuid[], $12::text[])
+	     AS w(order_id, state, strategy, amount, currency, method, charge_key, refund_key, cause, trace, undo, undo_trace)
+	ORDER BY order_id
+	ON CONFLICT (order_id) DO NOTHING
+	RETURNING order_id`
+
+// insert adds payments of different orders, and says which orders had none before.
+func insert(ctx context.Context, tx pgx.Tx, payments []Payment) (map[uuid.UUID]bool, error) {
+	n := len(payments)
+	orders, causes, undos := make([]uuid.UUID, n), make([]uuid.UUID, n), make([]uuid.UUID, n)
+	amounts := make([]int64, n)
+	text := [8][]string{}
+	for i, p := range payments {
+		orders[i], causes[i], undos[i], amounts[i] = p.OrderID, p.Cause.Fact, p.Undo.Fact, p.Terms.TotalMinor
+		for c, s := range []string{
+			string(p.State), p.Strategy, p.Terms.Currency, p.Terms.PaymentMethod,
+			chargeKey(p.OrderID), refundKey(p.OrderID), p.Cause.TraceParent, p.Undo.TraceParent,
+		} {
+			text[c] = append(text[c], s)
+		}
+	}
+	rows, err := tx.Query(ctx, insertSQL, orders, text[0], text[1], amounts, text[2], text[3], text[4], text[5],
+		causes, text[6], undos, text[7], uuid.Nil)
+	if err != nil {
+		return nil, fmt.Errorf("insert %d payments: %w", n, err)
+	}
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+	if err != nil {
+		return nil, fmt.Errorf("insert %d payments: %w", n, err)
+	}
+	fresh := make(map[uuid.UUID]bool, len(ids))
+	for _, id := range ids {
+		fresh[id] = true
+	}
+	return fresh, nil
+}
+
+// lock gives the payments of orders, those that exist, and keeps others from changing them until tx ends.
+func lock(ctx context.Context, tx pgx.Tx, orders []uuid.UUID) (map[uuid.UUID]*row, error) {
+	rows, err := tx.Query(ctx, `SELECT `+columns+` FROM payment.payments p WHERE p.order_id = ANY($1) ORDER BY p.order_id FOR UPDATE`, orders)
+	if err != nil {
+		return nil, fmt.Errorf("lock %d payments: %w", len(orders), err)
+	}
+	defer rows.Close()
+	found := make(map[uuid.UUID]*row, len(orders))
+	for rows.Next() {
+		r := &row{}
+		if err := rows.Scan(scan(r)...); err != nil {
+			return nil, fmt.Errorf("lock payments: %w", err)
+		}
+		found[r.OrderID] = r
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("lock payments: %w", err)
+	}
+	return found, nil
+}
+
+const updateSQL = `
+	UPDATE payment.payments p
+	SET state = c.state, charge_id = nullif(c.charge_id, ''), refund_id = nullif(c.refund_id, ''), reason = c.reason,
+	    undo_cause = nullif(c.undo, $11), undo_traceparent = c.undo_trace, tries = c.tries,
+	    due_at = CASE WHEN c.state IN ('PENDING', 'UNKNOWN', 'REFUNDING') THEN now() + c.due_in * interval '1 millisecond' END,
+	    leased_until = CASE WHEN c.keep_lease THEN p.leased_until END, changed_at = now()
+	FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::uuid[], $7::text[], $8::int[], $9::bigint[], $10::bool[])
+	     AS c(order_id, state, charge_id, refund_id, reason, undo, undo_trace, tries, due_in, keep_lease)
+	WHERE p.order_id = c.order_id`
+
+// update writes changes of different, locked payments.
+func update(ctx context.Context, tx pgx.Tx, changes []change) error {
+	n := len(changes)
+	if n == 0 {
+		return nil
+	}
+	orders, undos, tries := make([]uuid.UUID, n), make([]uuid.UUID, n), make([]int, n)
+	dueIn, keep := make([]int64, n), make([]bool, n)
+	text := [5][]string{}
+	for i, c := range changes {
+		orders[i], undos[i], tries[i] = c.OrderID, c.Undo.Fact, c.Tries
+		dueIn[i], keep[i] = c.dueIn.Milliseconds(), c.keepLease
+		for t, s := range []string{string(c.State), c.ChargeID, c.RefundID, c.Reason, c.Undo.TraceParent} {
+			text[t] = append(text[t], s)
+		}
+	}
+	_, err := tx.Exec(ctx, updateSQL, orders, text[0], text[1], text[2], text[3], undos, text[4], tries, dueIn, keep, uuid.Nil)
+	if err != nil {
+		return fmt.Errorf("update %d payments: %w", n, err)
+	}
+	return nil
+}
+
+const claimSQL = `
+	UPDATE payment.payments p
+	SET leased_until = now() + $2 * interval '1 millisecond', claim = p.claim + 1, tries = p.tries + 1,
+	    attempted_at = coalesce(p.attempted_at, now()),
+	    refund_attempted_at = CASE WHEN p.state = 'REFUNDING' THEN coalesce(p.refund_attempted_at, now()) END
+	FROM (SELECT order_id FROM payment.payments
+	      WHERE due_at <= now() AND (leased_until IS NULL OR leased_until <= now())
+	      ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED) AS due
+	WHERE p.order_id = due.order_id
+	RETURNING ` + columns + `, coalesce(p.refund_attempted_at, p.attempted_at) > now() - $3 * interval '1 millisecond'`
+
+// claim takes up to n payments that are due for as long as the lease, and notes that the provider is about to be asked.
+// It is one statement, and commits by itself.
+func claim(ctx context.Context, db *postgres.DB, n int, lease, memory time.Duration) ([]*row, error) {
+	rows, err := db.Query(ctx, claimSQL, n, lease.Milliseconds(), memory.Milliseconds())
+	if err != nil {
+		return nil, fmt.Errorf("claim payments: %w", err)
+	}
+	defer rows.Close()
+	var claimed []*row
+	for rows.Next() {
+		r := &row{}
+		if err := rows.Scan(scan(r, &r.recent)...); err != nil {
+			return nil, fmt.Errorf("claim payments: %w", err)
+		}
+		claimed = append(claimed, r)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("claim payments: %w", err)
+	}
+	return claimed, nil
+}
