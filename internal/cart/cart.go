@@ -114,18 +114,37 @@ func (r Rules) Set(c Cart, p Product, quantity int64, now time.Time) (Change, er
 	if line.Quantity != quantity {
 		ch.After.Version++
 	}
+	had := int64(0) // units of it that are on the shelf
+	if line.Held && c.Live(now) {
+		had = line.Quantity
+	}
 	line.Quantity, line.UnitPriceMinor, line.Currency, line.Held = quantity, p.UnitPriceMinor, p.Currency, true
 	if err := checkTotal(ch.After); err != nil {
 		return Change{}, err
 	}
-	if r.due(c, now) {
+	r.place(&ch, *line, had, now)
+	return ch, nil
+}
+
+// place works out what a line that was set needs of the shelf: the line alone, or all lines if the expiry moves. A line of
+// which had units are there already, and more than it needs, is lowered after the rows.
+func (r Rules) place(ch *Change, set Line, had int64, now time.Time) {
+	moves := r.due(ch.Before, now)
+	if moves {
 		r.renew(&ch.After, now)
-		ch.Hold = orderLines(ch.After.Lines)
-	} else {
-		ch.Hold = orderLines([]Line{*line})
 	}
 	ch.Until = ch.After.ExpiresAt
-	return ch, nil
+	if had > set.Quantity {
+		ch.Lower = orderLines([]Line{set})
+	}
+	for _, l := range ch.After.Lines {
+		switch {
+		case l.ProductID != set.ProductID && moves:
+			ch.Hold = append(ch.Hold, event.OrderLine{ProductID: l.ProductID, Quantity: l.Quantity})
+		case l.ProductID == set.ProductID && (moves || had <= set.Quantity):
+			ch.Hold = append(ch.Hold, event.OrderLine{ProductID: l.ProductID, Quantity: max(had, l.Quantity)})
+		}
+	}
 }
 
 func (r Rules) checkQuantity(p Product, quantity int64) error {

@@ -37,12 +37,14 @@ func TestSetIsAbsolute(t *testing.T) {
 		after    []Line
 		version  int64
 		hold     []event.OrderLine
+		lower    []event.OrderLine
 		free     []uuid.UUID
 	}{
 		"first line":                          {cart: Cart{}, product: tea, quantity: 2, after: []Line{line(tea, 2)}, version: 1, hold: holds(tea, 2)},
 		"another line":                        {cart: cartOf(line(tea, 2)), product: cup, quantity: 1, after: []Line{line(tea, 2), line(cup, 1)}, version: 5, hold: holds(cup, 1)},
 		"more of a line":                      {cart: cartOf(line(tea, 2)), product: tea, quantity: 5, after: []Line{line(tea, 5)}, version: 5, hold: holds(tea, 5)},
-		"less of a line":                      {cart: cartOf(line(tea, 2)), product: tea, quantity: 1, after: []Line{line(tea, 1)}, version: 5, hold: holds(tea, 1)},
+		"less of a line":                      {cart: cartOf(line(tea, 2)), product: tea, quantity: 1, after: []Line{line(tea, 1)}, version: 5, lower: holds(tea, 1)},
+		"less of a line that is not held":     {cart: cartOf(notHeldLine(tea, 2)), product: tea, quantity: 1, after: []Line{line(tea, 1)}, version: 5, hold: holds(tea, 1)},
 		"the same":                            {cart: cartOf(line(tea, 2)), product: tea, quantity: 2, after: []Line{line(tea, 2)}, version: 4},
 		"none of a line":                      {cart: cartOf(line(tea, 2), line(cup, 1)), product: tea, quantity: 0, after: []Line{line(cup, 1)}, version: 5, free: []uuid.UUID{tea.ID}},
 		"none of what is not there":           {cart: cartOf(line(tea, 2)), product: cup, quantity: 0, after: []Line{line(tea, 2)}, version: 4},
@@ -60,13 +62,16 @@ func TestSetIsAbsolute(t *testing.T) {
 			if diff := cmp.Diff(c.hold, ch.Hold); diff != "" {
 				t.Errorf("goes on the shelf (-want +got):\n%s", diff)
 			}
+			if diff := cmp.Diff(c.lower, ch.Lower); diff != "" {
+				t.Errorf("is left on the shelf (-want +got):\n%s", diff)
+			}
 			if diff := cmp.Diff(c.free, ch.Free); diff != "" {
 				t.Errorf("comes off the shelf (-want +got):\n%s", diff)
 			}
 			if ch.After.Version != c.version {
 				t.Errorf("version is %d, want %d", ch.After.Version, c.version)
 			}
-			if nothing := c.hold == nil && c.free == nil; ch.Nothing() != nothing {
+			if nothing := c.hold == nil && c.lower == nil && c.free == nil; ch.Nothing() != nothing {
 				t.Errorf("Nothing() is %t, want %t", ch.Nothing(), nothing)
 			}
 		})
@@ -217,6 +222,20 @@ func TestARetryPutsRightWhatTheTryBeforeLeft(t *testing.T) {
 	got = ch.again([]uuid.UUID{tea.ID}, noon.Add(time.Hour))
 	if diff := cmp.Diff([]uuid.UUID{tea.ID}, got.Free); diff != "" || len(got.Hold) > 0 {
 		t.Errorf("of an expired cart comes off the shelf (-want +got):\n%s", diff)
+	}
+}
+
+func TestTheShelfNeverHasLessThanTheRows(t *testing.T) {
+	t.Parallel()
+	ch, err := rules.Set(cartOf(line(tea, 5), line(cup, 1)), tea, 2, noon.Add(10*time.Minute)) // the expiry moves
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(append(holds(tea, 5), holds(cup, 1)...), ch.Hold); diff != "" {
+		t.Errorf("on the shelf before the rows (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(holds(tea, 2), ch.Lower); diff != "" {
+		t.Errorf("on the shelf after the rows (-want +got):\n%s", diff)
 	}
 }
 

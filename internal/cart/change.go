@@ -14,8 +14,9 @@ type Change struct {
 	Before Cart
 	After  Cart
 	Hold   []event.OrderLine // goes on the shelf before the rows are written
-	Until  time.Time         // the end of those holds
+	Lower  []event.OrderLine // is left on the shelf after the rows are written: the shelf never has less than the rows
 	Free   []uuid.UUID       // comes off the shelf after the rows are written
+	Until  time.Time         // the end of those holds
 	// Refuse says what the call is refused with when some lines cannot be held (units that could be had, by product). Without
 	// it those lines are kept and marked as not held.
 	Refuse func(short map[uuid.UUID]int64) error
@@ -24,7 +25,7 @@ type Change struct {
 
 // Nothing says that neither rows nor shelf change.
 func (ch Change) Nothing() bool {
-	return len(ch.Hold) == 0 && len(ch.Free) == 0 && ch.After.Version == ch.Before.Version
+	return len(ch.Hold)+len(ch.Lower)+len(ch.Free) == 0 && ch.After.Version == ch.Before.Version
 }
 
 // Remove works out what taking lines out of a cart does. Products that are not in it are passed over.
@@ -53,7 +54,7 @@ func (ch Change) again(products []uuid.UUID, now time.Time) Change {
 		ch.Until = ch.After.ExpiresAt
 	}
 	for _, id := range products {
-		if slices.ContainsFunc(ch.Hold, func(l event.OrderLine) bool { return l.ProductID == id }) || slices.Contains(ch.Free, id) {
+		if ch.concerns(id) {
 			continue
 		}
 		if l := ch.After.Line(id); l != nil && l.Held && ch.After.Live(now) {
@@ -63,6 +64,12 @@ func (ch Change) again(products []uuid.UUID, now time.Time) Change {
 		}
 	}
 	return ch
+}
+
+// concerns says whether the change puts the product on the shelf or takes it off.
+func (ch Change) concerns(id uuid.UUID) bool {
+	of := func(l event.OrderLine) bool { return l.ProductID == id }
+	return slices.ContainsFunc(ch.Hold, of) || slices.ContainsFunc(ch.Lower, of) || slices.Contains(ch.Free, id)
 }
 
 // mark notes which of the holds are there, or refuses the change.

@@ -99,7 +99,7 @@ func (s *Service) extend(ctx context.Context, c Cart, until time.Time) (time.Tim
 			again = append(again, l)
 		}
 	}
-	missing, err := s.shelf.Extend(ctx, c.ID, orderLines(held), until)
+	expired, lost, err := s.shelf.Extend(ctx, c.ID, orderLines(held), until)
 	if unavailable(err) && len(again) == 0 {
 		s.log.WarnContext(ctx, "cart goes to checkout on the word of its rows", "cart", c.ID, "error", err)
 		return c.ExpiresAt, nil
@@ -107,15 +107,15 @@ func (s *Service) extend(ctx context.Context, c Cart, until time.Time) (time.Tim
 	if err != nil {
 		return until, shelfError(fmt.Errorf("extend holds of cart %s: %w", c.ID, err))
 	}
-	if len(missing)+len(again) == 0 {
-		return until, nil
-	}
 	kind := fault.HoldExpired
-	if len(missing) > 0 {
+	if len(lost) > 0 {
 		kind = fault.HoldLost
 	}
-	for _, id := range missing {
+	for _, id := range append(expired, lost...) {
 		again = append(again, *c.Line(id))
+	}
+	if len(again) == 0 {
+		return until, nil
 	}
 	ch := Change{Before: c, After: c.clone(), Hold: orderLines(again), Until: until}
 	if err := s.doOnce(ctx, &ch); err != nil {

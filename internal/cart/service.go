@@ -2,6 +2,7 @@ package cart
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -17,12 +18,17 @@ import (
 type Shelf interface {
 	// Hold sets, absolutely, what a cart holds of each product and until when. A cart's own units count as free for it. The
 	// answer has the products of which there were not enough, with the units that could be had; what was held of those stays.
+	// An expiry that is over by the shelf's clock is ErrPast.
 	Hold(ctx context.Context, cartID uuid.UUID, lines []event.OrderLine, until time.Time) (short map[uuid.UUID]int64, err error)
-	// Extend moves the end of what is held, never to an earlier time, and answers the products of which nothing is.
-	Extend(ctx context.Context, cartID uuid.UUID, lines []event.OrderLine, until time.Time) (missing []uuid.UUID, err error)
+	// Extend moves the end of what is held, never to an earlier time. The answer has the products of which nothing is held,
+	// or less than the line says: because the hold has expired, or because it was lost.
+	Extend(ctx context.Context, cartID uuid.UUID, lines []event.OrderLine, until time.Time) (expired, lost []uuid.UUID, err error)
 	// Release gives back whatever is held of the products.
 	Release(ctx context.Context, cartID uuid.UUID, productIDs []uuid.UUID) error
 }
+
+// ErrPast says that units were to be held until a time that is over.
+var ErrPast = errors.New("the expiry is over")
 
 // Catalogue knows names and prices. Products that are not known are left out of the answer.
 type Catalogue interface {

@@ -26,6 +26,7 @@ type left struct {
 	cartID   uuid.UUID
 	products []uuid.UUID
 	down     bool // the shelf cannot be reached, so there is no sense in trying
+	past     bool // by the shelf's clock the cart has expired
 }
 
 // change reads the customer's open cart, lets work say what is to change, and does it. It gives the cart as it is afterwards
@@ -64,6 +65,9 @@ func (s *Service) tryChange(ctx context.Context, customer string, work func(Cart
 		s.putRight(ctx, *rest)
 		*rest = left{}
 	}
+	if rest.past && c.Live(now) {
+		now = c.ExpiresAt
+	}
 	ch, err := work(c, now)
 	if err != nil {
 		return c, now, err
@@ -89,10 +93,12 @@ func (s *Service) do(ctx context.Context, ch *Change, rest *left) error {
 	if err != nil {
 		return err
 	}
-	*rest = left{cartID: ch.After.ID}
 	ch.After.Turn = turn
-	if err := s.free(ctx, ch, rest); err != nil {
-		return err
+	rest.products = nil
+	if len(ch.Lower)+len(ch.Free) > 0 {
+		if err := s.giveBack(ctx, ch, rest); err != nil {
+			return err
+		}
 	}
 	if !rest.down {
 		s.copy(ctx, *ch)
@@ -106,6 +112,10 @@ func (s *Service) hold(ctx context.Context, ch *Change, rest *left) error {
 		return nil
 	}
 	short, err := s.shelf.Hold(ctx, ch.After.ID, ch.Hold, ch.Until)
+	if errors.Is(err, ErrPast) {
+		rest.past = true
+		return errTurn
+	}
 	for _, l := range ch.Hold {
 		if _, none := short[l.ProductID]; !none {
 			rest.products = append(rest.products, l.ProductID)
@@ -118,25 +128,37 @@ func (s *Service) hold(ctx context.Context, ch *Change, rest *left) error {
 	return ch.mark(short)
 }
 
-// free takes the change's units off the shelf. The rows get another turn afterwards: whoever has put them back meanwhile,
-// on the word of the rows just written, is then told to do so again. When the shelf cannot be reached the units are left to
-// their expiry.
-func (s *Service) free(ctx context.Context, ch *Change, rest *left) error {
-	if len(ch.Free) == 0 {
-		return nil
-	}
-	if err := s.shelf.Release(ctx, ch.After.ID, ch.Free); err != nil {
-		rest.down = unavailable(err)
-		s.log.WarnContext(ctx, "units of a cart left to their expiry", "cart", ch.After.ID, "products", len(ch.Free), "error", err)
-		return nil
-	}
+// giveBack takes off the shelf what the rows do not say any more. The rows get another turn afterwards: whoever has put it
+// there again meanwhile, on the word of the rows just written, is then told to do so once more. What cannot be given back is
+// left to its expiry.
+func (s *Service) giveBack(ctx context.Context, ch *Change, rest *left) error {
 	rest.products = ch.Free
+	for _, l := range ch.Lower {
+		rest.products = append(rest.products, l.ProductID)
+	}
+	if err := s.takeOff(ctx, *ch); err != nil {
+		rest.products, rest.down = nil, unavailable(err)
+		s.log.WarnContext(ctx, "units of a cart left to their expiry", "cart", ch.After.ID, "error", err)
+		return nil
+	}
 	turn, err := nextTurn(ctx, s.db, ch.After.ID, ch.After.Turn)
 	if err != nil {
 		return err
 	}
 	rest.products = nil
 	ch.After.Turn = turn
+	return nil
+}
+
+func (s *Service) takeOff(ctx context.Context, ch Change) error {
+	if len(ch.Lower) > 0 {
+		if _, err := s.shelf.Hold(ctx, ch.After.ID, ch.Lower, ch.Until); err != nil && !errors.Is(err, ErrPast) {
+			return err
+		}
+	}
+	if len(ch.Free) > 0 {
+		return s.shelf.Release(ctx, ch.After.ID, ch.Free)
+	}
 	return nil
 }
 
@@ -176,8 +198,8 @@ func (s *Service) tryPutRight(ctx context.Context, rest *left) error {
 	}
 }
 
-// putRightBought gives an order's hold back what a late call on its cart has changed. There is no row to guard it by: if the
-// order's stock was settled in between, this leaves a hold of nobody to its expiry.
+// putRightBought gives an order's hold the time back that a late call on its cart may have taken from it, and takes off
+// what is not the order's. Such a call has not made the hold smaller: that is done after the rows are written.
 func (s *Service) putRightBought(ctx context.Context, c Cart, products []uuid.UUID, now time.Time) error {
 	var keep []event.OrderLine
 	var drop []uuid.UUID
@@ -190,7 +212,7 @@ func (s *Service) putRightBought(ctx context.Context, c Cart, products []uuid.UU
 	}
 	var err error
 	if len(keep) > 0 {
-		_, err = s.shelf.Hold(ctx, c.ID, keep, now.Add(s.rules.TTL))
+		_, _, err = s.shelf.Extend(ctx, c.ID, keep, now.Add(s.rules.TTL))
 	}
 	if len(drop) > 0 {
 		err = errors.Join(err, s.shelf.Release(ctx, c.ID, drop))
