@@ -29,7 +29,7 @@ func parse(t *testing.T, args ...string) (Config, error) {
 	return p.Config, err
 }
 
-func file(t *testing.T, text string) string {
+func write(t *testing.T, text string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "holdfast.yaml")
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
@@ -41,7 +41,7 @@ func file(t *testing.T, text string) string {
 func TestFlagsWinOverEnvironmentOverFileOverDefaults(t *testing.T) {
 	t.Setenv("HOLDFAST_OUTBOX_MODE", "polling")
 	t.Setenv("HOLDFAST_MAX_LINES", "7")
-	yaml := file(t, "outbox-mode: cdc\nmax-lines: 8\nhold-ttl: 3m\nstrategies-allowed: [optimistic, post-payment]\nhold-on-order: false\n")
+	yaml := write(t, "outbox-mode: cdc\nmax-lines: 8\nhold-ttl: 3m\nstrategies-allowed: [optimistic, post-payment]\nhold-on-order: false\n")
 	c, err := parse(t, yaml, "--max-lines=6")
 	if err != nil {
 		t.Fatal(err)
@@ -65,8 +65,8 @@ func TestWrongSettingsAreRefused(t *testing.T) {
 		"retentions":      {"--inbox-retention=1h", "--outbox-retention=2h"},
 		"max age":         {"--hold-ttl=10m", "--hold-max-age=5m"},
 		"max lines":       {"--max-lines=0"},
-		"unknown setting": {file(t, "max-lins: 3\n")},
-		"wrong type":      {file(t, "max-lines: many\n")},
+		"unknown setting": {write(t, "max-lins: 3\n")},
+		"wrong type":      {write(t, "max-lines: many\n")},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -1,0 +1,309 @@
+package order_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/holdfast-checkout/holdfast/internal/event"
+	"github.com/holdfast-checkout/holdfast/internal/fault"
+	"github.com/holdfast-checkout/holdfast/internal/order"
+	"github.com/holdfast-checkout/holdfast/internal/testkit"
+)
+
+func TestMain(m *testing.M) { testkit.Main(m) }
+
+var mug = order.Product{ID: uuid.MustParse("01930000-0000-7000-8000-000000000001"), SKU: "MUG", Name: "Mug", UnitPriceMinor: 1275, Currency: "GBP"}
+
+// shop fills order's ports: one product, everything can be held, nobody is locked out.
+type shop struct{ basket order.Basket }
+
+func (shop) Products(_ context.Context, ids []uuid.UUID) (map[uuid.UUID]order.Product, error) {
+	found := map[uuid.UUID]order.Product{}
+	if slices.Contains(ids, mug.ID) {
+		found[mug.ID] = mug
+	}
+	return found, nil
+}
+
+func (s shop) Checkout(context.Context, string, *int64, time.Time) (order.Basket, error) {
+	return s.basket, nil
+}
+
+func (shop) Take(context.Context, pgx.Tx, order.Basket, uuid.UUID) error { return nil }
+
+func (shop) HoldAll(context.Context, uuid.UUID, []order.Item, time.Time) ([]order.Short, error) {
+	return nil, nil
+}
+func (shop) Release(context.Context, uuid.UUID, []uuid.UUID) error { return nil }
+func (shop) Lock(context.Context, string, string) (func(), bool, error) {
+	return func() {}, true, nil
+}
+func (shop) Choose(asked string) (string, bool) { return "optimistic", asked == "" }
+func (shop) PaysFirst(string) bool              { return false }
+
+func newService(t *testing.T, env *testkit.Env, s shop, timeOut time.Duration) *order.Service {
+	t.Helper()
+	return order.New(env.DB, order.Ports{Catalogue: s, Carts: s, Holds: s, Locks: s, Strategies: s},
+		order.Limits{MaxLines: 10, MaxQuantity: 1000, TimeOut: timeOut, HoldOnOrder: true, KeyLife: time.Hour}, env.Log)
+}
+
+func purchase(key string, quantity int64) order.Purchase {
+	return order.Purchase{
+		Customer: "alice", Key: key, Fingerprint: slices.Repeat([]byte{byte(quantity)}, 32), PaymentMethod: "pm_ok",
+		Items: []order.Item{{ProductID: mug.ID, Quantity: quantity}},
+	}
+}
+
+func place(t *testing.T, s *order.Service, key string) uuid.UUID {
+	t.Helper()
+	id, _, err := s.Place(t.Context(), purchase(key, 2))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return id
+}
+
+func TestOneOrderPerKeyHoweverManyAtOnce(t *testing.T) {
+	t.Parallel()
+	env := testkit.New(t)
+	s := newService(t, env, shop{}, time.Hour)
+	const twins = 40
+	ids := make([]uuid.UUID, twins)
+	replays := make([]bool, twins)
+	var wg sync.WaitGroup
+	for i := range twins {
+		wg.Go(func() {
+			for {
+				var err error
+				ids[i], replays[i], err = s.Place(t.Context(), purchase("k", 2))
+				if fault.Is(err, fault.IdempotencyKeyInUse) {
+					continue
+				}
+				if err != nil {
+					t.Error(err)
+				}
+				return
+			}
+		})
+	}
+	wg.Wait()
+	made := 0
+	for i := range twins {
+		if ids[i] != ids[0] {
+			t.Fatalf("two orders under one key: %s, %s", ids[0], ids[i])
+		}
+		if !replays[i] {
+			made++
+		}
+	}
+	if made != 1 {
+		t.Fatalf("%d requests say that they made the order", made)
+	}
+	if views, err := s.List(t.Context(), "alice", uuid.Nil, 10); err != nil || len(views) != 1 {
+		t.Fatalf("%d orders, %v", len(views), err)
+	}
+}
+
+func TestKeysAreTheCustomersOwn(t *testing.T) {
+	t.Parallel()
+	env := testkit.New(t)
+	s := newService(t, env, shop{}, time.Hour)
+	first := place(t, s, "k")
+	if _, _, err := s.Place(t.Context(), purchase("k", 3)); !fault.Is(err, fault.IdempotencyKeyReused) {
+		t.Fatalf("another request under the key: %v", err)
+	}
+	other := purchase("k", 3)
+	other.Customer = "bob"
+	id, replayed, err := s.Place(t.Context(), other)
+	if err != nil || replayed || id == first {
+		t.Fatalf("another customer's request: %s, %v, %v", id, replayed, err)
+	}
+	if _, err := s.Get(t.Context(), "bob", first); !fault.Is(err, fault.NotFound) {
+		t.Fatalf("another's order: %v", err)
+	}
+}
+
+func TestRefusalsLeaveNoOrderAndNoKey(t *testing.T) {
+	t.Parallel()
+	env := testkit.New(t)
+	s := newService(t, env, shop{}, time.Hour)
+	unknown, magic, empty := purchase("k", 1), purchase("k", 1), purchase("k", 1)
+	unknown.Items = []order.Item{{ProductID: uuid.New(), Quantity: 1}}
+	magic.Strategy = "magic"
+	empty.Items = []order.Item{}
+	twice := purchase("k", 600)
+	twice.Items = append(twice.Items, twice.Items[0])
+	for name, c := range map[string]struct {
+		p    order.Purchase
+		kind fault.Kind
+	}{
+		"unknown product":      {unknown, fault.InvalidRequest},
+		"strategy":             {magic, fault.InvalidRequest},
+		"no items":             {empty, fault.CartEmpty},
+		"too many in one line": {purchase("k", 1001), fault.InvalidRequest},
+		"too many in two":      {twice, fault.InvalidRequest},
+	} {
+		if _, _, err := s.Place(t.Context(), c.p); !fault.Is(err, c.kind) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if place(t, s, "k") == uuid.Nil {
+		t.Fatal("the key is used up")
+	}
+}
+
+// step is a fact that an order hears, with the verb that hears it.
+type step struct {
+	verb func(*order.Service, context.Context, []event.Fact) error
+	name event.Name
+}
+
+// Many orders go their ways with every fact twice, in random order and in random batches: each comes to its own end.
+func TestShuffledFactsComeToTheSameEnds(t *testing.T) {
+	t.Parallel()
+	env := testkit.New(t)
+	s := newService(t, env, shop{}, time.Hour)
+	ways := map[order.Status][]step{
+		order.Completed: {{(*order.Service).Advance, event.StockReserved}, {(*order.Service).Advance, event.PaymentProcessed}},
+		order.Failed: {
+			{(*order.Service).Advance, event.StockReserved}, {(*order.Service).Unwind, event.PaymentFailed},
+			{(*order.Service).Settle, event.StockReleased},
+		},
+	}
+	type delivery struct {
+		step
+		fact event.Fact
+	}
+	want := map[uuid.UUID]order.Status{}
+	var deliveries []delivery
+	for i := range 60 {
+		id := place(t, s, fmt.Sprint(i))
+		end := []order.Status{order.Completed, order.Failed}[i%2]
+		want[id] = end
+		for _, st := range ways[end] {
+			d := delivery{st, event.New(st.name, "optimistic", id, event.Payment{})}
+			deliveries = append(deliveries, d, d)
+		}
+	}
+	random := rand.New(rand.NewPCG(7, 7))
+	random.Shuffle(len(deliveries), func(i, j int) { deliveries[i], deliveries[j] = deliveries[j], deliveries[i] })
+	for _, d := range deliveries {
+		if err := d.verb(s, t.Context(), []event.Fact{d.fact}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	feedView(t, env, s)
+	got := map[uuid.UUID]order.Status{}
+	for id := range want {
+		view, err := s.Get(t.Context(), "alice", id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got[id] = view.Status
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Fatal(diff)
+	}
+}
+
+// feedView hands the view everything that order has said, newest first, in one batch and then again one by one.
+func feedView(t *testing.T, env *testkit.Env, s *order.Service) {
+	t.Helper()
+	rows, err := env.DB.Query(t.Context(), `SELECT body FROM shared.outbox WHERE name <> 'order.created' ORDER BY xid DESC`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bodies, err := pgx.CollectRows(rows, pgx.RowTo[[]byte])
+	if err != nil {
+		t.Fatal(err)
+	}
+	facts, err := event.Split(event.Batch(bodies))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.View(t.Context(), facts); err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range facts {
+		if err := s.View(t.Context(), []event.Fact{f}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestOverdueOrdersAreEndedOnce(t *testing.T) {
+	t.Parallel()
+	env := testkit.New(t)
+	s := newService(t, env, shop{}, time.Millisecond)
+	for i := range 5 {
+		place(t, s, fmt.Sprint(i))
+	}
+	ended := 0
+	testkit.Eventually(t, 5*time.Second, func() error {
+		n, err := s.TimeOut(t.Context(), 2)
+		if err != nil {
+			return err
+		}
+		if ended += n; ended < 5 {
+			return fmt.Errorf("%d ended", ended)
+		}
+		return nil
+	})
+	if n, err := s.TimeOut(t.Context(), 10); n != 0 || err != nil {
+		t.Fatalf("again: %d, %v", n, err)
+	}
+	var said int
+	if err := env.DB.QueryRow(t.Context(), `SELECT count(*) FROM shared.outbox WHERE name = 'order.ending'`).Scan(&said); err != nil || said != 5 {
+		t.Fatalf("order.ending was said %d times, %v", said, err)
+	}
+}
+
+func TestWaitersAreWokenByTheEnd(t *testing.T) {
+	t.Parallel()
+	env := testkit.New(t)
+	s := newService(t, env, shop{}, time.Hour)
+	id := place(t, s, "k")
+	woken := make(chan order.View)
+	go func() {
+		view, err := s.Await(t.Context(), "alice", id, time.Minute)
+		if err != nil {
+			t.Error(err)
+		}
+		woken <- view
+	}()
+	for _, name := range []event.Name{event.StockReserved, event.PaymentProcessed} {
+		if err := s.Advance(t.Context(), []event.Fact{event.New(name, "optimistic", id, event.Payment{})}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	feedView(t, env, s)
+	if view := <-woken; view.Status != order.Completed || view.DisplayStatus != "COMPLETED" || view.EndedAt == nil {
+		t.Fatalf("woken to %+v", view)
+	}
+	if view, err := s.Await(t.Context(), "alice", id, time.Minute); err != nil || view.Status != order.Completed {
+		t.Fatalf("%+v, %v", view, err)
+	}
+}
+
+func TestForeignFactsAreRefused(t *testing.T) {
+	t.Parallel()
+	env := testkit.New(t)
+	s := newService(t, env, shop{}, time.Hour)
+	err := s.Advance(t.Context(), []event.Fact{event.New(event.StockReserved, "optimistic", uuid.New(), event.Payment{})})
+	if err == nil {
+		t.Fatal("an order that does not exist was advanced")
+	}
+	var heard int
+	if err := env.DB.QueryRow(t.Context(), `SELECT count(*) FROM shared.inbox`).Scan(&heard); err != nil || heard != 0 {
+		t.Fatalf("%d facts heard, %v", heard, err)
+	}
+}
