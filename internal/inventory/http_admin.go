@@ -1,0 +1,206 @@
+package inventory
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/labstack/echo/v4"
+
+	"github.com/holdfast-checkout/holdfast/internal/web"
+)
+
+// newProductRequest is a product as an operator puts it in.
+type newProductRequest struct {
+	SKU            string `json:"sku" validate:"required,max=64" example:"22423"`
+	Name           string `json:"name" validate:"required,max=300" example:"REGENCY CAKESTAND 3 TIER"`
+	Description    string `json:"description" validate:"max=4000"`
+	UnitPriceMinor int64  `json:"unit_price_minor" validate:"min=0,max=1000000000000" example:"1275"` // in the currency's smallest unit
+	Currency       string `json:"currency" validate:"required" example:"GBP"`                         // ISO 4217
+	Stock          int64  `json:"stock" validate:"min=0,max=1000000000000" example:"100"`             // opening stock; counts for a new sku only
+} //	@name	NewProduct
+
+type upsertRequest struct {
+	Products []newProductRequest `json:"products" validate:"required,min=1,max=5000,dive"`
+} //	@name	UpsertProducts
+
+type upsertResponse struct {
+	Products []productResponse `json:"products" validate:"required"` // in the order of the request
+} //	@name	UpsertedProducts
+
+// upsertProducts makes or changes products.
+//
+//	@Summary	Make or change products by sku; new ones open with the stock given
+//	@Tags		admin
+//	@Accept		json
+//	@Produce	json
+//	@Security	Bearer
+//	@Param		body			body		upsertRequest	true	"products"
+//	@Success	200				{object}	upsertResponse
+//	@Failure	400,401,403,422	{object}	web.Problem
+//	@Router		/admin/products [post]
+func (s *Service) upsertProducts(c echo.Context) error {
+	var body upsertRequest
+	if err := web.Decode(c, &body); err != nil {
+		return err
+	}
+	products := make([]NewProduct, len(body.Products))
+	for i, p := range body.Products {
+		products[i] = NewProduct{Product: Product{
+			SKU: p.SKU, Name: p.Name, Description: p.Description, UnitPriceMinor: p.UnitPriceMinor, Currency: p.Currency,
+		}, Stock: p.Stock}
+	}
+	offers, err := s.Upsert(c.Request().Context(), products)
+	if err != nil {
+		return err
+	}
+	return web.JSON(c, http.StatusOK, upsertResponse{Products: showAll(offers)})
+}
+
+// changeRequest is all of a product but its stock.
+type changeRequest struct {
+	SKU            string `json:"sku" validate:"max=64" example:"22423"` // left out: as it is
+	Name           string `json:"name" validate:"required,max=300" example:"REGENCY CAKESTAND 3 TIER"`
+	Description    string `json:"description" validate:"max=4000"`
+	UnitPriceMinor *int64 `json:"unit_price_minor" validate:"required,min=0,max=1000000000000" example:"1275"`
+	Currency       string `json:"currency" validate:"required" example:"GBP"`
+} //	@name	ChangeProduct
+
+// changeProduct changes one product.
+//
+//	@Summary	Change a product, all but its stock
+//	@Tags		admin
+//	@Accept		json
+//	@Produce	json
+//	@Security	Bearer
+//	@Param		id					path		string			true	"product id"	format(uuid)
+//	@Param		If-Match			header		string			false	"ETag of the product that was read"
+//	@Param		body				body		changeRequest	true	"the product"
+//	@Success	200					{object}	productResponse
+//	@Header		200					{string}	ETag	"version, for If-Match"
+//	@Failure	400,401,403,404,422	{object}	web.Problem
+//	@Failure	409					{object}	web.Problem	"another product has that sku"
+//	@Failure	412					{object}	web.Problem	"the product was changed meanwhile"
+//	@Router		/admin/products/{id} [put]
+func (s *Service) changeProduct(c echo.Context) error {
+	id, err := web.PathID(c, "id")
+	if err != nil {
+		return err
+	}
+	version, err := web.IfMatch(c)
+	if err != nil {
+		return err
+	}
+	var body changeRequest
+	if err := web.Decode(c, &body); err != nil {
+		return err
+	}
+	offer, err := s.Change(c.Request().Context(), Product{
+		ID: id, SKU: body.SKU, Name: body.Name, Description: body.Description, UnitPriceMinor: *body.UnitPriceMinor, Currency: body.Currency,
+	}, version)
+	if err != nil {
+		return err
+	}
+	web.SetETag(c, offer.Version)
+	return web.JSON(c, http.StatusOK, show(offer))
+}
+
+type restockRequest struct {
+	Quantity *int64 `json:"quantity" validate:"required" example:"50"` // units to add; negative: to take away
+	Reason   string `json:"reason" validate:"max=500" example:"delivery 4711"`
+} //	@name	Restock
+
+// movementResponse is one entry of the stock ledger.
+type movementResponse struct {
+	ID        uuid.UUID  `json:"id" validate:"required"`
+	ProductID uuid.UUID  `json:"product_id" validate:"required"`
+	Kind      string     `json:"kind" validate:"required" enums:"opening,restock,adjust,reserve,release"`
+	Quantity  int64      `json:"quantity" validate:"required" example:"-2"` // what it added to the stock
+	Balance   int64      `json:"balance" validate:"required" example:"98"`  // the stock after it
+	OrderID   *uuid.UUID `json:"order_id"`                                  // null but for reserve and release
+	FactID    uuid.UUID  `json:"fact_id" validate:"required"`
+	Reason    string     `json:"reason" validate:"required"`
+	At        time.Time  `json:"at" validate:"required"`
+} //	@name	Movement
+
+func showMovement(m Movement) movementResponse {
+	shown := movementResponse{
+		ID: m.ID, ProductID: m.ProductID, Kind: m.Kind, Quantity: m.Quantity, Balance: m.Balance, FactID: m.FactID, Reason: m.Reason, At: m.At.UTC(),
+	}
+	if m.OrderID != uuid.Nil {
+		shown.OrderID = &m.OrderID
+	}
+	return shown
+}
+
+// restock moves stock by an operator's word.
+//
+//	@Summary	Add units to a product's stock, or take some away
+//	@Tags		admin
+//	@Accept		json
+//	@Produce	json
+//	@Security	Bearer
+//	@Param		id					path		string			true	"product id"	format(uuid)
+//	@Param		body				body		restockRequest	true	"signed quantity and reason"
+//	@Success	200					{object}	movementResponse
+//	@Failure	400,401,403,404,422	{object}	web.Problem
+//	@Failure	409					{object}	web.Problem	"the stock would be below zero"
+//	@Router		/admin/products/{id}/restock [post]
+func (s *Service) restock(c echo.Context) error {
+	id, err := web.PathID(c, "id")
+	if err != nil {
+		return err
+	}
+	var body restockRequest
+	if err := web.Decode(c, &body); err != nil {
+		return err
+	}
+	moved, err := s.Restock(c.Request().Context(), id, *body.Quantity, body.Reason)
+	if err != nil {
+		return err
+	}
+	return web.JSON(c, http.StatusOK, showMovement(moved))
+}
+
+// listMovements shows a product's ledger.
+//
+//	@Summary	The stock ledger of a product, newest first
+//	@Tags		admin
+//	@Produce	json
+//	@Security	Bearer
+//	@Param		id				path		string	true	"product id"			format(uuid)
+//	@Param		limit			query		int		false	"movements on a page"	default(50)	maximum(200)
+//	@Param		cursor			query		string	false	"next_cursor of the page before"
+//	@Success	200				{object}	web.List[movementResponse]
+//	@Failure	400,401,403,404	{object}	web.Problem
+//	@Router		/admin/products/{id}/movements [get]
+func (s *Service) listMovements(c echo.Context) error {
+	id, err := web.PathID(c, "id")
+	if err != nil {
+		return err
+	}
+	limit, cursor, err := web.Page(c, defaultPage, mostPage)
+	if err != nil {
+		return err
+	}
+	var before uuid.UUID
+	if cursor != "" {
+		if err := web.DecodeCursor(cursor, &before); err != nil {
+			return err
+		}
+	}
+	movements, err := s.Movements(c.Request().Context(), id, before, limit)
+	if err != nil {
+		return err
+	}
+	page := web.List[movementResponse]{Items: make([]movementResponse, len(movements))}
+	for i, m := range movements {
+		page.Items[i] = showMovement(m)
+	}
+	if len(movements) == limit {
+		if page.NextCursor, err = web.EncodeCursor(movements[limit-1].ID); err != nil {
+			return err
+		}
+	}
+	return web.JSON(c, http.StatusOK, page)
+}

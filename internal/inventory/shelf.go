@@ -1,0 +1,243 @@
+package inventory
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/holdfast-checkout/holdfast/internal/event"
+	"github.com/holdfast-checkout/holdfast/internal/postgres"
+	"github.com/holdfast-checkout/holdfast/internal/redisx"
+	"github.com/holdfast-checkout/holdfast/lua"
+)
+
+// Holders knows the holds that the shelf ought to have.
+type Holders interface {
+	// LiveHolds gives the holds of live carts and of orders under way on the products. Carts are to be read before orders,
+	// so that a cart that is being bought is not missed; it may come as both.
+	LiveHolds(ctx context.Context, productIDs []uuid.UUID) ([]LiveHold, error)
+}
+
+// LiveHold is a hold as its owner has it.
+type LiveHold struct {
+	HoldID    uuid.UUID
+	OrderID   uuid.UUID // the order that it is for, zero for a cart; once the books have decided on the order it holds no more
+	ProductID uuid.UUID
+	Quantity  int64
+	ExpiresAt time.Time
+}
+
+// Shelf is the way to Redis: what can be held now. Every method sends what concerns many products as one pipeline, and loads
+// from the books what Redis does not have. redisx.Unavailable tells the error of a Redis that is not there: nothing waits
+// longer for it than the client's time-outs.
+type Shelf struct {
+	db      *postgres.DB
+	scripts *redisx.Scripts
+	keys    redisx.Keys
+	holders Holders
+	orders  Orders
+	log     *slog.Logger
+}
+
+// NewShelf makes the way to Redis. The scripts are those of package lua.
+func NewShelf(db *postgres.DB, scripts *redisx.Scripts, keys redisx.Keys, holders Holders, orders Orders, log *slog.Logger) *Shelf {
+	return &Shelf{db: db, scripts: scripts, keys: keys, holders: holders, orders: orders, log: log}
+}
+
+// Answer is what became of one line.
+type Answer struct {
+	Held      bool
+	Available int64 // units to which this hold could be set, its own included
+}
+
+// ErrPast says that a hold was asked for with an expiry that is over by Redis' clock.
+var ErrPast = errors.New("the hold's expiry is over")
+
+// Hold sets, absolutely, what a hold has of each product, and until when: the same call twice changes nothing, and the hold's
+// own units never stand in its way. Lines are decided one by one; the answers are in their order. What the hold had of a
+// product of which there is not enough stays as it was. A product that the books do not have cannot be held.
+//
+// Whoever lowers a quantity writes its own row first and the shelf after it, whoever raises one does it the other way round:
+// so the shelf never has less than the row.
+func (s *Shelf) Hold(ctx context.Context, holdID uuid.UUID, lines []event.OrderLine, until time.Time) ([]Answer, error) {
+	had, err := s.hold(ctx, holdID, lines, until)
+	if err != nil {
+		return nil, err
+	}
+	answers := make([]Answer, len(had))
+	for i, h := range had {
+		answers[i] = h.Answer
+	}
+	return answers, nil
+}
+
+// held is the answer of hold, with what the hold had before.
+type held struct {
+	Answer
+	quantity int64 // 0: nothing
+	expiry   int64
+}
+
+func (s *Shelf) hold(ctx context.Context, holdID uuid.UUID, lines []event.OrderLine, until time.Time) ([]held, error) {
+	answers := make([]held, len(lines))
+	calls := func(i int) []redisx.Call {
+		p := lines[i].ProductID
+		return []redisx.Call{
+			{Script: lua.Hold, Keys: s.keys.Product(p), Args: []any{holdID.String(), lines[i].Quantity, until.UnixMilli()}},
+			redisx.Command("ZADD", s.keys.Due(p), "LT", until.UnixMilli(), p.String()),
+		}
+	}
+	err := s.each(ctx, productsIn(lines), calls, func(i int, code int64, answer []any) error {
+		if code == past {
+			return ErrPast
+		}
+		most, was, expiry := number(answer, 1), number(answer, 2), number(answer, 3)
+		answers[i] = held{Answer: Answer{Held: code == yes, Available: most}, quantity: was, expiry: expiry}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("hold %d products for %s: %w", len(lines), holdID, err)
+	}
+	return answers, nil
+}
+
+// giveBackWithin bounds what HoldAll may take in all when it has to undo, so that the caller has an answer in time.
+const giveBackWithin = 450 * time.Millisecond
+
+// HoldAll is Hold for all lines or none: if one cannot be had, the others are given back, to what the hold had of them before.
+// If Redis goes away in between, everything that the hold has of these products is given back; what cannot be, because Redis
+// stays away, ends with its expiry.
+func (s *Shelf) HoldAll(ctx context.Context, holdID uuid.UUID, lines []event.OrderLine, until time.Time) (answers []Answer, all bool, err error) {
+	deadline := time.Now().Add(giveBackWithin)
+	had, err := s.hold(ctx, holdID, lines, until)
+	if err != nil {
+		undo, cancel := context.WithDeadline(context.WithoutCancel(ctx), deadline)
+		defer cancel()
+		if undone := s.Release(undo, holdID, productsIn(lines)); undone != nil {
+			s.log.WarnContext(ctx, "a hold that may be half taken is left to its expiry", "hold", holdID, "error", undone)
+		}
+		return nil, false, err
+	}
+	answers, all = make([]Answer, len(lines)), true
+	for i, h := range had {
+		answers[i] = h.Answer
+		all = all && h.Held
+	}
+	if all {
+		return answers, true, nil
+	}
+	return answers, false, s.undo(ctx, holdID, lines, had)
+}
+
+// undo sets what was held back to what it was before.
+func (s *Shelf) undo(ctx context.Context, holdID uuid.UUID, lines []event.OrderLine, had []held) error {
+	var calls []redisx.Call
+	for i, h := range had {
+		keys := s.keys.Product(lines[i].ProductID)
+		switch {
+		case !h.Held:
+		case h.quantity == 0:
+			calls = append(calls, redisx.Call{Script: lua.Release, Keys: keys, Args: []any{holdID.String()}})
+		default:
+			calls = append(calls, redisx.Call{Script: lua.Hold, Keys: keys, Args: []any{holdID.String(), h.quantity, h.expiry}})
+		}
+	}
+	return s.all(ctx, "give back", calls)
+}
+
+// Release ends a hold on products. What is not held is no error, so it can be repeated.
+func (s *Shelf) Release(ctx context.Context, holdID uuid.UUID, productIDs []uuid.UUID) error {
+	calls := make([]redisx.Call, len(productIDs))
+	for i, p := range productIDs {
+		calls[i] = redisx.Call{Script: lua.Release, Keys: s.keys.Product(p), Args: []any{holdID.String()}}
+	}
+	return s.all(ctx, "release", calls)
+}
+
+// Outcome is what became of an extension.
+type Outcome int
+
+// Extended holds are live at least until the time asked for. Missing ones were never taken, were ended, or were lost with
+// Redis' memory. Expired ones have ended by themselves; once they are cleaned away they are Missing too.
+const (
+	Extended Outcome = iota
+	Missing
+	Expired
+)
+
+// ExtendAnswer is what became of the hold on one product.
+type ExtendAnswer struct {
+	Outcome  Outcome
+	Quantity int64     // units that it has, or had when it expired
+	Expiry   time.Time // when it ends now
+}
+
+// Extend moves the expiry of a hold on products to a later time, never to an earlier one, and never brings a hold back. The
+// answers are in the order of the products. It decides which of the holds have expired.
+func (s *Shelf) Extend(ctx context.Context, holdID uuid.UUID, productIDs []uuid.UUID, until time.Time) ([]ExtendAnswer, error) {
+	answers := make([]ExtendAnswer, len(productIDs))
+	calls := func(i int) []redisx.Call {
+		return []redisx.Call{{Script: lua.Extend, Keys: s.keys.Product(productIDs[i]), Args: []any{holdID.String(), until.UnixMilli()}}}
+	}
+	err := s.each(ctx, productIDs, calls, func(i int, code int64, answer []any) error {
+		a := ExtendAnswer{Outcome: Missing, Quantity: number(answer, 1)}
+		switch code {
+		case yes:
+			a.Outcome = Extended
+		case past:
+			a.Outcome = Expired
+		}
+		if a.Quantity > 0 {
+			a.Expiry = time.UnixMilli(number(answer, 2)).UTC()
+		}
+		answers[i] = a
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("extend %s on %d products: %w", holdID, len(productIDs), err)
+	}
+	return answers, nil
+}
+
+// Available says of each product how many units can be held now. Products that the books do not have are left out.
+func (s *Shelf) Available(ctx context.Context, productIDs []uuid.UUID) (map[uuid.UUID]int64, error) {
+	available := make(map[uuid.UUID]int64, len(productIDs))
+	calls := func(i int) []redisx.Call {
+		return []redisx.Call{{Script: lua.Read, Keys: s.keys.Product(productIDs[i]), Args: []any{""}}}
+	}
+	err := s.each(ctx, productIDs, calls, func(i int, code int64, answer []any) error {
+		if code == yes {
+			available[productIDs[i]] = max(0, number(answer, 1)-number(answer, 2))
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("available units of %d products: %w", len(productIDs), err)
+	}
+	return available, nil
+}
+
+func productsIn(lines []event.OrderLine) []uuid.UUID {
+	ids := make([]uuid.UUID, len(lines))
+	for i, l := range lines {
+		ids[i] = l.ProductID
+	}
+	return ids
+}
+
+// all runs calls whose answers say nothing that the caller does not know.
+func (s *Shelf) all(ctx context.Context, what string, calls []redisx.Call) error {
+	replies, err := s.scripts.Run(ctx, calls)
+	if i := slices.IndexFunc(replies, func(r redisx.Reply) bool { return r.Err != nil }); err == nil && i >= 0 {
+		err = replies[i].Err
+	}
+	if err != nil {
+		return fmt.Errorf("%s on the shelf: %w", what, err)
+	}
+	return nil
+}

@@ -1,0 +1,146 @@
+package inventory
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+)
+
+const productColumns = `id, sku, name, description, unit_price_minor, currency, version`
+
+// querier is a pool or a transaction.
+type querier interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+	SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults
+}
+
+func selectProducts(ctx context.Context, q querier, where string, args ...any) ([]Product, error) {
+	rows, err := q.Query(ctx, `SELECT `+productColumns+` FROM inventory.products `+where, args...)
+	if err != nil {
+		return nil, fmt.Errorf("read products: %w", err)
+	}
+	products, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Product])
+	if err != nil {
+		return nil, fmt.Errorf("read products: %w", err)
+	}
+	return products, nil
+}
+
+// upsertProducts writes products by sku, and gives them as they are then, in the order of their skus. A product keeps the id
+// given only if it is new; a version counts on only if something changed.
+func upsertProducts(ctx context.Context, tx pgx.Tx, products []NewProduct) ([]Product, error) {
+	n := len(products)
+	ids, skus, names, descriptions := make([]uuid.UUID, n), make([]string, n), make([]string, n), make([]string, n)
+	prices, currencies := make([]int64, n), make([]string, n)
+	for i, p := range products {
+		ids[i], skus[i], names[i], descriptions[i], prices[i], currencies[i] = p.ID, p.SKU, p.Name, p.Description, p.UnitPriceMinor, p.Currency
+	}
+	_, err := tx.Exec(ctx, `
+		INSERT INTO inventory.products AS p (id, sku, name, description, unit_price_minor, currency)
+		SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[])
+		     AS n(id, sku, name, description, unit_price_minor, currency)
+		ORDER BY sku
+		ON CONFLICT (sku) DO UPDATE
+		SET name = excluded.name, description = excluded.description, unit_price_minor = excluded.unit_price_minor,
+		    currency = excluded.currency, version = p.version + 1, changed_at = now()
+		WHERE (p.name, p.description, p.unit_price_minor, p.currency)
+		      IS DISTINCT FROM (excluded.name, excluded.description, excluded.unit_price_minor, excluded.currency)`,
+		ids, skus, names, descriptions, prices, currencies)
+	if err != nil {
+		return nil, fmt.Errorf("upsert %d products: %w", n, err)
+	}
+	return selectProducts(ctx, tx, `WHERE sku = ANY ($1) ORDER BY sku`, skus)
+}
+
+// openStock makes the stock rows of new products, and gives them with what their opening movements are to be written into.
+func openStock(ctx context.Context, tx pgx.Tx, products []uuid.UUID) (*Books, error) {
+	_, err := tx.Exec(ctx, `
+		INSERT INTO inventory.stock (product_id, available, allocated)
+		SELECT id, 0, 0 FROM unnest($1::uuid[]) AS n(id) ORDER BY id`, products)
+	if err != nil {
+		return nil, fmt.Errorf("open stock of %d products: %w", len(products), err)
+	}
+	rows := make([]Stock, len(products))
+	for i, id := range products {
+		rows[i] = Stock{ProductID: id, Version: 1}
+	}
+	return openBooks(rows), nil
+}
+
+// changeProduct writes all but the stock, if the version is still the one given (nil: whatever it is). It says whether it did.
+func changeProduct(ctx context.Context, tx pgx.Tx, p Product, version *int64) (Product, bool, error) {
+	rows, err := tx.Query(ctx, `
+		UPDATE inventory.products SET sku = coalesce(nullif($2, ''), sku), name = $3, description = $4, unit_price_minor = $5, currency = $6,
+		       version = version + 1, changed_at = now()
+		WHERE id = $1 AND version = coalesce($7, version) RETURNING `+productColumns,
+		p.ID, p.SKU, p.Name, p.Description, p.UnitPriceMinor, p.Currency, version)
+	if err != nil {
+		return Product{}, false, fmt.Errorf("change product %s: %w", p.ID, err)
+	}
+	changed, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByPos[Product])
+	if errors.Is(err, pgx.ErrNoRows) {
+		return Product{}, false, nil
+	}
+	if err != nil {
+		return Product{}, false, fmt.Errorf("change product %s: %w", p.ID, err)
+	}
+	return changed, true, nil
+}
+
+// readMovements gives a product's ledger, newest first, from before an entry on (zero: from the newest).
+func readMovements(ctx context.Context, q querier, productID, before uuid.UUID, limit int) ([]Movement, error) {
+	rows, err := q.Query(ctx, `
+		SELECT id, product_id, kind, quantity, balance, coalesce(order_id, $3), fact_id, reason, at FROM inventory.movements
+		WHERE product_id = $1 AND ($2 = $3 OR id < $2) ORDER BY id DESC LIMIT $4`, productID, before, uuid.Nil, limit)
+	if err != nil {
+		return nil, fmt.Errorf("movements of product %s: %w", productID, err)
+	}
+	movements, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Movement])
+	if err != nil {
+		return nil, fmt.Errorf("movements of product %s: %w", productID, err)
+	}
+	return movements, nil
+}
+
+// readStock gives what the shelf ought to have of products. A hold whose order the books have decided on holds no more; the
+// decisions are read before the stock, so that units that were taken in between are counted twice rather than not at all,
+// until the fact that says so is heard.
+func readStock(ctx context.Context, q querier, products []uuid.UUID, live []LiveHold) (map[uuid.UUID]*shelved, error) {
+	var orders []uuid.UUID
+	for _, h := range live {
+		if h.OrderID != uuid.Nil {
+			orders = append(orders, h.OrderID)
+		}
+	}
+	decided := map[uuid.UUID]bool{}
+	stock := make(map[uuid.UUID]*shelved, len(products))
+	batch := &pgx.Batch{}
+	batch.Queue(`SELECT order_id FROM inventory.reservations WHERE order_id = ANY ($1)`, orders).Query(func(rows pgx.Rows) error {
+		var id uuid.UUID
+		_, err := pgx.ForEachRow(rows, []any{&id}, func() error { decided[id] = true; return nil })
+		return err
+	})
+	batch.Queue(`SELECT product_id, available, version FROM inventory.stock WHERE product_id = ANY ($1)`, products).Query(func(rows pgx.Rows) error {
+		var id uuid.UUID
+		var row shelved
+		_, err := pgx.ForEachRow(rows, []any{&id, &row.available, &row.version}, func() error {
+			stock[id] = &shelved{available: row.available, version: row.version}
+			return nil
+		})
+		return err
+	})
+	if err := q.SendBatch(ctx, batch).Close(); err != nil {
+		return nil, fmt.Errorf("read stock of %d products: %w", len(products), err)
+	}
+	seen := map[[2]uuid.UUID]bool{}
+	for _, h := range live {
+		key := [2]uuid.UUID{h.HoldID, h.ProductID}
+		if row := stock[h.ProductID]; row != nil && !decided[h.OrderID] && !seen[key] {
+			row.holds, seen[key] = append(row.holds, h), true
+		}
+	}
+	return stock, nil
+}
