@@ -2,6 +2,8 @@ package app
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/google/uuid"
@@ -108,6 +110,9 @@ type shelfForCarts struct{ shelf *inventory.Shelf }
 
 func (s shelfForCarts) Hold(ctx context.Context, cartID uuid.UUID, lines []event.OrderLine, until time.Time) (map[uuid.UUID]int64, error) {
 	answers, err := s.shelf.Hold(ctx, cartID, lines, until)
+	if errors.Is(err, inventory.ErrPast) {
+		return nil, fmt.Errorf("%w: %w", cart.ErrPast, err)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -120,22 +125,24 @@ func (s shelfForCarts) Hold(ctx context.Context, cartID uuid.UUID, lines []event
 	return short, nil
 }
 
-func (s shelfForCarts) Extend(ctx context.Context, cartID uuid.UUID, lines []event.OrderLine, until time.Time) ([]uuid.UUID, error) {
+func (s shelfForCarts) Extend(ctx context.Context, cartID uuid.UUID, lines []event.OrderLine, until time.Time) (expired, lost []uuid.UUID, err error) {
 	products := make([]uuid.UUID, len(lines))
 	for i, l := range lines {
 		products[i] = l.ProductID
 	}
 	answers, err := s.shelf.Extend(ctx, cartID, products, until)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	var missing []uuid.UUID
 	for i, a := range answers {
-		if a.Outcome != inventory.Extended {
-			missing = append(missing, products[i])
+		switch {
+		case a.Outcome == inventory.Expired:
+			expired = append(expired, products[i])
+		case a.Outcome == inventory.Missing || a.Quantity < lines[i].Quantity:
+			lost = append(lost, products[i])
 		}
 	}
-	return missing, nil
+	return expired, lost, nil
 }
 
 func (s shelfForCarts) Release(ctx context.Context, cartID uuid.UUID, products []uuid.UUID) error {
