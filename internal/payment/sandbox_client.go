@@ -140,6 +140,9 @@ func (s *Sandbox) Close(ctx context.Context, in Intent) (Outcome, error) {
 	return got.outcome(in)
 }
 
+// Hangup gives up idle connections. The client may be used again.
+func (s *Sandbox) Hangup() { s.client.CloseIdleConnections() }
+
 // Ready says whether the sandbox answers.
 func (s *Sandbox) Ready(ctx context.Context) error {
 	var got struct{}

@@ -1,0 +1,246 @@
+package payment_test
+
+import (
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/holdfast-checkout/holdfast/internal/event"
+	"github.com/holdfast-checkout/holdfast/internal/payment"
+	"github.com/holdfast-checkout/holdfast/internal/testkit"
+)
+
+// gate holds calls of one kind once the provider has answered them.
+type gate struct {
+	reached, open chan struct{}
+	once          sync.Once
+}
+
+func newGate() *gate { return &gate{reached: make(chan struct{}), open: make(chan struct{})} }
+
+// hold blocks the first call of that name until the gate is opened.
+func (g *gate) hold(name string) func(string) {
+	return func(call string) {
+		if call == name {
+			g.once.Do(func() { close(g.reached); <-g.open })
+		}
+	}
+}
+
+// The order ends while its charge is being answered: the success is not announced any more, and the money goes back once.
+func TestLateSuccessIsRefunded(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	g := newGate()
+	service, _, _ := w.charger(between{Provider: w.provider, after: g.hold("charge")})
+	p := buy("pm_ok")
+	w.hear(service.Charge, p.fact(event.StockReserved))
+	<-g.reached
+	w.hear(service.GiveBack, p.fact(event.OrderEnding), p.fact(event.OrderEnding))
+	if got := w.ledger()[p.id]; got != paid {
+		t.Fatalf("the charge is not in the ledger: %+v", got)
+	}
+	close(g.open)
+	w.reach(p.id, payment.Refunded)
+	w.expect(p, payment.Refunded, "refunded", repaid)
+}
+
+// A decline that comes after the order's end is a nothing that was given back.
+func TestLateDeclineIsVoided(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	g := newGate()
+	service, _, _ := w.charger(between{Provider: w.provider, after: g.hold("charge")})
+	p := buy("pm_declined")
+	w.hear(service.Charge, p.fact(event.StockReserved))
+	<-g.reached
+	w.hear(service.GiveBack, p.fact(event.OrderEnding))
+	close(g.open)
+	w.reach(p.id, payment.Voided)
+	w.expect(p, payment.Voided, "voided", nothing)
+}
+
+// A charger that was asleep for longer than its lease finds its payment settled by another, and changes nothing.
+func TestStaleChargerIsFenced(t *testing.T) {
+	t.Parallel()
+	for name, givenBack := range map[string]bool{"charged": false, "given back": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			g := newGate()
+			short := func(o *payment.ChargerOptions) { o.Lease, o.Concurrency = 200*time.Millisecond, 1 }
+			service, _, stop := w.charger(between{Provider: w.provider, after: g.hold("charge")}, short)
+			p := buy("pm_ok")
+			w.hear(service.Charge, p.fact(event.OrderCreated))
+			<-g.reached
+			service2, _, _ := w.charger(nil, short)
+			end, said, m := payment.Success, "processed", paid
+			if givenBack {
+				w.hear(service2.GiveBack, p.fact(event.OrderEnding))
+				end, said, m = payment.Refunded, "refunded", repaid
+			}
+			w.reach(p.id, end)
+			close(g.open)
+			stop() // it has tried to commit by then
+			w.expect(p, end, said, m)
+		})
+	}
+}
+
+func TestManyChargersChargeOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	var orders []purchase
+	var facts []event.Fact
+	for range 300 {
+		p := buy("pm_ok")
+		orders, facts = append(orders, p), append(facts, p.fact(event.OrderCreated))
+	}
+	var calls atomic.Int64
+	counting := between{Provider: w.provider, before: func(string) { calls.Add(1) }}
+	var chargers []*payment.Charger
+	for range 4 {
+		_, c, _ := w.charger(counting, func(o *payment.ChargerOptions) { o.Concurrency = 16 })
+		chargers = append(chargers, c)
+	}
+	w.hear(payment.NewService(w.env.DB, func() {
+		for _, c := range chargers {
+			c.Wake()
+		}
+	}).Charge, facts...)
+	w.rest()
+	if n := calls.Load(); n != int64(len(orders)) {
+		t.Errorf("%d calls for %d charges", n, len(orders))
+	}
+	books := w.ledger()
+	for _, p := range orders {
+		if books[p.id] != paid || w.names(p.id) != "processed" {
+			t.Errorf("order %s: ledger %+v, said %q", p.id, books[p.id], w.names(p.id))
+		}
+	}
+}
+
+// A charger that is told to stop finishes what the provider is doing, and leaves nothing leased.
+func TestStopFinishesWhatIsUnderWay(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	g := newGate()
+	service, _, stop := w.charger(between{Provider: w.provider, before: g.hold("charge")})
+	p, q := buy("pm_ok"), buy("pm_ok")
+	w.hear(service.Charge, p.fact(event.OrderCreated))
+	<-g.reached
+	time.AfterFunc(50*time.Millisecond, func() { close(g.open) })
+	stop()
+	w.expect(p, payment.Success, "processed", paid)
+	w.hear(service.Charge, q.fact(event.OrderCreated))
+	w.expect(q, "PENDING", "", nothing)
+}
+
+// The database drops all connections while the provider is answering: the answer is committed when it is back.
+func TestConnectionsLost(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	g := newGate()
+	service, _, _ := w.charger(between{Provider: w.provider, after: g.hold("charge")}, func(o *payment.ChargerOptions) { o.Lease = time.Hour })
+	p := buy("pm_ok")
+	w.hear(service.Charge, p.fact(event.OrderCreated))
+	<-g.reached
+	if _, err := w.env.DB.Exec(t.Context(),
+		`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`); err != nil {
+		t.Fatal(err)
+	}
+	close(g.open)
+	w.reach(p.id, payment.Success)
+	w.expect(p, payment.Success, "processed", paid)
+}
+
+// What was first asked for longer ago than the provider remembers keys is never sent again, closed or guessed at.
+func TestForgottenKeys(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name, method string
+		givenBack    bool
+		calls        string
+		state        payment.State
+		said         string
+		money        money
+		forgotten    int64
+	}{
+		{"nothing was charged", "pm_error_once", false, "charge lookup", payment.Unknown, "unknown", nothing, 1},
+		{"nothing was charged, given back", "pm_error_once", true, "charge lookup lookup", payment.Unknown, "unknown", nothing, 1},
+		{"charged", "pm_timeout_after_charge", false, "charge lookup", payment.Success, "unknown processed", paid, 0},
+		{"charged, given back", "pm_timeout_after_charge", true, "charge lookup refund", payment.Refunded, "unknown refunded", repaid, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			g := newGate()
+			var mu sync.Mutex
+			calls := ""
+			note := func(call string) {
+				mu.Lock()
+				calls += " " + call
+				mu.Unlock()
+				g.hold("lookup")(call)
+			}
+			service, charger, _ := w.charger(between{Provider: w.provider, before: note},
+				func(o *payment.ChargerOptions) { o.KeyMemory = time.Millisecond })
+			p := buy(c.method)
+			w.hear(service.Charge, p.fact(event.OrderCreated))
+			<-g.reached
+			if c.givenBack {
+				w.hear(service.GiveBack, p.fact(event.OrderEnding))
+			}
+			close(g.open)
+			if c.forgotten > 0 {
+				w.restsUntilLate(p)
+			} else {
+				w.reach(p.id, c.state)
+			}
+			w.expect(p, c.state, c.said, c.money)
+			mu.Lock()
+			defer mu.Unlock()
+			if got := calls[1:]; got != c.calls {
+				t.Errorf("calls %q, want %q", got, c.calls)
+			}
+			status, err := charger.Status(t.Context())
+			if err != nil || status.Forgotten != c.forgotten || status.Unknown != c.forgotten {
+				t.Errorf("status %+v, %v", status, err)
+			}
+		})
+	}
+}
+
+// restsUntilLate waits until a payment is not to be taken up for minutes.
+func (w *world) restsUntilLate(p purchase) {
+	w.Helper()
+	testkit.Eventually(w.T, enough, func() bool {
+		var late bool
+		err := w.env.DB.QueryRow(w.Context(), `SELECT due_at > now() + interval '2 minutes' AND leased_until IS NULL
+			FROM payment.payments WHERE order_id = $1`, p.id).Scan(&late)
+		return err == nil && late
+	})
+}
+
+// While the provider is away, what it was asked for is unknown, is counted, and is charged once when it is back.
+func TestProviderAway(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	away := payment.NewSandbox(payment.SandboxOptions{URL: "http://127.0.0.1:1", APIKey: apiKey})
+	service, charger, stop := w.charger(away)
+	p := buy("pm_ok")
+	w.hear(service.Charge, p.fact(event.OrderCreated))
+	w.reach(p.id, payment.Unknown)
+	status, err := charger.Status(t.Context())
+	if err != nil || status.Unknown != 1 || status.Pending != 0 || status.Forgotten != 0 || status.Oldest == nil {
+		t.Errorf("status %+v, %v", status, err)
+	}
+	if away.Ready(t.Context()) == nil || w.provider.Ready(t.Context()) != nil {
+		t.Error("readiness of the provider that is away, or of the one that is not, is wrong")
+	}
+	stop()
+	w.charger(nil)
+	w.reach(p.id, payment.Success)
+	w.expect(p, payment.Success, "unknown processed", paid)
+}

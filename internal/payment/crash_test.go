@@ -1,0 +1,128 @@
+package payment_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/holdfast-checkout/holdfast/internal/event"
+	"github.com/holdfast-checkout/holdfast/internal/payment"
+	"github.com/holdfast-checkout/holdfast/internal/postgres"
+)
+
+// childVariable makes a copy of this test program a charger that kills itself.
+const childVariable = "HOLDFAST_TEST_CHARGER"
+
+// child says where its charger works and at which call it dies: "before charge", "after refund", ….
+type child struct{ Postgres, Provider, DieAt string }
+
+const crashLease = 200 * time.Millisecond
+
+func runChild() int {
+	var c child
+	err := json.Unmarshal([]byte(os.Getenv(childVariable)), &c)
+	if err == nil {
+		err = c.run(context.Background())
+	}
+	fmt.Fprintln(os.Stderr, "the charger was not killed:", err)
+	return 1
+}
+
+func (c child) run(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, enough)
+	defer cancel()
+	db, err := postgres.Open(ctx, c.Postgres, postgres.Options{})
+	if err != nil {
+		return err
+	}
+	dieAt := func(when string) func(string) {
+		return func(call string) {
+			if when+" "+call == c.DieAt {
+				_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+				select {} // the signal is on its way
+			}
+		}
+	}
+	provider := payment.NewSandbox(payment.SandboxOptions{URL: c.Provider, APIKey: apiKey, Timeout: enough})
+	charger := payment.NewCharger(db, between{provider, dieAt("before"), dieAt("after")},
+		payment.ChargerOptions{Lease: crashLease, Log: slog.New(slog.DiscardHandler)})
+	return charger.Run(ctx)
+}
+
+// dies runs the child and requires that it was killed at its point.
+func (w *world) dies(at string) {
+	w.Helper()
+	spec, err := json.Marshal(child{w.env.PostgresURL, w.url, at})
+	if err != nil {
+		w.Fatal(err)
+	}
+	cmd := exec.CommandContext(w.Context(), os.Args[0])
+	cmd.Env = append(os.Environ(), childVariable+"="+string(spec))
+	out := &bytes.Buffer{}
+	cmd.Stderr = out
+	err = cmd.Run()
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
+		w.Fatalf("the charger did not die %s: %v\n%s", at, err, out)
+	}
+}
+
+// A charger is killed with -9 around every call; whoever comes next ends with one charge, and one refund if one is wanted.
+func TestKilledAroundACall(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		method   string
+		givenUp  bool // before the charger starts, on an attempted payment
+		undone   bool // while it is dead
+		dies     []string
+		state    payment.State
+		said     string
+		inLedger money
+	}{
+		{"pm_ok", false, false, []string{"before charge"}, payment.Success, "processed", paid},
+		{"pm_ok", false, false, []string{"after charge"}, payment.Success, "processed", paid},
+		{"pm_ok", false, false, []string{"after charge", "before lookup", "after lookup"}, payment.Success, "processed", paid},
+		{"pm_ok", false, false, []string{"before charge", "after lookup", "after charge"}, payment.Success, "processed", paid},
+		{"pm_declined", false, false, []string{"after charge"}, payment.Declined, "failed", nothing},
+		{"pm_ok", false, true, []string{"before charge"}, payment.Voided, "voided", nothing},
+		{"pm_ok", false, true, []string{"after charge"}, payment.Refunded, "refunded", repaid},
+		{"pm_declined", false, true, []string{"after charge"}, payment.Voided, "voided", nothing},
+		{"pm_error_once", true, false, []string{"before close"}, payment.Voided, "unknown voided", nothing},
+		{"pm_error_once", true, false, []string{"after close"}, payment.Voided, "unknown voided", nothing},
+		{"pm_timeout_after_charge", true, false, []string{"after close"}, payment.Refunded, "unknown refunded", repaid},
+		{"pm_timeout_after_charge", true, false, []string{"before refund"}, payment.Refunded, "unknown refunded", repaid},
+		{"pm_timeout_after_charge", true, false, []string{"after refund"}, payment.Refunded, "unknown refunded", repaid},
+		{"pm_timeout_after_charge", true, false, []string{"after close", "after refund", "before refund"}, payment.Refunded, "unknown refunded", repaid},
+	} {
+		name := fmt.Sprintf("%s given up %t undone %t/%s", c.method, c.givenUp, c.undone, strings.Join(c.dies, ", "))
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			p := buy(c.method)
+			if c.givenUp {
+				w.attempt(p, w.provider)
+				w.hear(w.idle().GiveBack, p.fact(event.OrderEnding))
+			} else {
+				w.hear(w.idle().Charge, p.fact(event.OrderCreated))
+			}
+			for _, at := range c.dies {
+				w.dies(at)
+			}
+			if c.undone {
+				w.hear(w.idle().GiveBack, p.fact(event.OrderEnding))
+			}
+			w.charger(nil, func(o *payment.ChargerOptions) { o.Lease = crashLease })
+			w.reach(p.id, c.state)
+			w.expect(p, c.state, c.said, c.inLedger)
+		})
+	}
+}
