@@ -10,6 +10,9 @@ import (
 	"syscall"
 )
 
+// supported says whether children can be tied to the life of this process and told apart.
+const supported = true
+
 // childAttr puts a child into a process group of its own and ties its life to this process.
 // The kernel forgets the death signal when a child changes its user, so Go sets it after that.
 func childAttr(as *syscall.Credential, death syscall.Signal) *syscall.SysProcAttr {

@@ -12,7 +12,6 @@ import (
 	"slices"
 	"sync"
 	"syscall"
-	"time"
 )
 
 // record is what a stack remembers between runs, in servers.json of its folder.
@@ -69,11 +68,8 @@ func (r *record) change(what func()) error {
 	return writeJSON(r.path, r)
 }
 
-// leftOverPatience is how long a server that a killed run left behind may take to end by itself.
-const leftOverPatience = 5 * time.Second
-
-// endLeftOvers ends processes of a killed run that still live. A process is only taken for ours if pid, start time and boot
-// are the recorded ones.
+// endLeftOvers ends processes of a killed run that still live; what they had confirmed survives that. A process is only
+// taken for ours if pid, start time and boot are the recorded ones.
 func (r *record) endLeftOvers(log *slog.Logger) {
 	for _, name := range slices.Sorted(maps.Keys(r.Processes)) {
 		id := r.Processes[name]
@@ -82,14 +78,10 @@ func (r *record) endLeftOvers(log *slog.Logger) {
 		}
 		log.Warn("ending a server that a killed run left behind", slog.String("server", name), slog.Int("pid", id.PID))
 		family := append(descendants(id.PID), id)
-		id.signal(syscall.SIGCONT)
-		id.signal(syscall.SIGTERM)
-		if !gone(family, leftOverPatience) {
-			for _, member := range family {
-				member.signal(syscall.SIGKILL)
-			}
-			gone(family, leftOverPatience)
+		for _, member := range family {
+			member.signal(syscall.SIGKILL)
 		}
+		gone(family, killPatience)
 	}
 	clear(r.Processes)
 }

@@ -24,6 +24,10 @@ type Options struct {
 	RabbitURL   string // likewise
 }
 
+// ErrUnsupported says that this is not Linux, without which a killed run would leave servers behind.
+var ErrUnsupported = errors.New("private servers need Linux: run docker compose -f docker/compose.yaml up -d postgres redis rabbitmq, " +
+	"and set HOLDFAST_POSTGRES_URL, HOLDFAST_REDIS_URL and HOLDFAST_RABBITMQ_URL")
+
 // ErrBusy says that another process has a stack running in the same folder.
 var ErrBusy = errors.New("another process runs the servers of this folder")
 
@@ -40,6 +44,9 @@ type Stack struct {
 // It ends what a killed run left behind first. The error wraps ErrBusy when the folder is in use, and names the packages
 // when a program is missing.
 func Start(ctx context.Context, opts Options) (*Stack, error) {
+	if !supported {
+		return nil, ErrUnsupported
+	}
 	if missing := Missing(opts); len(missing) > 0 {
 		return nil, missingError(missing)
 	}

@@ -50,7 +50,7 @@ func (s *Server) restart(ctx context.Context, pause time.Duration) time.Duration
 		case <-time.After(pause):
 		}
 		err := s.revive(ctx)
-		if err == nil {
+		if err == nil || ctx.Err() != nil {
 			return min(2*pause, lastPause)
 		}
 		s.log.Error("server does not start again", slog.Any("error", err), slog.Duration("next_try_in", min(2*pause, lastPause)))

@@ -79,7 +79,7 @@ func newEnv(t testing.TB, urls URLs) *Env {
 
 // newNamespace is a name that no other test has, good for a database, a key, a queue and a replication slot.
 func newNamespace() string {
-	return "t" + strings.ReplaceAll(uuid.Must(uuid.NewV7()).String(), "-", "")[:31]
+	return "t" + strings.ReplaceAll(uuid.Must(uuid.NewV7()).String(), "-", "")
 }
 
 // cleanupPatience bounds what is tidied away after a test, when its own context has ended already.
