@@ -151,8 +151,10 @@ func (s *State) TimeOut() bool {
 	if !s.underWay() {
 		return false
 	}
-	s.Status, s.Reason, s.OwesStock, s.OwesMoney = Ending, TimedOut, true, true
+	s.Status, s.Reason = Ending, TimedOut
+	s.OwesStock, s.OwesMoney = !s.Inventory.settled(), !s.Payment.settled()
 	s.refunding()
+	s.finish()
 	return true
 }
 
@@ -270,6 +272,15 @@ func (s *State) displayEnd() string {
 		return "FAILED_TIMED_OUT"
 	default:
 		return "FAILED_PAYMENT"
+	}
+}
+
+// advanced counts a change of state, made now.
+func (o *Order) advanced(now time.Time) {
+	o.Version++
+	if o.Status.Final() && o.EndedAt == nil {
+		utc := now.UTC()
+		o.EndedAt = &utc
 	}
 }
 

@@ -173,8 +173,12 @@ func (s *Service) TimeOut(ctx context.Context, limit int) (int, error) {
 		facts := make([]event.Fact, 0, len(orders))
 		for _, o := range orders {
 			o.TimeOut()
-			o.Version++
-			facts = append(facts, event.New(event.OrderEnding, o.Strategy, o.ID, o.state()))
+			o.advanced(time.Now())
+			says := o.Says()
+			if o.Status == Ending {
+				says = event.OrderEnding
+			}
+			facts = append(facts, event.New(says, o.Strategy, o.ID, o.state()))
 		}
 		if err := update(ctx, tx, orders, nil); err != nil {
 			return err

@@ -73,13 +73,10 @@ func save(ctx context.Context, tx pgx.Tx, orders map[uuid.UUID]*Order, changed m
 	}
 	list := make([]*Order, 0, len(changed))
 	facts := make([]event.Fact, 0, len(changed))
-	now := time.Now().UTC()
+	now := time.Now()
 	for id, f := range changed {
 		o := orders[id]
-		o.Version++
-		if o.Status.Final() && o.EndedAt == nil {
-			o.EndedAt = &now
-		}
+		o.advanced(now)
 		list = append(list, o)
 		facts = append(facts, f.Answer(o.Says(), o.state()))
 	}
