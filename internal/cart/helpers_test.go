@@ -1,0 +1,246 @@
+package cart_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/holdfast-checkout/holdfast/internal/cart"
+	"github.com/holdfast-checkout/holdfast/internal/event"
+	"github.com/holdfast-checkout/holdfast/internal/fault"
+	"github.com/holdfast-checkout/holdfast/internal/inventory"
+	"github.com/holdfast-checkout/holdfast/internal/redisx"
+	"github.com/holdfast-checkout/holdfast/internal/testkit"
+	"github.com/holdfast-checkout/holdfast/lua"
+)
+
+func TestMain(m *testing.M) { testkit.Main(m) }
+
+// shop is a cart module on a real database, with inventory's real catalogue and shelf.
+type shop struct {
+	*testing.T
+	env   *testkit.Env
+	rules cart.Rules
+	keys  redisx.Keys
+	shelf *inventory.Shelf
+	books *inventory.Service
+	carts *cart.Service
+}
+
+var usual = cart.Rules{TTL: 15 * time.Minute, MaxAge: time.Hour, MaxLines: 2000, MaxQuantity: 1_000_000}
+
+func newShop(t *testing.T, rules cart.Rules) *shop {
+	t.Helper()
+	return newShopOn(t, testkit.New(t), rules)
+}
+
+func newShopOn(t *testing.T, env *testkit.Env, rules cart.Rules) *shop {
+	t.Helper()
+	client, err := redisx.Open(env.RedisURL, redisx.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = client.Close() })
+	s := &shop{T: t, env: env, rules: rules, keys: redisx.Keys{Namespace: env.Namespace}}
+	scripts := redisx.NewScripts(client, lua.Sources())
+	s.shelf = inventory.NewShelf(env.DB, scripts, s.keys, holders{s}, noOrders{}, env.Log)
+	s.books = inventory.New(env.DB, noOrders{}, s.shelf, env.Log)
+	s.carts = cart.New(env.DB, scripts, s.keys, shelf{s.shelf}, catalogue{s.books}, rules, env.Log)
+	return s
+}
+
+// instance is another instance of the same shop.
+func (s *shop) instance() *shop { return newShopOn(s.T, s.env, s.rules) }
+
+// The ports, as app ties them.
+
+type noOrders struct{}
+
+func (noOrders) Lines(context.Context, pgx.Tx, []uuid.UUID) (map[uuid.UUID]event.Order, error) {
+	return nil, nil
+}
+
+type holders struct{ s *shop }
+
+func (h holders) LiveHolds(ctx context.Context, products []uuid.UUID) ([]inventory.LiveHold, error) {
+	live, err := h.s.carts.LiveHolds(ctx, products)
+	holds := make([]inventory.LiveHold, len(live))
+	for i, l := range live {
+		holds[i] = inventory.LiveHold{HoldID: l.CartID, ProductID: l.ProductID, Quantity: l.Quantity, ExpiresAt: l.ExpiresAt}
+	}
+	return holds, err
+}
+
+type catalogue struct{ books *inventory.Service }
+
+func (c catalogue) Products(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]cart.Product, error) {
+	found, err := c.books.Products(ctx, ids)
+	products := make(map[uuid.UUID]cart.Product, len(found))
+	for id, p := range found {
+		products[id] = cart.Product{ID: id, SKU: p.SKU, Name: p.Name, UnitPriceMinor: p.UnitPriceMinor, Currency: p.Currency}
+	}
+	return products, err
+}
+
+type shelf struct{ shelf *inventory.Shelf }
+
+func (s shelf) Hold(ctx context.Context, cartID uuid.UUID, lines []event.OrderLine, until time.Time) (map[uuid.UUID]int64, error) {
+	answers, err := s.shelf.Hold(ctx, cartID, lines, until)
+	if errors.Is(err, inventory.ErrPast) {
+		return nil, fmt.Errorf("%w: %w", cart.ErrPast, err)
+	}
+	short := map[uuid.UUID]int64{}
+	for i, a := range answers {
+		if !a.Held {
+			short[lines[i].ProductID] = a.Available
+		}
+	}
+	return short, err
+}
+
+func (s shelf) Extend(ctx context.Context, cartID uuid.UUID, lines []event.OrderLine, until time.Time) (expired, lost []uuid.UUID, err error) {
+	products := make([]uuid.UUID, len(lines))
+	for i, l := range lines {
+		products[i] = l.ProductID
+	}
+	answers, err := s.shelf.Extend(ctx, cartID, products, until)
+	for i, a := range answers {
+		switch {
+		case a.Outcome == inventory.Expired:
+			expired = append(expired, products[i])
+		case a.Outcome == inventory.Missing || a.Quantity < lines[i].Quantity:
+			lost = append(lost, products[i])
+		}
+	}
+	return expired, lost, err
+}
+
+func (s shelf) Release(ctx context.Context, cartID uuid.UUID, products []uuid.UUID) error {
+	return s.shelf.Release(ctx, cartID, products)
+}
+
+// product puts a product into the catalogue.
+func (s *shop) product(stock int64) uuid.UUID {
+	s.Helper()
+	return s.products(inventory.NewProduct{Product: inventory.Product{SKU: uuid.NewString(), Name: "Tea", UnitPriceMinor: 250, Currency: "GBP"}, Stock: stock})[0]
+}
+
+func (s *shop) products(products ...inventory.NewProduct) []uuid.UUID {
+	s.Helper()
+	made, err := s.books.Upsert(s.Context(), products)
+	if err != nil {
+		s.Fatal(err)
+	}
+	ids := make([]uuid.UUID, len(made))
+	for i, p := range made {
+		ids[i] = p.ID
+	}
+	return ids
+}
+
+// put sets a line and fails the test if it is refused.
+func (s *shop) put(customer string, product uuid.UUID, quantity int64) cart.View {
+	s.Helper()
+	v, err := s.carts.Put(s.Context(), customer, product, quantity)
+	if err != nil {
+		s.Fatalf("put %d of %s for %s: %v", quantity, product, customer, err)
+	}
+	return v
+}
+
+func (s *shop) get(customer string) cart.View {
+	s.Helper()
+	v, err := s.carts.Get(s.Context(), customer)
+	if err != nil {
+		s.Fatal(err)
+	}
+	return v
+}
+
+// checkout buys the cart's time until an hour from now.
+func (s *shop) checkout(customer string) (cart.Basket, error) {
+	return s.carts.Checkout(s.Context(), customer, nil, time.Now().Add(time.Hour))
+}
+
+// buy takes a basket for a new order.
+func (s *shop) buy(b cart.Basket) error {
+	return s.env.DB.InTx(s.Context(), func(tx pgx.Tx) error {
+		return s.carts.Take(s.Context(), tx, b.CartID, b.Version, uuid.Must(uuid.NewV7()))
+	})
+}
+
+// onShelf reads from Redis itself what is held of a product at the moment, by hold.
+func (s *shop) onShelf(product uuid.UUID) map[uuid.UUID]int64 {
+	s.Helper()
+	held := map[uuid.UUID]int64{}
+	for id, h := range s.entries(product) {
+		if h.until.After(time.Now()) {
+			held[id] = h.quantity
+		}
+	}
+	return held
+}
+
+type entry struct {
+	quantity int64
+	until    time.Time
+}
+
+func (s *shop) entries(product uuid.UUID) map[uuid.UUID]entry {
+	s.Helper()
+	all, err := s.env.Redis.HGetAll(s.Context(), s.keys.Product(product)[2]).Result()
+	if err != nil {
+		s.Fatal(err)
+	}
+	entries := make(map[uuid.UUID]entry, len(all))
+	for id, text := range all {
+		quantity, until, _ := strings.Cut(text, ":")
+		n, err1 := strconv.ParseInt(quantity, 10, 64)
+		ms, err2 := strconv.ParseInt(until, 10, 64)
+		if err := errors.Join(err1, err2); err != nil {
+			s.Fatalf("entry %q: %v", text, err)
+		}
+		entries[uuid.MustParse(id)] = entry{n, time.UnixMilli(ms)}
+	}
+	return entries
+}
+
+// rows reads from Postgres itself what open carts hold of a product, by cart.
+func (s *shop) rows(product uuid.UUID) map[uuid.UUID]int64 {
+	s.Helper()
+	rows, err := s.env.DB.Query(s.Context(), `
+SELECT l.cart_id, l.quantity FROM cart.lines l JOIN cart.carts c ON c.id = l.cart_id
+WHERE l.product_id = $1 AND l.held AND c.state = 'OPEN' AND c.expires_at > now()`, product)
+	if err != nil {
+		s.Fatal(err)
+	}
+	held := map[uuid.UUID]int64{}
+	var id uuid.UUID
+	var quantity int64
+	if _, err := pgx.ForEachRow(rows, []any{&id, &quantity}, func() error { held[id] = quantity; return nil }); err != nil {
+		s.Fatal(err)
+	}
+	return held
+}
+
+// exec changes the database behind the module's back.
+func (s *shop) exec(sql string, args ...any) {
+	s.Helper()
+	if _, err := s.env.DB.Exec(s.Context(), sql, args...); err != nil {
+		s.Fatal(err)
+	}
+}
+
+func wantKind(t *testing.T, err error, kind fault.Kind) {
+	t.Helper()
+	if !fault.Is(err, kind) {
+		t.Errorf("error is %v, want %s", err, kind)
+	}
+}
