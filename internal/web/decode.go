@@ -6,6 +6,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"os"
 	"strings"
 
 	"github.com/go-json-experiment/json"
@@ -58,6 +59,9 @@ func bodyError(err error) error {
 	if errors.As(err, &tooLarge) {
 		return fault.New(fault.TooLarge, "the body is larger than %d bytes", tooLarge.Limit)
 	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return echo.NewHTTPError(http.StatusRequestTimeout, "the body came too slowly")
+	}
 	return fault.New(fault.InvalidRequest, "the body could not be read to its end").Because(err)
 }
 
@@ -73,6 +77,9 @@ func (e *textError) Error() string { return e.detail }
 func unmarshalStrict(body []byte, into any) error {
 	if err := checkTokens(body); err != nil {
 		return err
+	}
+	if jsontext.Value(body).Kind() == 'n' {
+		return errNullBody // would leave into as it is
 	}
 	return json.Unmarshal(body, into, json.RejectUnknownMembers(true), json.WithUnmarshalers(strictTypes))
 }
@@ -114,7 +121,10 @@ var strictTypes = json.JoinUnmarshalers(
 	}),
 )
 
-var errNull = errors.New("null is not a value of this field")
+var (
+	errNull     = errors.New("null is not a value of this field")
+	errNullBody = errors.New("null is no request")
+)
 
 func refuseNull(dec *jsontext.Decoder) error {
 	if dec.PeekKind() == 'n' {
@@ -132,6 +142,8 @@ func decodeError(err error) error {
 	switch {
 	case errors.As(err, &text):
 		line = fault.Line{Field: jsonPath(text.pointer), Detail: text.detail}
+	case errors.Is(err, errNullBody):
+		line.Detail = err.Error()
 	case errors.Is(err, json.ErrUnknownName):
 		errors.As(err, &semantic)
 		line = fault.Line{Field: jsonPath(semantic.JSONPointer), Detail: "unknown field"}

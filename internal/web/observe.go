@@ -83,7 +83,7 @@ func (s *Server) handleError(err error, c echo.Context) {
 
 func (s *Server) logRequest(c echo.Context, err error, took time.Duration) {
 	r, _ := c.Get(requestKey).(request)
-	level := slog.LevelInfo
+	level := usualLevel(c)
 	attrs := []slog.Attr{
 		slog.String("method", methodLabel(c.Request().Method)), slog.String("route", routeLabel(c)),
 		slog.Int("status", c.Response().Status), slog.Float64("ms", float64(took.Microseconds())/1000),
@@ -106,6 +106,16 @@ func (s *Server) logRequest(c echo.Context, err error, took time.Duration) {
 	}
 	// The request's context may have ended; what is logged does not depend on it.
 	s.o.Log.LogAttrs(context.WithoutCancel(c.Request().Context()), level, "request", attrs...)
+}
+
+// usualLevel hides what probes ask every few seconds.
+func usualLevel(c echo.Context) slog.Level {
+	switch c.Path() {
+	case "/livez", "/readyz", "/metrics":
+		return slog.LevelDebug
+	default:
+		return slog.LevelInfo
+	}
 }
 
 // methodLabel keeps clients from making a time series per word.

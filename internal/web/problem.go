@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"errors"
+	"net"
 	"net/http"
 	"strconv"
 	"time"
@@ -62,7 +63,7 @@ func problemOf(err error, unavailable func(error) bool) (p Problem, ours bool) {
 		return problemOfFault(f), f.Kind == fault.Unavailable
 	case errors.As(err, &refused):
 		return problemOfEcho(refused), refused.Code >= http.StatusInternalServerError
-	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled), unavailable != nil && unavailable(err):
+	case outage(err), unavailable != nil && unavailable(err):
 		f := fault.New(fault.Unavailable, "the server could not answer in time")
 		f.RetryAfter = time.Second
 		return problemOfFault(f), true
@@ -70,6 +71,12 @@ func problemOf(err error, unavailable func(error) bool) (p Problem, ours bool) {
 		return Problem{Type: "about:blank", Title: "Internal Server Error", Status: http.StatusInternalServerError,
 			Detail: "the server failed; its log knows this request by its instance"}, true
 	}
+}
+
+// outage says whether an error is one of time or of the network, whatever was asked over it.
+func outage(err error) bool {
+	var network *net.OpError
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) || errors.As(err, &network)
 }
 
 func problemOfFault(f *fault.Error) Problem {
@@ -87,6 +94,9 @@ func problemOfFault(f *fault.Error) Problem {
 // problemOfEcho is for what the router and the limits refuse.
 func problemOfEcho(e *echo.HTTPError) Problem {
 	detail, _ := e.Message.(string)
+	if detail == http.StatusText(e.Code) {
+		detail = "" // the title says it
+	}
 	kind := fault.InvalidRequest
 	switch e.Code {
 	case http.StatusUnauthorized:

@@ -2,6 +2,8 @@ package web
 
 import (
 	"net/http"
+	"regexp"
+	"slices"
 
 	"github.com/labstack/echo/v4"
 )
@@ -56,3 +58,22 @@ func (r Router) DELETE(path string, h echo.HandlerFunc, m ...echo.MiddlewareFunc
 func (r Router) add(method, path string, h echo.HandlerFunc, m []echo.MiddlewareFunc) {
 	r.echo.Add(method, r.prefix+path, h, append(append([]echo.MiddlewareFunc{}, r.before...), m...)...)
 }
+
+// Route is one route as the API document writes it.
+type Route struct{ Method, Path string }
+
+// Table lists the routes that are served, with their parameters in braces.
+func (s *Server) Table() []Route {
+	var all []Route
+	for _, site := range s.sites() {
+		for _, r := range site.echo.Routes() {
+			route := Route{Method: r.Method, Path: pathParameter.ReplaceAllString(r.Path, "{$1}")}
+			if !slices.Contains(all, route) {
+				all = append(all, route)
+			}
+		}
+	}
+	return all
+}
+
+var pathParameter = regexp.MustCompile(`:(\w+)`)
