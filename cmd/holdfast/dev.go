@@ -62,7 +62,7 @@ func (c *devCmd) runOn(ctx context.Context, servers *stack.Stack, log *slog.Logg
 		run.Part{Name: "servers", Run: servers.Supervise},
 		run.Part{Name: "sandbox", Run: provider.Run},
 		run.Part{Name: "server", Run: func(ctx context.Context) error {
-			return app.Serve(ctx, c.Config, log, func(ctx context.Context) error { return c.welcome(ctx, state, out) })
+			return app.Serve(ctx, c.Config, log, func(ctx context.Context, _ string) error { return c.welcome(ctx, state, out) })
 		}},
 	)
 }

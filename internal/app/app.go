@@ -17,11 +17,13 @@ import (
 	"github.com/holdfast-checkout/holdfast/internal/config"
 	"github.com/holdfast-checkout/holdfast/internal/lease"
 	"github.com/holdfast-checkout/holdfast/internal/postgres"
+	"github.com/holdfast-checkout/holdfast/internal/reconcile"
 	"github.com/holdfast-checkout/holdfast/internal/redisx"
 	"github.com/holdfast-checkout/holdfast/internal/relay"
 	"github.com/holdfast-checkout/holdfast/internal/run"
 	"github.com/holdfast-checkout/holdfast/internal/saga"
 	"github.com/holdfast-checkout/holdfast/internal/web"
+	"github.com/holdfast-checkout/holdfast/lua"
 )
 
 // maxConns is how many connections to Postgres one instance has at most, besides the relay's own.
@@ -35,17 +37,19 @@ type server struct {
 	db       *postgres.DB
 	redis    redis.UniversalClient
 	keys     redisx.Keys
+	scripts  *redisx.Scripts
 	broker   broker.Config
 	lease    *lease.Lease
 	modules  *modules
 	book     *saga.Book
 	relay    relay.Relay
+	repairs  *reconcile.Reconciler
 	web      *web.Server
 }
 
 // Serve runs an instance until ctx ends: then what is under way is finished, as far as it can be, and the rest is left where
-// the next start finds it. ready, if any, is called once requests are answered; its error ends the instance.
-func Serve(ctx context.Context, cfg config.Config, log *slog.Logger, ready func(context.Context) error) error {
+// the next start finds it. ready, if any, is called with the API's URL once requests are answered; its error ends the instance.
+func Serve(ctx context.Context, cfg config.Config, log *slog.Logger, ready func(ctx context.Context, url string) error) error {
 	if err := cfg.Complete(); err != nil {
 		return err
 	}
@@ -55,7 +59,7 @@ func Serve(ctx context.Context, cfg config.Config, log *slog.Logger, ready func(
 		return err
 	}
 	defer s.close()
-	if err := s.build(ctx); err != nil {
+	if err := s.build(); err != nil {
 		return err
 	}
 	if err := s.web.Listen(ctx); err != nil {
@@ -65,14 +69,14 @@ func Serve(ctx context.Context, cfg config.Config, log *slog.Logger, ready func(
 	parts := append(s.background(), s.hearing()...)
 	parts = append(parts, run.Part{Name: "web", Run: s.web.Run})
 	if ready != nil {
-		parts = append(parts, run.Part{Name: "ready", Run: whenReady(ready)})
+		parts = append(parts, run.Part{Name: "ready", Run: s.whenReady(ready)})
 	}
 	return run.All(ctx, log, parts...)
 }
 
-func whenReady(ready func(context.Context) error) func(context.Context) error {
+func (s *server) whenReady(ready func(context.Context, string) error) func(context.Context) error {
 	return func(ctx context.Context) error {
-		if err := ready(ctx); err != nil {
+		if err := ready(ctx, "http://"+s.web.Addr()); err != nil {
 			return err
 		}
 		<-ctx.Done()
@@ -96,6 +100,7 @@ func open(ctx context.Context, cfg config.Config, log *slog.Logger) (*server, er
 		s.db.Close()
 		return nil, err
 	}
+	s.scripts = redisx.NewScripts(s.redis, lua.Sources())
 	s.lease = lease.New(s.db, log, instance(), 0)
 	return s, nil
 }
@@ -129,7 +134,7 @@ func (s *server) close() {
 }
 
 // build makes every part, in the order in which they need each other.
-func (s *server) build(ctx context.Context) error {
+func (s *server) build() error {
 	var err error
 	if s.book, err = saga.NewBook(saga.All(), s.cfg.Strategy, s.cfg.StrategiesAllowed); err != nil {
 		return err
@@ -141,5 +146,9 @@ func (s *server) build(ctx context.Context) error {
 	if err := s.newRelay(); err != nil {
 		return err
 	}
-	return s.newWeb(ctx)
+	s.repairs = reconcile.New(reconcile.Options{
+		Postgres: s.db, Redis: s.redis, Scripts: s.scripts, Keys: s.keys, Shelf: s.modules.shelf, Lease: s.lease, Log: s.log,
+		Registry: s.registry, Interval: s.cfg.ReconcileInterval, Cooldown: s.cfg.ReconcileCooldown,
+	})
+	return s.newWeb()
 }

@@ -9,7 +9,6 @@ import (
 	"github.com/holdfast-checkout/holdfast/internal/payment"
 	"github.com/holdfast-checkout/holdfast/internal/redisx"
 	"github.com/holdfast-checkout/holdfast/internal/saga"
-	"github.com/holdfast-checkout/holdfast/lua"
 )
 
 // idempotencyKeyLife is how long an Idempotency-Key is remembered, as the API promises.
@@ -29,16 +28,14 @@ type modules struct {
 // newModules makes the modules and ties their ports. They refer to each other through m, which is complete when they run.
 func (s *server) newModules(book *saga.Book) *modules {
 	m := &modules{}
-	scripts := redisx.NewScripts(s.redis, lua.Sources())
-
-	m.shelf = inventory.NewShelf(s.db, scripts, s.keys, liveHolds{m}, linesForInventory{m}, s.log)
+	m.shelf = inventory.NewShelf(s.db, s.scripts, s.keys, liveHolds{m}, linesForInventory{m}, s.log)
 	m.inventory = inventory.New(s.db, linesForInventory{m}, m.shelf, s.log)
-	m.cart = cart.New(s.db, scripts, s.keys, shelfForCarts{m.shelf}, catalogueForCarts{m}, cart.Rules{
+	m.cart = cart.New(s.db, s.scripts, s.keys, shelfForCarts{m.shelf}, catalogueForCarts{m}, cart.Rules{
 		TTL: s.cfg.HoldTTL, MaxAge: s.cfg.HoldMaxAge, MaxLines: s.cfg.MaxLines, MaxQuantity: s.cfg.MaxQuantity,
 	}, s.log)
 	m.order = order.New(s.db, order.Ports{
 		Catalogue: catalogueForOrders{m}, Carts: cartsForOrders{m}, Holds: holdsForOrders{m.shelf},
-		Locks: redisx.NewLocks(s.redis, scripts, s.keys), Strategies: book,
+		Locks: redisx.NewLocks(s.redis, s.scripts, s.keys), Strategies: book,
 	}, order.Limits{
 		MaxLines: s.cfg.MaxLines, MaxQuantity: s.cfg.MaxQuantity, TimeOut: s.cfg.OrderTimeout,
 		HoldOnOrder: s.cfg.HoldOnOrder, KeyLife: idempotencyKeyLife,

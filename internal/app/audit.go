@@ -1,0 +1,49 @@
+package app
+
+import (
+	"context"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/holdfast-checkout/holdfast/internal/audit"
+	"github.com/holdfast-checkout/holdfast/internal/config"
+	"github.com/holdfast-checkout/holdfast/internal/postgres"
+	"github.com/holdfast-checkout/holdfast/internal/redisx"
+	"github.com/holdfast-checkout/holdfast/internal/saga"
+)
+
+// auditTimeout bounds one statement of the auditor, which reads whole tables.
+const auditTimeout = 5 * time.Minute
+
+// Audit proves the invariants on the servers given, after waiting for rest.
+func Audit(ctx context.Context, at config.Servers, sandboxURL, sandboxKey string, wait time.Duration) (audit.Report, error) {
+	book, err := saga.NewBook(saga.All(), saga.Optimistic.Name, nil)
+	if err != nil {
+		return audit.Report{}, err
+	}
+	db, err := postgres.Open(ctx, at.PostgresURL, postgres.Options{MaxConns: 4, StatementTimeout: auditTimeout, ApplicationName: "holdfast audit"})
+	if err != nil {
+		return audit.Report{}, err
+	}
+	defer db.Close()
+	client, err := redisx.Open(at.RedisURL, redisx.Options{ReadTimeout: 10 * time.Second})
+	if err != nil {
+		return audit.Report{}, err
+	}
+	defer client.Close()
+	return audit.Run(ctx, auditOptions(db, client, at, book, sandboxURL, sandboxKey, wait))
+}
+
+// auditOptions tell the auditor where everything is and who must hear what.
+func auditOptions(db *postgres.DB, client redis.UniversalClient, at config.Servers, book *saga.Book, sandboxURL, sandboxKey string, wait time.Duration) audit.Options {
+	t := topology(at.Namespace, book)
+	queues := []string{t.Unrouted(), t.Dead()}
+	for name := range t.Queues {
+		queues = append(queues, t.Queue(name))
+	}
+	return audit.Options{
+		Postgres: db, Redis: client, Namespace: at.Namespace, Broker: at.RabbitMQURL, Queues: queues, Hears: book.Hears(),
+		Ledger: &audit.Ledger{URL: sandboxURL, APIKey: sandboxKey}, Wait: wait,
+	}
+}

@@ -1,0 +1,121 @@
+package app_test
+
+import (
+	"fmt"
+	"net/http"
+	"sync"
+	"testing"
+)
+
+var ways = []string{"optimistic", "post-payment"}
+
+// An order goes from cart to paid, or to whatever end its payment method leads, in every strategy and outbox mode.
+func TestOrdersComeToTheirEnds(t *testing.T) {
+	t.Parallel()
+	for _, way := range ways {
+		for _, mode := range []string{"cdc", "polling"} {
+			t.Run(way+" "+mode, func(t *testing.T) {
+				t.Parallel()
+				s := open(t, strategy(way), outboxMode(mode))
+				mug, lamp := s.product("MUG", 1275, 100), s.product("LAMP", 4900, 5)
+				alice := s.customer("alice")
+				alice.must(http.StatusOK, http.MethodPut, "/cart/items/"+mug, `{"quantity":2}`)
+				alice.must(http.StatusOK, http.MethodPut, "/cart/items/"+lamp, `{"quantity":1}`)
+				o := alice.buy("cart", map[string]any{"payment_method": "pm_ok"})
+				if o.Status != "COMPLETED" || o.PaymentStatus != "SUCCESS" || o.InventoryStatus != "RESERVED" || o.DisplayStatus != "COMPLETED" ||
+					o.TotalMinor != 2*1275+4900 || o.Strategy != way {
+					t.Fatalf("%+v", o)
+				}
+				for method, want := range map[string]string{
+					"pm_ok": "COMPLETED", "pm_slow": "COMPLETED", "pm_error_once": "COMPLETED", "pm_timeout_after_charge": "COMPLETED",
+					"pm_declined": "FAILED_PAYMENT", "pm_insufficient_funds": "FAILED_PAYMENT",
+				} {
+					if o := alice.buy(method, buyNow(mug, 1, method)); o.DisplayStatus != want {
+						t.Errorf("%s: %+v", method, o)
+					}
+				}
+				s.clean()
+			})
+		}
+	}
+}
+
+// Two hundred customers want the last ten units at once: ten get them, with and without a hold on the order.
+func TestTheLastUnitsAreSoldOnce(t *testing.T) {
+	t.Parallel()
+	for _, way := range ways {
+		for _, held := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s, hold on order %v", way, held), func(t *testing.T) {
+				t.Parallel()
+				s := open(t, strategy(way), holdOnOrder(held))
+				lamp := s.product("LAMP", 4900, 10)
+				var mu sync.Mutex
+				ends := map[string]int{}
+				var wg sync.WaitGroup
+				for i := range 200 {
+					wg.Go(func() {
+						end := rush(t, s.customer(fmt.Sprint("customer ", i)), lamp)
+						mu.Lock()
+						defer mu.Unlock()
+						ends[end]++
+					})
+				}
+				wg.Wait()
+				if ends["COMPLETED"] != 10 || ends["COMPLETED"]+ends["out of stock"]+ends["FAILED"] != 200 {
+					t.Fatalf("%v", ends)
+				}
+				if held && ends["FAILED"] > 0 {
+					t.Errorf("a customer whose units were held was turned away: %v", ends)
+				}
+				s.clean()
+			})
+		}
+	}
+}
+
+// rush tries to buy one unit and says how it ended.
+func rush(t *testing.T, c customer, product string) string {
+	t.Helper()
+	a, err := c.send(http.MethodPost, "/orders", buyNow(product, 1, "pm_ok"), "Idempotency-Key", "k", "Prefer", "wait=30")
+	if err != nil {
+		t.Error(err)
+		return "error"
+	}
+	if a.status == http.StatusConflict {
+		return "out of stock"
+	}
+	var o order
+	a.into(t, &o)
+	if !o.final() {
+		o = c.end(o.ID)
+	}
+	return o.Status
+}
+
+// A restart with the other strategy, and then with the other outbox mode, strands no order that is under way.
+func TestAnotherStrategyStrandsNobody(t *testing.T) {
+	t.Parallel()
+	s := open(t, strategy("optimistic"))
+	mug := s.product("MUG", 1275, 1000)
+	alice := s.customer("alice")
+	under := map[string]string{}
+	place := func(key string) {
+		var o order
+		alice.must(http.StatusAccepted, http.MethodPost, "/orders", buyNow(mug, 1, "pm_slow"), "Idempotency-Key", key).into(t, &o)
+		under[o.ID] = o.Strategy
+	}
+	for round, change := range []settings{strategy("post-payment"), outboxMode("polling"), strategy("optimistic"), outboxMode("cdc")} {
+		for i := range 8 {
+			place(fmt.Sprintf("%d/%d", round, i))
+		}
+		s.stop()
+		change(&s.cfg)
+		s.start()
+	}
+	for id, way := range under {
+		if o := alice.end(id); o.Status != "COMPLETED" || o.Strategy != way {
+			t.Errorf("%+v", o)
+		}
+	}
+	s.clean()
+}

@@ -1,0 +1,66 @@
+package app
+
+import (
+	"net/http"
+
+	"github.com/google/uuid"
+	"github.com/labstack/echo/v4"
+
+	"github.com/holdfast-checkout/holdfast/internal/broker"
+	"github.com/holdfast-checkout/holdfast/internal/lease"
+	"github.com/holdfast-checkout/holdfast/internal/reconcile"
+	"github.com/holdfast-checkout/holdfast/internal/relay"
+	"github.com/holdfast-checkout/holdfast/internal/web"
+)
+
+// Status is what an operator looks at first.
+type Status struct {
+	Strategy           string         `json:"strategy"`
+	OutboxMode         string         `json:"outbox_mode"`
+	Outbox             relay.Status   `json:"outbox"`
+	Leaders            []lease.Held   `json:"leaders"`
+	Queues             []broker.Depth `json:"queues"`
+	QueuesError        string         `json:"queues_error,omitempty"` // why the depths could not be had
+	OrdersUnderWay     int64          `json:"orders_under_way"`
+	OrdersEnding       int64          `json:"orders_ending"`
+	OrdersUnknown      int64          `json:"orders_unknown"` // whose payment is being asked for
+	LastReconciliation *reconcile.Run `json:"last_reconciliation" extensions:"x-nullable"`
+}
+
+func (s *server) statusRoutes(r web.Routes) { r.Admin.GET("/status", s.status) }
+
+// status shows how the instance and what it works with are doing.
+//
+//	@Summary	How it is doing
+//	@Tags		admin
+//	@Produce	json
+//	@Security	Bearer
+//	@Success	200	{object}	Status
+//	@Failure	401,403,503	{object}	web.Problem
+//	@Router		/admin/status [get]
+func (s *server) status(c echo.Context) error {
+	ctx := c.Request().Context()
+	st := Status{Strategy: s.cfg.Strategy, OutboxMode: s.cfg.OutboxMode}
+	var err error
+	if st.OrdersUnderWay, st.OrdersEnding, st.OrdersUnknown, err = s.modules.order.UnderWay(ctx); err != nil {
+		return err
+	}
+	if st.Leaders, err = lease.List(ctx, s.db); err != nil {
+		return err
+	}
+	if st.Outbox, err = s.relay.Status(ctx); err != nil {
+		return err
+	}
+	runs, err := s.repairs.Runs(ctx, uuid.Nil, 1)
+	if err != nil {
+		return err
+	}
+	if len(runs) > 0 {
+		st.LastReconciliation = &runs[0]
+	}
+	if st.Queues, err = broker.Depths(ctx, s.broker); err != nil {
+		st.QueuesError = "the broker does not answer" // its own words may hold a password
+		s.log.WarnContext(ctx, "queue depths", "error", err)
+	}
+	return web.JSON(c, http.StatusOK, st)
+}
