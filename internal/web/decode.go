@@ -17,9 +17,6 @@ import (
 	"github.com/holdfast-checkout/holdfast/internal/fault"
 )
 
-// maxDepth is how deep a request may nest; ours nest three deep.
-const maxDepth = 32
-
 // Decode reads the body into a struct, strictly: exactly one JSON value with exactly the fields of the struct in their exact
 // spelling, each at most once and of its type. Then the struct's validate tags are applied.
 //
@@ -65,27 +62,26 @@ func bodyError(err error) error {
 	return fault.New(fault.InvalidRequest, "the body could not be read to its end").Because(err)
 }
 
-// textError is a string that no column of ours can hold, or nesting that no request of ours needs.
-type textError struct {
-	pointer jsontext.Pointer
-	detail  string
-}
+// zeroError is a text with the zero character, which Postgres cannot keep.
+type zeroError struct{ pointer jsontext.Pointer }
 
-func (e *textError) Error() string { return e.detail }
+func (e *zeroError) Error() string { return "contains the zero character" }
 
 // unmarshalStrict decodes one JSON value and nothing after it.
 func unmarshalStrict(body []byte, into any) error {
-	if err := checkTokens(body); err != nil {
-		return err
-	}
 	if jsontext.Value(body).Kind() == 'n' {
 		return errNullBody // would leave into as it is
+	}
+	if bytes.Contains(body, []byte(`\u0000`)) { // bare it is no JSON
+		if err := findZero(body); err != nil {
+			return err
+		}
 	}
 	return json.Unmarshal(body, into, json.RejectUnknownMembers(true), json.WithUnmarshalers(strictTypes))
 }
 
-// checkTokens finds what the types cannot say: depth, and the zero character, which Postgres refuses in text.
-func checkTokens(body []byte) error {
+// findZero says where the zero character is, if it is not a backslash before "u0000".
+func findZero(body []byte) error {
 	dec := jsontext.NewDecoder(bytes.NewReader(body))
 	for {
 		token, err := dec.ReadToken()
@@ -95,11 +91,8 @@ func checkTokens(body []byte) error {
 		if err != nil {
 			return err
 		}
-		if dec.StackDepth() > maxDepth {
-			return &textError{pointer: "", detail: "nested too deep"}
-		}
 		if token.Kind() == '"' && strings.ContainsRune(token.String(), 0) {
-			return &textError{pointer: dec.StackPointer(), detail: "contains the zero character"}
+			return &zeroError{dec.StackPointer()}
 		}
 	}
 }
@@ -111,17 +104,20 @@ var strictTypes = json.JoinUnmarshalers(
 	json.UnmarshalFromFunc(func(dec *jsontext.Decoder, _ *int) error { return refuseNull(dec) }),
 	json.UnmarshalFromFunc(func(dec *jsontext.Decoder, _ *bool) error { return refuseNull(dec) }),
 	json.UnmarshalFromFunc(func(dec *jsontext.Decoder, id *uuid.UUID) error {
-		var s string
-		if err := json.UnmarshalDecode(dec, &s); err != nil {
+		token, err := dec.ReadToken()
+		if err != nil {
 			return err
 		}
-		var err error
-		*id, err = parseUUID(s)
+		if token.Kind() != '"' {
+			return errNotText
+		}
+		*id, err = parseUUID(token.String())
 		return err
 	}),
 )
 
 var (
+	errNotText  = errors.New("not a text")
 	errNull     = errors.New("null is not a value of this field")
 	errNullBody = errors.New("null is no request")
 )
@@ -138,10 +134,10 @@ func decodeError(err error) error {
 	line := fault.Line{Detail: "not valid JSON"}
 	var semantic *json.SemanticError
 	var syntactic *jsontext.SyntacticError
-	var text *textError
+	var zero *zeroError
 	switch {
-	case errors.As(err, &text):
-		line = fault.Line{Field: jsonPath(text.pointer), Detail: text.detail}
+	case errors.As(err, &zero):
+		line = fault.Line{Field: jsonPath(zero.pointer), Detail: zero.Error()}
 	case errors.Is(err, errNullBody):
 		line.Detail = err.Error()
 	case errors.Is(err, json.ErrUnknownName):
