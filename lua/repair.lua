@@ -25,8 +25,8 @@ for i = 6, #ARGV do -- what is to be removed, and what is to be replaced
   local id = ARGV[i]
   if (i < first or (i - first) % 3 == 0) and not seen[id] then
     seen[id] = true
-    local q = entry(redis.call('HGET', HOLDS, id))
-    if q then reserved, gone[#gone + 1] = reserved - q, id end
+    local value = redis.call('HGET', HOLDS, id)
+    if value then reserved, gone[#gone + 1] = reserved - (entry(value) or 0), id end -- one that cannot be read counted for nothing
   end
 end
 local entries = {}

@@ -1,0 +1,218 @@
+package reconcile
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+)
+
+// expected is a hold that Postgres knows of: a line of an open cart, or a line of an order under way of which inventory has
+// not heard yet.
+type expected struct {
+	hold       // a cart whose time is over may still hold in Redis, which decides that
+	young bool // changed within the cooldown
+}
+
+// owner is who has a hold on the shelf that Postgres does not know of.
+type owner struct {
+	settled bool // it ended, or gave the hold up, longer ago than the cooldown: nobody is about to need it
+	young   bool // it ended or was made within the cooldown
+}
+
+// orderMargin is how much longer than its deadline an order's hold that Redis has lost is held again.
+const orderMargin = time.Minute
+
+const expectedSQL = `
+	SELECT l.product_id, c.id, l.quantity, (extract(epoch FROM c.expires_at) * 1000)::bigint, c.changed_at > now() - $2::interval
+	FROM cart.lines l JOIN cart.carts c ON c.id = l.cart_id
+	WHERE l.product_id = ANY($1) AND l.held AND c.state = 'OPEN' AND c.expires_at IS NOT NULL
+	UNION ALL
+	SELECT l.product_id, o.hold_id, l.quantity, (extract(epoch FROM o.deadline + $3::interval) * 1000)::bigint, o.created_at > now() - $2::interval
+	FROM orders.orders o JOIN orders.lines l ON l.order_id = o.id
+	WHERE l.product_id = ANY($1) AND o.hold_id IS NOT NULL AND o.status IN ('CREATED', 'PROCESSING', 'ENDING')
+	  AND NOT EXISTS (SELECT FROM inventory.reservations r WHERE r.order_id = o.id)`
+
+// expectedHolds is one statement, so that a cart that is bought meanwhile is seen as the cart or as the order.
+func (p *pass) expectedHolds(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]map[string]expected, error) {
+	rows, err := p.Postgres.Query(ctx, expectedSQL, ids, p.Cooldown, orderMargin)
+	if err != nil {
+		return nil, fmt.Errorf("read holds of %d products: %w", len(ids), err)
+	}
+	holds := make(map[uuid.UUID]map[string]expected, len(ids))
+	var product, id uuid.UUID
+	var e expected
+	_, err = pgx.ForEachRow(rows, []any{&product, &id, &e.quantity, &e.expires, &e.young}, func() error {
+		if holds[product] == nil {
+			holds[product] = map[string]expected{}
+		}
+		holds[product][id.String()] = e
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read holds of %d products: %w", len(ids), err)
+	}
+	return holds, nil
+}
+
+// ownersSQL looks for the carts and orders behind hold ids. A hold id is a cart's, or an order's that was bought without one.
+const ownersSQL = `
+	SELECT i.id, changed < now() - $2::interval AND NOT open, changed > now() - $2::interval
+	FROM unnest($1::uuid[]) AS i(id)
+	LEFT JOIN cart.carts c ON c.id = i.id
+	LEFT JOIN orders.orders o ON o.id = coalesce(c.order_id, i.id)
+	LEFT JOIN inventory.reservations r ON r.order_id = o.id,
+	LATERAL (SELECT greatest(c.changed_at, o.created_at, o.ended_at, r.decided_at, r.released_at) AS changed, coalesce(c.state = 'OPEN', false) AS open) l
+	WHERE c.id IS NOT NULL OR o.id IS NOT NULL`
+
+// ownersOfOthers finds who is behind the live holds on these shelves that Postgres does not know of.
+func (p *pass) ownersOfOthers(ctx context.Context, shelves []shelf, holds map[uuid.UUID]map[string]expected) (map[string]owner, error) {
+	var ids []uuid.UUID
+	for _, s := range shelves {
+		for id := range s.entries {
+			if parsed, err := uuid.Parse(id); err == nil {
+				if _, known := holds[s.id][id]; !known {
+					ids = append(ids, parsed)
+				}
+			}
+		}
+	}
+	owners := map[string]owner{}
+	if len(ids) == 0 {
+		return owners, nil
+	}
+	rows, err := p.Postgres.Query(ctx, ownersSQL, ids, p.Cooldown)
+	if err != nil {
+		return nil, fmt.Errorf("look for the owners of %d holds: %w", len(ids), err)
+	}
+	var id uuid.UUID
+	var o owner
+	_, err = pgx.ForEachRow(rows, []any{&id, &o.settled, &o.young}, func() error {
+		owners[id.String()] = o
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("look for the owners of %d holds: %w", len(ids), err)
+	}
+	return owners, nil
+}
+
+// compareHolds is the pair of reserved:{p}, holds:{p} and the rows. It enters into fix what is to be dropped and set.
+func (p *pass) compareHolds(s shelf, r row, fix *repair) (Difference, bool) {
+	var sum int64
+	for id, value := range s.entries {
+		h, readable := parse(value)
+		if !readable {
+			fix.drop = append(fix.drop, id)
+			continue
+		}
+		sum += h.quantity
+		p.compareHold(s, r, id, h, fix)
+	}
+	for id, e := range r.holds {
+		h, _ := parse(s.entries[id])
+		if e.live(s.now) && !e.young && !h.live(s.now) { // lost: rows are written after the shelf, and taken away before it
+			fix.set = append(fix.set, entry{id, e.hold})
+		}
+	}
+	fix.sum = sum
+	said := strconv.FormatInt(sum, 10)
+	if len(fix.drop)+len(fix.set) == 0 && (s.reserved == said || sum == 0 && s.reserved == "") {
+		return Difference{}, false
+	}
+	is, ought := holdsText(s, r, fix)
+	return Difference{
+		Pair: pairHolds, Key: "holds:{" + s.id.String() + "}",
+		Redis: "reserved " + s.reserved + is, Postgres: "reserved " + strconv.FormatInt(fix.sumAfter(s), 10) + ought,
+	}, true
+}
+
+// compareHold judges one entry that can be read. One that has expired counts for nobody and is left to the sweeper.
+func (p *pass) compareHold(s shelf, r row, id string, h hold, fix *repair) {
+	if !h.live(s.now) {
+		return
+	}
+	e, known := r.holds[id]
+	switch {
+	case known && e.quantity == h.quantity:
+	case known:
+		if !e.young && p.doubted(s.id, id, s.entries[id]) {
+			fix.set = append(fix.set, entry{id, hold{e.quantity, h.expires}})
+		}
+	case p.nobodys(s.id, id, s.entries[id], r.owners):
+		fix.drop = append(fix.drop, id)
+	}
+}
+
+// nobodys says whether a hold that Postgres does not know of is nobody's. It may be about to be somebody's: units are held
+// before the rows of the cart line or the order are written.
+func (p *pass) nobodys(product uuid.UUID, id, value string, owners map[string]owner) bool {
+	o, known := owners[id]
+	parsed, err := uuid.Parse(id)
+	switch {
+	case known && o.young:
+		return false
+	case known && o.settled, err != nil:
+		return true
+	case !known && parsed.Version() == 7 && time.Since(madeAt(parsed)) > ancient:
+		return true
+	default:
+		return p.doubted(product, id, value)
+	}
+}
+
+// ancient is how old the id of a hold is that no request still on its way can be about to write rows for.
+const ancient = 5 * time.Minute
+
+// madeAt is the moment that a UUIDv7 carries.
+func madeAt(id uuid.UUID) time.Time {
+	seconds, nanos := id.Time().UnixTime()
+	return time.Unix(seconds, nanos)
+}
+
+// sumAfter is the sum of the entries once the repair is done.
+func (r *repair) sumAfter(s shelf) int64 {
+	sum := r.sum
+	for _, id := range r.drop {
+		h, _ := parse(s.entries[id])
+		sum -= max(h.quantity, 0)
+	}
+	for _, e := range r.set {
+		h, readable := parse(s.entries[e.id])
+		if readable {
+			sum -= h.quantity
+		}
+		sum += e.quantity
+	}
+	return sum
+}
+
+// shownHolds is how many holds a difference spells out.
+const shownHolds = 10
+
+// holdsText shows the holds that a repair changes, as they are and as they ought to be.
+func holdsText(s shelf, r row, fix *repair) (is, ought string) {
+	changed := map[string]string{}
+	for _, id := range fix.drop {
+		changed[id] = "none"
+	}
+	for _, e := range fix.set {
+		changed[e.id] = strconv.FormatInt(e.quantity, 10)
+	}
+	var left, right strings.Builder
+	for _, id := range slices.Sorted(maps.Keys(changed))[:min(len(changed), shownHolds)] {
+		value, there := s.entries[id]
+		if !there {
+			value = "none"
+		}
+		fmt.Fprintf(&left, ", %s: %s", id, value)
+		fmt.Fprintf(&right, ", %s: %s", id, changed[id])
+	}
+	return left.String(), right.String()
+}

@@ -1,0 +1,146 @@
+package reconcile
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/holdfast-checkout/holdfast/internal/lease"
+)
+
+// Action is what was done about a difference.
+type Action string
+
+// The actions. What was left had changed while it was looked at.
+const (
+	Repaired    Action = "repaired"
+	Left        Action = "left"
+	WouldRepair Action = "would_repair"
+)
+
+// The pairs of places that must agree.
+const (
+	pairStock = "stock"
+	pairHolds = "holds"
+	pairCart  = "cart"
+)
+
+// Difference is one thing on which Redis and Postgres did not agree.
+type Difference struct {
+	Pair     string `json:"pair" enums:"stock,holds,cart"`
+	Key      string `json:"key" example:"stock:{0190…}"` // the key in Redis, without the namespace
+	Redis    string `json:"redis"`                       // what was there
+	Postgres string `json:"postgres"`                    // what ought to be there
+	Action   Action `json:"action" enums:"repaired,left,would_repair" swaggertype:"string"`
+}
+
+// Run is one comparison and what came of it.
+type Run struct {
+	ID          uuid.UUID    `json:"id" format:"uuid"`
+	Scope       Scope        `json:"scope" enums:"delta,full" swaggertype:"string"`
+	Everything  bool         `json:"everything"` // all was compared, also by a delta that had nothing to begin from
+	DryRun      bool         `json:"dry_run"`
+	StartedAt   time.Time    `json:"started_at"`
+	EndedAt     *time.Time   `json:"ended_at" extensions:"x-nullable"` // null while it runs, and for one that died
+	Seconds     float64      `json:"seconds"`
+	Compared    int64        `json:"compared"` // products once for each pair, and carts
+	Drifted     int64        `json:"drifted"`
+	Repaired    int64        `json:"repaired"`
+	Differences []Difference `json:"differences"` // the first of them; the counts are of all
+	Error       string       `json:"error,omitempty"`
+}
+
+// keptDifferences is how many differences of a run are stored and answered.
+const keptDifferences = 1000
+
+// window is what a run looks at: rows that changed after from and up to to, by Postgres' clock, or all.
+type window struct {
+	all      bool
+	from, to time.Time
+}
+
+// pass is a run under way.
+type pass struct {
+	*Reconciler
+	term    lease.Term
+	run     Run
+	window  window
+	began   time.Time
+	doubts  doubts
+	settled bool // the doubts are looked at for the second time
+}
+
+// compare makes a run and stores it, whatever comes of it.
+func (r *Reconciler) compare(ctx context.Context, term lease.Term, scope Scope, dryRun bool) (Run, error) {
+	p := &pass{Reconciler: r, term: term, began: time.Now(), doubts: doubts{}}
+	p.run = Run{ID: uuid.Must(uuid.NewV7()), Scope: scope, DryRun: dryRun, Differences: []Difference{}}
+	lost, err := r.memoryLost(ctx)
+	if err != nil {
+		return Run{}, err
+	}
+	if err := p.start(ctx, scope == Full || lost || !r.began.Load()); err != nil {
+		return Run{}, err
+	}
+	failed := p.compareAll(ctx)
+	if err := p.end(ctx, failed); err != nil {
+		return p.run, err
+	}
+	if !dryRun {
+		r.began.Store(true)
+	}
+	r.metrics.ran(p.run)
+	r.Log.InfoContext(ctx, "reconciled", "run", p.run.ID, "scope", scope, "everything", p.window.all, "dry_run", dryRun,
+		"compared", p.run.Compared, "drifted", p.run.Drifted, "repaired", p.run.Repaired, "seconds", p.run.Seconds)
+	return p.run, nil
+}
+
+func (p *pass) compareAll(ctx context.Context) error {
+	if err := p.compareProducts(ctx); err != nil {
+		return fmt.Errorf("compare products: %w", err)
+	}
+	if err := p.compareCarts(ctx); err != nil {
+		return fmt.Errorf("compare carts: %w", err)
+	}
+	if p.window.all {
+		if err := p.compareOrphans(ctx); err != nil {
+			return fmt.Errorf("compare keys: %w", err)
+		}
+	}
+	if err := p.settleDoubts(ctx); err != nil {
+		return fmt.Errorf("look again: %w", err)
+	}
+	return nil
+}
+
+// differ notes differences with what was done about them: counted, measured, logged, and the first of them stored.
+func (p *pass) differ(ctx context.Context, found []Difference) error {
+	for _, d := range found {
+		p.run.Drifted++
+		if d.Action == Repaired {
+			p.run.Repaired++
+		}
+		p.metrics.differed(d)
+		if d.Action == Repaired || !p.run.DryRun {
+			p.Log.WarnContext(ctx, "Redis and Postgres differ", "run", p.run.ID, "pair", d.Pair, "key", d.Key, "redis", d.Redis,
+				"postgres", d.Postgres, "action", d.Action)
+		}
+	}
+	first := len(p.run.Differences)
+	found = found[:min(len(found), keptDifferences-first)]
+	p.run.Differences = append(p.run.Differences, found...)
+	return storeDifferences(ctx, p.Postgres, p.run.ID, first, found)
+}
+
+// action gives the word for a repair that a script answered, or that was not tried.
+func (p *pass) action(done bool) Action {
+	switch {
+	case p.run.DryRun:
+		return WouldRepair
+	case done:
+		return Repaired
+	default:
+		return Left
+	}
+}

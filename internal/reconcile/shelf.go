@@ -1,0 +1,161 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"strconv"
+	"strings"
+
+	"github.com/google/uuid"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/holdfast-checkout/holdfast/internal/redisx"
+	"github.com/holdfast-checkout/holdfast/lua"
+)
+
+// condition is what Redis has of a product.
+type condition int64
+
+const (
+	loaded    condition = 1
+	notLoaded condition = 0
+	damaged   condition = -1 // its keys do not agree, or are of the wrong type, or hold no numbers
+)
+
+// shelf is what Redis has of a product at one moment.
+type shelf struct {
+	id        uuid.UUID
+	condition condition
+	seq       string // changes with every change; what a repair must find unchanged
+	stock     string
+	version   string
+	reserved  string
+	now       int64             // Redis' clock, ms
+	entries   map[string]string // hold id to "quantity:expiry in ms", expired ones too
+}
+
+// rereads is how often a product with many holds is read again when it changed between two pages of them.
+const rereads = 5
+
+// readShelves reads products. One that changed faster than it could be read is left out.
+func (p *pass) readShelves(ctx context.Context, ids []uuid.UUID) ([]shelf, error) {
+	calls := make([]redisx.Call, 0, 2*len(ids))
+	for _, id := range ids {
+		calls = append(calls, p.stateCall(id, "0"), redisx.Command("HGET", p.Keys.Product(id)[0], "n"))
+	}
+	replies, err := p.Scripts.Run(ctx, calls)
+	if err != nil {
+		return nil, err
+	}
+	shelves := make([]shelf, 0, len(ids))
+	for i, id := range ids {
+		s, cursor, err := stateOf(id, replies[2*i])
+		if err != nil {
+			return nil, err
+		}
+		if s.condition == notLoaded && !nothing(replies[2*i+1]) {
+			s.condition, s.stock = damaged, strings.TrimSpace(fmt.Sprint(replies[2*i+1].Value, " ", errText(replies[2*i+1].Err)))
+		}
+		whole := cursor == "0"
+		if !whole {
+			if s, whole, err = p.readAllPages(ctx, s, cursor); err != nil {
+				return nil, err
+			}
+		}
+		if whole {
+			shelves = append(shelves, s)
+		}
+	}
+	return shelves, nil
+}
+
+// nothing says that a field is not there.
+func nothing(r redisx.Reply) bool {
+	return errors.Is(r.Err, redis.Nil) || r.Err == nil && r.Value == nil
+}
+
+func errText(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
+func wrongType(err error) bool { return err != nil && strings.HasPrefix(err.Error(), "WRONGTYPE") }
+
+func (p *pass) stateCall(id uuid.UUID, cursor string) redisx.Call {
+	return redisx.Call{Script: lua.State, Keys: p.Keys.Product(id), Args: []any{cursor}}
+}
+
+// readAllPages reads the holds that did not fit the first page. All pages must be of one moment.
+func (p *pass) readAllPages(ctx context.Context, s shelf, cursor string) (shelf, bool, error) {
+	for again := 0; again <= rereads; {
+		reply, err := p.Scripts.One(ctx, p.stateCall(s.id, cursor))
+		if err != nil {
+			return s, false, err
+		}
+		next, following, err := stateOf(s.id, redisx.Reply{Value: reply})
+		if err != nil {
+			return s, false, err
+		}
+		if cursor != "0" && next.seq != s.seq {
+			cursor, again = "0", again+1
+			continue
+		}
+		if cursor == "0" {
+			s = next
+		} else {
+			maps.Copy(s.entries, next.entries)
+			s.now = next.now
+		}
+		if cursor = following; cursor == "0" {
+			return s, true, nil
+		}
+	}
+	return s, false, nil
+}
+
+// stateOf reads an answer of the script state.
+func stateOf(id uuid.UUID, r redisx.Reply) (shelf, string, error) {
+	answer, ok := r.Value.([]any)
+	if r.Err != nil || !ok || len(answer) != 9 {
+		return shelf{}, "", fmt.Errorf("state of product %s: answered %v: %w", id, r.Value, r.Err)
+	}
+	code, _ := answer[0].(int64)
+	s := shelf{
+		id: id, condition: condition(code), seq: word(answer[1]), stock: word(answer[2]), version: word(answer[3]), reserved: word(answer[4]),
+		entries: map[string]string{},
+	}
+	var err error
+	if s.now, err = strconv.ParseInt(word(answer[6]), 10, 64); err != nil {
+		return shelf{}, "", fmt.Errorf("state of product %s: clock: %w", id, err)
+	}
+	flat, _ := answer[8].([]any)
+	for i := 0; i+1 < len(flat); i += 2 {
+		s.entries[word(flat[i])] = word(flat[i+1])
+	}
+	return s, word(answer[7]), nil
+}
+
+func word(v any) string {
+	s, _ := v.(string)
+	return s
+}
+
+// hold is an entry of holds:{p}.
+type hold struct {
+	quantity int64
+	expires  int64 // ms; it counts until then
+}
+
+func (h hold) live(now int64) bool { return h.quantity > 0 && h.expires > now }
+
+// parse reads an entry; false is what no script has written.
+func parse(value string) (hold, bool) {
+	quantity, expires, _ := strings.Cut(value, ":")
+	q, err1 := strconv.ParseInt(quantity, 10, 64)
+	e, err2 := strconv.ParseInt(expires, 10, 64)
+	return hold{q, e}, err1 == nil && err2 == nil && q > 0 && e > 0
+}
