@@ -230,6 +230,20 @@ WHERE l.product_id = $1 AND l.held AND c.state = 'OPEN' AND c.expires_at > now()
 	return held
 }
 
+func (s *shop) firstLineAt(cartID uuid.UUID) (at time.Time) {
+	s.Helper()
+	if err := s.env.DB.QueryRow(s.Context(), `SELECT first_line_at FROM cart.carts WHERE id = $1`, cartID).Scan(&at); err != nil {
+		s.Fatal(err)
+	}
+	return at
+}
+
+// age lets a cart, its holds left alone, have come and expired so much earlier.
+func (s *shop) age(cartID uuid.UUID, by time.Duration) {
+	s.Helper()
+	s.exec(`UPDATE cart.carts SET first_line_at = first_line_at - $2::interval, expires_at = expires_at - $2::interval WHERE id = $1`, cartID, by)
+}
+
 // exec changes the database behind the module's back.
 func (s *shop) exec(sql string, args ...any) {
 	s.Helper()
