@@ -215,7 +215,7 @@ func TestForgottenKeys(t *testing.T) {
 // restsUntilLate waits until a payment is not to be taken up for minutes.
 func (w *world) restsUntilLate(p purchase) {
 	w.Helper()
-	testkit.Eventually(w.T, enough, func() bool {
+	testkit.Eventually(w.TB, enough, func() bool {
 		var late bool
 		err := w.env.DB.QueryRow(w.Context(), `SELECT due_at > now() + interval '2 minutes' AND leased_until IS NULL
 			FROM payment.payments WHERE order_id = $1`, p.id).Scan(&late)

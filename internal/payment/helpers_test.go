@@ -38,7 +38,7 @@ const (
 
 // world is a database and a provider of one test.
 type world struct {
-	*testing.T
+	testing.TB
 	env      *testkit.Env
 	provider *payment.Sandbox
 	url      string // of the provider
@@ -46,7 +46,7 @@ type world struct {
 
 // newWorld starts a sandbox of its own beside a clean database. Its client is patient: it gives up only when a connection is
 // dropped.
-func newWorld(t *testing.T, change ...func(*sandbox.Options)) *world {
+func newWorld(t testing.TB, change ...func(*sandbox.Options)) *world {
 	t.Helper()
 	o := sandbox.Options{
 		Addr: "127.0.0.1:0", LedgerFile: filepath.Join(t.TempDir(), "ledger.jsonl"), APIKey: apiKey, Seed: 42,
@@ -60,7 +60,7 @@ func newWorld(t *testing.T, change ...func(*sandbox.Options)) *world {
 		t.Fatal(err)
 	}
 	run(t, server.Run)
-	w := &world{T: t, env: testkit.New(t), url: server.URL()}
+	w := &world{TB: t, env: testkit.New(t), url: server.URL()}
 	w.provider = w.client(enough)
 	return w
 }
@@ -73,7 +73,7 @@ func (w *world) client(timeout time.Duration) *payment.Sandbox {
 }
 
 // run runs a long-lived part until the test ends or stop is called.
-func run(t *testing.T, part func(context.Context) error) (stop func()) {
+func run(t testing.TB, part func(context.Context) error) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
@@ -99,7 +99,7 @@ func (w *world) charger(before payment.Provider, change ...func(*payment.Charger
 		c(&o)
 	}
 	charger := payment.NewCharger(w.env.DB, before, o)
-	stop := run(w.T, charger.Run)
+	stop := run(w.TB, charger.Run)
 	return payment.NewService(w.env.DB, charger.Wake), charger, stop
 }
 
@@ -189,7 +189,7 @@ func (w *world) state(order uuid.UUID) payment.State {
 // reach waits until an order's payment is in a state.
 func (w *world) reach(order uuid.UUID, state payment.State) {
 	w.Helper()
-	testkit.Eventually(w.T, enough, func() error {
+	testkit.Eventually(w.TB, enough, func() error {
 		if got := w.state(order); got != state {
 			return fmt.Errorf("payment is %s, not %s", got, state)
 		}
@@ -200,7 +200,7 @@ func (w *world) reach(order uuid.UUID, state payment.State) {
 // rest waits until no payment is under way.
 func (w *world) rest() {
 	w.Helper()
-	testkit.Eventually(w.T, enough, func() error {
+	testkit.Eventually(w.TB, enough, func() error {
 		var n int
 		err := w.env.DB.QueryRow(w.Context(), `SELECT count(*) FROM payment.payments WHERE due_at IS NOT NULL`).Scan(&n)
 		if err == nil && n > 0 {
@@ -275,6 +275,7 @@ func (w *world) expect(p purchase, state payment.State, said string, m money) {
 }
 
 var (
+	quiet   = slog.New(slog.DiscardHandler)
 	nothing = money{}
 	paid    = money{charges: 1, kept: 1275}
 	repaid  = money{charges: 1, refunds: 1}
