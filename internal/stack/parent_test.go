@@ -87,7 +87,7 @@ func TestKilledParentLeavesNoProcessAndAllData(t *testing.T) {
 	if err := child.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	if !gone(family, killPatience) {
+	if !gone(family) {
 		t.Error("servers live on without their parent")
 	}
 

@@ -141,7 +141,7 @@ func clearLeftOver(data string) error {
 	for _, stray := range strays {
 		stray.signal(syscall.SIGKILL)
 	}
-	if !gone(strays, killPatience) {
+	if !gone(strays) {
 		return fmt.Errorf("processes of an earlier run still work in %s", data)
 	}
 	if err := os.Remove(filepath.Join(data, "postmaster.pid")); err != nil && !errors.Is(err, fs.ErrNotExist) {

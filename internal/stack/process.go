@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"syscall"
 	"time"
 )
@@ -74,11 +75,8 @@ func (p *process) kill() {
 		member.signal(syscall.SIGKILL)
 	}
 	<-p.done
-	gone(family, killPatience)
+	gone(family)
 }
-
-// killPatience bounds the wait for the children of a killed process, which nobody here can wait for.
-const killPatience = 5 * time.Second
 
 // end asks the process to end, insists after patience, and waits until it and all below it are gone.
 func (p *process) end(patience time.Duration) error {
@@ -92,7 +90,7 @@ func (p *process) end(patience time.Duration) error {
 	p.signal(p.stop)
 	select {
 	case <-p.done:
-		gone(family, killPatience)
+		gone(family)
 		return nil
 	case <-time.After(patience):
 		p.kill()
@@ -120,17 +118,16 @@ func (p *process) awaitReady(ctx context.Context) error {
 	}
 }
 
-// gone waits until none of the processes lives, at most for patience.
-func gone(family []identity, patience time.Duration) bool {
-	deadline := time.Now().Add(patience)
-	for {
-		living := false
-		for _, member := range family {
-			living = living || member.alive()
+// killPatience bounds the wait for processes that are not children of this one, so that the kernel does not say when they end.
+const killPatience = 5 * time.Second
+
+// gone waits until none of the processes lives, and reports whether that came true in time.
+func gone(family []identity) bool {
+	living := func(id identity) bool { return id.alive() }
+	for deadline := time.Now().Add(killPatience); slices.ContainsFunc(family, living); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			return false
 		}
-		if !living || time.Now().After(deadline) {
-			return !living
-		}
-		time.Sleep(5 * time.Millisecond)
 	}
+	return true
 }

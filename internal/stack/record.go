@@ -81,7 +81,7 @@ func (r *record) endLeftOvers(log *slog.Logger) {
 		for _, member := range family {
 			member.signal(syscall.SIGKILL)
 		}
-		gone(family, killPatience)
+		gone(family)
 	}
 	clear(r.Processes)
 }

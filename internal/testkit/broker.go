@@ -16,9 +16,9 @@ var (
 )
 
 // cleanBroker deletes the namespace's queues and exchanges afterwards. One that was never made is none to delete.
-func cleanBroker(t testing.TB, url, namespace string) {
+func cleanBroker(t testing.TB, url, namespace string, tidy tidying) {
 	t.Helper()
-	afterwards(t, "delete the test's queues", func(ctx context.Context) (err error) {
+	tidy(t, "delete the test's queues", func(ctx context.Context) (err error) {
 		conn, err := dialBroker(ctx, url)
 		if err != nil {
 			return err

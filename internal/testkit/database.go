@@ -18,7 +18,7 @@ import (
 )
 
 // newDatabase makes a migrated database for one test and drops it afterwards.
-func newDatabase(t testing.TB, server, name string) string {
+func newDatabase(t testing.TB, server, name string, tidy tidying) string {
 	t.Helper()
 	template, err := ensureTemplate(t.Context(), server)
 	if err != nil {
@@ -31,7 +31,7 @@ func newDatabase(t testing.TB, server, name string) string {
 	if err != nil {
 		t.Fatalf("create database %s: %v", name, err)
 	}
-	afterwards(t, "drop database "+name, func(ctx context.Context) error { return dropDatabase(ctx, server, name) })
+	tidy(t, "drop database "+name, func(ctx context.Context) error { return dropDatabase(ctx, server, name) })
 	return databaseURL(server, name)
 }
 

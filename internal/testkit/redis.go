@@ -8,7 +8,7 @@ import (
 )
 
 // openRedis connects, and deletes every key that begins with the namespace afterwards.
-func openRedis(t testing.TB, url, namespace string) redis.UniversalClient {
+func openRedis(t testing.TB, url, namespace string, tidy tidying) redis.UniversalClient {
 	t.Helper()
 	opts, err := redis.ParseURL(url)
 	if err != nil {
@@ -17,7 +17,7 @@ func openRedis(t testing.TB, url, namespace string) redis.UniversalClient {
 	opts.MaxRetries, opts.ContextTimeoutEnabled = -1, true
 	client := redis.NewClient(opts)
 	t.Cleanup(func() { _ = client.Close() }) // after the keys; a test may have closed it
-	afterwards(t, "delete the test's keys", func(ctx context.Context) error { return deleteKeys(ctx, opts, namespace) })
+	tidy(t, "delete the test's keys", func(ctx context.Context) error { return deleteKeys(ctx, opts, namespace) })
 	return client
 }
 

@@ -37,13 +37,13 @@ func New(t testing.TB) *Env {
 	if err != nil {
 		t.Fatalf("start the servers of this test run: %v", err)
 	}
-	return newEnv(t, urls)
+	return newEnv(t, urls, afterwards)
 }
 
 // NewOn is New on servers of the test's own, as Private gives them. What the test leaves there goes with the servers.
 func NewOn(t testing.TB, s *stack.Stack) *Env {
 	t.Helper()
-	return newEnv(t, urlsOf(s))
+	return newEnv(t, urlsOf(s), leave)
 }
 
 // Private starts servers that this test alone has, so that it may kill, pause and starve them. They take three seconds to
@@ -67,13 +67,13 @@ func Private(t testing.TB) *stack.Stack {
 	return s
 }
 
-func newEnv(t testing.TB, urls URLs) *Env {
+func newEnv(t testing.TB, urls URLs, tidy tidying) *Env {
 	t.Helper()
 	env := &Env{Log: newLog(t), Namespace: newNamespace(), RedisURL: urls.Redis, RabbitURL: urls.Rabbit}
-	env.PostgresURL = newDatabase(t, urls.Postgres, env.Namespace)
+	env.PostgresURL = newDatabase(t, urls.Postgres, env.Namespace, tidy)
 	env.DB = openPool(t, env.PostgresURL)
-	env.Redis = openRedis(t, env.RedisURL, env.Namespace)
-	cleanBroker(t, env.RabbitURL, env.Namespace)
+	env.Redis = openRedis(t, env.RedisURL, env.Namespace, tidy)
+	cleanBroker(t, env.RabbitURL, env.Namespace, tidy)
 	return env
 }
 
@@ -85,7 +85,10 @@ func newNamespace() string {
 // cleanupPatience bounds what is tidied away after a test, when its own context has ended already.
 const cleanupPatience = 20 * time.Second
 
-// afterwards runs clean at the end of the test and fails the test if it cannot tidy up.
+// tidying is what becomes of a test's things on the servers.
+type tidying func(t testing.TB, what string, clean func(ctx context.Context) error)
+
+// afterwards removes them at the end of the test, and fails the test when that cannot be done.
 func afterwards(t testing.TB, what string, clean func(ctx context.Context) error) {
 	t.Helper()
 	t.Cleanup(func() {
@@ -96,3 +99,6 @@ func afterwards(t testing.TB, what string, clean func(ctx context.Context) error
 		}
 	})
 }
+
+// leave leaves them to go with the servers, which the test may have killed.
+func leave(testing.TB, string, func(context.Context) error) {}

@@ -1,0 +1,57 @@
+# What can be done here. `make` alone lists it.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+GO      ?= go
+APP     := github.com/holdfast-checkout/holdfast/internal/app
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null)
+COMMIT  := $(shell git rev-parse HEAD 2>/dev/null)
+
+# The version is stamped here, so Go need not ask git, which refuses in a checkout of another user.
+export GOFLAGS := $(strip $(GOFLAGS) -buildvcs=false)
+
+.PHONY: help
+help: ## list what can be done here
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: build ## start everything on this machine and print what to do next; Ctrl-C stops all of it
+	@bin/holdfast dev
+
+.PHONY: build
+build: ## build bin/holdfast, one static binary
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X $(APP).version=$(VERSION) -X $(APP).commit=$(COMMIT)' -o bin/holdfast ./cmd/holdfast
+
+# Packages and flags for `go test`: make test ARGS='-v -run Hold ./internal/inventory'
+ARGS ?= ./...
+
+.PHONY: test
+test: ## test everything, on real servers and with the race detector
+	@command -v $${CC:-gcc} >/dev/null || { echo 'the race detector needs a C compiler: apt-get install gcc libc6-dev'; exit 1; }
+	$(GO) run ./internal/testkit/withstack $(GO) test -race -timeout 10m $(ARGS)
+
+.PHONY: lint
+lint: bin/tools/golangci-lint ## look for mistakes, and for code that is not formatted
+	bin/tools/golangci-lint run ./...
+
+.PHONY: fmt
+fmt: bin/tools/golangci-lint ## format the code
+	bin/tools/golangci-lint fmt ./...
+
+# Building the linter takes a minute or two, once for each of its versions.
+bin/tools/golangci-lint: tools/go.mod tools/go.sum
+	cd tools && $(GO) build -o ../bin/tools/ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+	@touch $@
+
+.PHONY: api
+api: ## make the files in api/ from the source
+	$(GO) run ./api/generate
+
+.PHONY: verify
+verify: ## fail if a file in api/ is not as it would be made
+	$(GO) run ./api/generate -check
+
+.PHONY: bench
+bench: build ## measure beside the bare database, into bench/latest.json (ROWS=saga for the rows that begin so)
+	$(GO) run ./cmd/bench $(if $(ROWS),--rows '$(ROWS)')
