@@ -8,6 +8,8 @@ package broker
 import (
 	"log/slog"
 	"time"
+
+	"github.com/cenkalti/backoff/v5"
 )
 
 // Config is what every part of this package needs.
@@ -18,6 +20,7 @@ type Config struct {
 	Metrics  *Metrics // nil: not counted
 
 	confirmWithin time.Duration // see confirmDeadline; tests shorten it
+	mostPause     time.Duration // between two attempts at a fact, 5 s; tests shorten it
 }
 
 // confirmDeadline is how long a message may stay unconfirmed before its connection is given up. The time that the broker
@@ -29,6 +32,14 @@ func (c Config) confirmDeadline() time.Duration {
 		return c.confirmWithin
 	}
 	return confirmDeadline
+}
+
+func (c Config) retries() *backoff.ExponentialBackOff {
+	most := c.mostPause
+	if most == 0 {
+		most = 5 * time.Second
+	}
+	return newBackOff(100*time.Millisecond, most)
 }
 
 func (c Config) metrics() *Metrics {

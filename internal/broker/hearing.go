@@ -109,7 +109,7 @@ func (s *hearing) hear(ctx context.Context, pieces []*piece) error {
 	for i, p := range pieces {
 		facts[i] = p.fact
 	}
-	pauses := newBackOff(100*time.Millisecond, 5*time.Second)
+	pauses := s.cfg.retries()
 	waiting := false
 	for {
 		err := s.call(ctx, facts)

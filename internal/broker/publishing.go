@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -21,6 +22,7 @@ type publishing struct {
 	returned map[string]amqp.Return // by message id, of messages in flights
 	flights  []flight               // sent and not yet settled, in order
 	bytes    int                    // of the flights' bodies
+	refused  []*Receipt             // returned, to be sent again at the next tick
 	blocked  bool                   // by an alarm of the broker
 	since    time.Time              // when the head of flights began to count, at the earliest
 }
@@ -74,8 +76,8 @@ func (s *publishing) prepare() error {
 	return nil
 }
 
-// work sends and settles until something fails. A failure of one message fails the connection: all that is not settled
-// goes out again in its order.
+// work sends and settles until something fails. A missing confirm fails the connection: all that is not settled goes out
+// again in its order.
 func (s *publishing) work(ctx context.Context) error {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
@@ -98,6 +100,9 @@ func (s *publishing) work(ctx context.Context) error {
 			s.block(b, ok)
 		case now := <-tick.C:
 			if err := s.overdue(now); err != nil {
+				return err
+			}
+			if err := s.again(ctx); err != nil {
 				return err
 			}
 		case err := <-s.closed:
@@ -173,14 +178,14 @@ func (s *publishing) settle() error {
 		if err := s.verdict(f); err != nil {
 			return err
 		}
-		s.landed(f)
 		s.flights = s.flights[1:]
 		s.bytes -= len(f.message.Body)
 	}
 	return nil
 }
 
-// verdict believes an ack only after every return that came before it has been read: an unroutable message is confirmed.
+// verdict resolves a flight that RabbitMQ has taken, and puts one aside that it has returned. It believes an ack only after
+// every return that came before it has been read: an unroutable message is acknowledged, too.
 func (s *publishing) verdict(f flight) error {
 	s.readReturns()
 	if !f.confirm.Acked() {
@@ -192,8 +197,26 @@ func (s *publishing) verdict(f flight) error {
 		}
 	}
 	if r, ok := s.returned[f.message.ID]; ok {
-		return fmt.Errorf("message %s to %s was returned: %s", f.message.ID, f.message.Key, r.ReplyText)
+		delete(s.returned, f.message.ID)
+		s.log.Error("message was returned, will be sent again", "id", f.message.ID, "key", f.message.Key, "reason", r.ReplyText)
+		s.refused = append(s.refused, f.Receipt)
+		return nil
 	}
+	s.m.confirmed.Inc()
+	close(f.done)
+	return nil
+}
+
+// again declares the topology anew and sends what was returned once more. What is missing then is not of our making, so
+// the others go on meanwhile.
+func (s *publishing) again(ctx context.Context) error {
+	if len(s.refused) == 0 || s.blocked {
+		return nil
+	}
+	if err := s.link.during(ctx, func() error { return s.link.declare(s.cfg.Topology) }); err != nil {
+		return err
+	}
+	s.backlog, s.refused = append(s.refused, s.backlog...), nil
 	return nil
 }
 
@@ -211,11 +234,6 @@ func (s *publishing) readReturns() {
 			return
 		}
 	}
-}
-
-func (s *publishing) landed(f flight) {
-	s.m.confirmed.Inc()
-	close(f.done)
 }
 
 // block stops sending while the broker has an alarm: it confirms nothing until that is over, and what was sent anyway
@@ -255,13 +273,11 @@ func (s *publishing) overdue(now time.Time) error {
 func (s *publishing) end() {
 	s.notReady("not connected")
 	s.link.close()
-	var again []*Receipt
+	var unconfirmed []*Receipt
 	for _, f := range s.flights {
-		if s.verdict(f) == nil {
-			s.landed(f)
-			continue
+		if s.verdict(f) != nil {
+			unconfirmed = append(unconfirmed, f.Receipt)
 		}
-		again = append(again, f.Receipt)
 	}
-	s.backlog = append(again, s.backlog...)
+	s.backlog = slices.Concat(s.refused, unconfirmed, s.backlog)
 }

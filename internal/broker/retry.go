@@ -50,7 +50,7 @@ func (s *hearing) note(id uuid.UUID, err error) *failure {
 		if len(s.failures) >= remembered {
 			clear(s.failures)
 		}
-		f = &failure{first: err, passed: s.passed, pauses: newBackOff(100*time.Millisecond, 5*time.Second)}
+		f = &failure{first: err, passed: s.passed, pauses: s.cfg.retries()}
 		s.failures[id] = f
 	}
 	if !slow(err) || s.passed != f.passed {
