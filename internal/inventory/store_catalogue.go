@@ -135,12 +135,31 @@ func readStock(ctx context.Context, q querier, products []uuid.UUID, live []Live
 	if err := q.SendBatch(ctx, batch).Close(); err != nil {
 		return nil, fmt.Errorf("read stock of %d products: %w", len(products), err)
 	}
-	seen := map[[2]uuid.UUID]bool{}
+	shelve(stock, live, decided)
+	return stock, nil
+}
+
+// shelve puts live holds to their products, each once, with the later of its expiries. A hold whose order is decided is left
+// out, also where it comes as its cart's.
+func shelve(stock map[uuid.UUID]*shelved, live []LiveHold, decided map[uuid.UUID]bool) {
+	over := map[uuid.UUID]bool{}
 	for _, h := range live {
-		key := [2]uuid.UUID{h.HoldID, h.ProductID}
-		if row := stock[h.ProductID]; row != nil && !decided[h.OrderID] && !seen[key] {
-			row.holds, seen[key] = append(row.holds, h), true
+		if decided[h.OrderID] {
+			over[h.HoldID] = true
 		}
 	}
-	return stock, nil
+	at := map[[2]uuid.UUID]int{}
+	for _, h := range live {
+		row := stock[h.ProductID]
+		if row == nil || over[h.HoldID] {
+			continue
+		}
+		key := [2]uuid.UUID{h.HoldID, h.ProductID}
+		i, there := at[key]
+		if !there {
+			at[key], row.holds = len(row.holds), append(row.holds, h)
+		} else if h.ExpiresAt.After(row.holds[i].ExpiresAt) {
+			row.holds[i] = h
+		}
+	}
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/url"
 	"strings"
@@ -75,6 +76,17 @@ func parse(urls string) (*redis.UniversalOptions, error) {
 	}
 	u.IsClusterMode = u.IsClusterMode || len(u.Addrs) > 1
 	return u, nil
+}
+
+// LogTo has what the client library would print by itself logged as debug lines. It is for the start of a program, before
+// any client is opened: the library has one logger for all of them.
+func LogTo(log *slog.Logger) { redis.SetLogger(printer{log}) }
+
+type printer struct{ log *slog.Logger }
+
+// Printf is what the library calls.
+func (p printer) Printf(ctx context.Context, format string, args ...any) {
+	p.log.DebugContext(ctx, fmt.Sprintf(format, args...), "component", "redis client")
 }
 
 // notServing are the beginnings of what Redis answers when it is there and cannot do its work.

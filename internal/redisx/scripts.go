@@ -6,12 +6,17 @@ import (
 	"encoding/hex"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 )
 
 // pipelined is the number of calls that go out in one pipeline: some tens of ms of Redis' time at the most.
 const pipelined = 1000
+
+// patience is how long one pipeline may take in all. A node that is frozen while a connection is made would take twice the
+// client's time-out.
+const patience = 400 * time.Millisecond
 
 // Call is one run of a script, or, where Script is empty, one plain command whose words are Args. The first of Keys says
 // which node of a cluster it goes to.
@@ -95,6 +100,8 @@ func (s *Scripts) run(ctx context.Context, calls []Call, replies []Reply) error 
 
 // send runs the open calls and gives those that were answered NOSCRIPT.
 func (s *Scripts) send(ctx context.Context, calls []Call, replies []Reply, open []int) (unknown []int, err error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	pipe := s.client.Pipeline()
 	cmds := make([]*redis.Cmd, len(open))
 	for i, at := range open {
