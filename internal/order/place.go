@@ -44,10 +44,17 @@ func (s *Service) Place(ctx context.Context, p Purchase) (id uuid.UUID, replayed
 		return s.twin(ctx, p)
 	}
 	id, err = s.make(ctx, p)
+	if err == nil {
+		return id, false, nil
+	}
+	// A twin may have made the order since the key was looked up, and that may be why there is nothing to buy any more.
+	if made, lost := orderOf(ctx, s.db, p.Customer, p.Key, p.Fingerprint); lost == nil && made != uuid.Nil {
+		return made, true, nil
+	}
 	if errors.Is(err, errTwin) {
 		return s.twin(ctx, p)
 	}
-	return id, false, err
+	return uuid.Nil, false, err
 }
 
 // twin answers a request whose key another request is using: with that one's order if it is there by now.

@@ -113,6 +113,32 @@ func TestOneOrderPerKeyHoweverManyAtOnce(t *testing.T) {
 	}
 }
 
+// boughtMeanwhile is a cart that a twin of the request buys while the request is about to.
+type boughtMeanwhile struct {
+	shop
+	twin func()
+}
+
+func (b boughtMeanwhile) Checkout(context.Context, string, *int64, time.Time) (order.Basket, error) {
+	b.twin()
+	return order.Basket{}, fault.New(fault.CartEmpty, "there is nothing in the cart")
+}
+
+func TestATwinWhoseCartIsGoneGetsTheOrder(t *testing.T) {
+	t.Parallel()
+	env := testkit.New(t)
+	var made uuid.UUID
+	carts := boughtMeanwhile{twin: func() { made = place(t, newService(t, env, shop{}, time.Hour), "k") }}
+	s := order.New(env.DB, order.Ports{Catalogue: shop{}, Carts: carts, Holds: shop{}, Locks: shop{}, Strategies: shop{}},
+		order.Limits{MaxLines: 10, MaxQuantity: 1000, TimeOut: time.Hour, HoldOnOrder: true, KeyLife: time.Hour}, env.Log)
+	same := purchase("k", 2)
+	same.Items = nil
+	id, replayed, err := s.Place(t.Context(), same)
+	if err != nil || !replayed || id != made {
+		t.Fatalf("%s, %v, %v, want the order %s that its twin made", id, replayed, err, made)
+	}
+}
+
 func TestKeysAreTheCustomersOwn(t *testing.T) {
 	t.Parallel()
 	env := testkit.New(t)
