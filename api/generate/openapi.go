@@ -16,11 +16,10 @@ import (
 	"github.com/holdfast-checkout/holdfast/internal/web"
 )
 
-// Where swag finds comments and types besides the rooms that have an http.go.
+// Where swag finds the general part.
 const (
 	generalInfo = "apidoc.go"
 	infoDir     = "internal/web"
-	faultDir    = "internal/fault"
 )
 
 const problemRef = "#/definitions/web.Problem"
@@ -44,13 +43,9 @@ func openAPI(ctx context.Context, files map[string][]byte) error {
 }
 
 func runSwag(ctx context.Context) ([]byte, error) {
-	dirs := []string{infoDir, faultDir}
-	rooms, err := filepath.Glob("internal/*/http.go")
+	dirs, err := rooms()
 	if err != nil {
 		return nil, err
-	}
-	for _, file := range rooms {
-		dirs = append(dirs, filepath.Dir(file))
 	}
 	out, err := os.MkdirTemp("", "swag-")
 	if err != nil {
@@ -64,6 +59,22 @@ func runSwag(ctx context.Context) ([]byte, error) {
 		return nil, fmt.Errorf("swag: %w\n%s", err, said)
 	}
 	return os.ReadFile(filepath.Join(out, "swagger.json"))
+}
+
+// rooms are the folders that swag reads, the one with the general part first: handlers anywhere may answer types of any
+// other room.
+func rooms() ([]string, error) {
+	files, err := filepath.Glob("internal/*/*.go")
+	if err != nil {
+		return nil, err
+	}
+	dirs := []string{infoDir}
+	for _, file := range files {
+		if dir := filepath.Dir(file); !slices.Contains(dirs, dir) {
+			dirs = append(dirs, dir)
+		}
+	}
+	return dirs, nil
 }
 
 // complete adds what is the same for every operation, so that no handler's comment has to say it: where the API lives, and

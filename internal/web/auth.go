@@ -113,7 +113,7 @@ func (a *Auth) required(admin bool) (echo.MiddlewareFunc, error) {
 func operatorsOnly(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		if !IsAdmin(c) {
-			return fault.New(fault.Forbidden, "this needs a token whose scope contains %s", AdminScope)
+			return fault.New(fault.Forbidden, "This needs a token whose scope contains %s.", AdminScope)
 		}
 		return next(c)
 	}
@@ -124,10 +124,10 @@ func unauthorized(err error) error {
 	var refused *echojwt.TokenParsingError
 	switch {
 	case errors.Is(err, errNoKeys):
-		return fault.New(fault.Unavailable, "the keys that tokens are checked with are not there yet").Because(err)
+		return fault.New(fault.Unavailable, "The keys that tokens are checked with are not there yet.").Because(err)
 	case errors.As(err, &refused):
-		return fault.New(fault.Unauthorized, "the token is not valid").Because(err)
+		return fault.New(fault.Unauthorized, "The token is not valid.").Because(err)
 	default:
-		return fault.New(fault.Unauthorized, "send Authorization: Bearer <JWT>").Because(err)
+		return fault.New(fault.Unauthorized, "Send Authorization: Bearer <JWT>.").Because(err)
 	}
 }

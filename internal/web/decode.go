@@ -24,7 +24,7 @@ import (
 // field, 422 for a field whose value is out of bounds; each names the field by its JSON path.
 func Decode(c echo.Context, into any) error {
 	if !isJSON(c.Request().Header.Get(echo.HeaderContentType)) {
-		return echo.NewHTTPError(http.StatusUnsupportedMediaType, "the body must be application/json")
+		return echo.NewHTTPError(http.StatusUnsupportedMediaType, "The body must be application/json.")
 	}
 	body, err := io.ReadAll(c.Request().Body)
 	if err != nil {
@@ -32,7 +32,7 @@ func Decode(c echo.Context, into any) error {
 	}
 	bodyWasRead(c)
 	if len(bytes.TrimSpace(body)) == 0 {
-		return fault.New(fault.InvalidRequest, "the body is empty")
+		return fault.New(fault.InvalidRequest, "The body is empty.")
 	}
 	if err := unmarshalStrict(body, into); err != nil {
 		return decodeError(err)
@@ -54,12 +54,12 @@ func isJSON(contentType string) bool {
 func bodyError(err error) error {
 	var tooLarge *http.MaxBytesError
 	if errors.As(err, &tooLarge) {
-		return fault.New(fault.TooLarge, "the body is larger than %d bytes", tooLarge.Limit)
+		return fault.New(fault.TooLarge, "The body is larger than %d bytes.", tooLarge.Limit)
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return echo.NewHTTPError(http.StatusRequestTimeout, "the body came too slowly")
+		return echo.NewHTTPError(http.StatusRequestTimeout, "The body came too slowly.")
 	}
-	return fault.New(fault.InvalidRequest, "the body could not be read to its end").Because(err)
+	return fault.New(fault.InvalidRequest, "The body could not be read to its end.").Because(err)
 }
 
 // zeroError is a text with the zero character, which Postgres cannot keep.
@@ -151,7 +151,7 @@ func decodeError(err error) error {
 	case errors.As(err, &syntactic):
 		line.Field = jsonPath(syntactic.JSONPointer)
 	}
-	return fault.New(fault.InvalidRequest, "the body is not valid: %s", line.Detail).With(line).Because(err)
+	return fault.New(fault.InvalidRequest, "The body is not valid: %s.", line.Detail).With(line).Because(err)
 }
 
 func wantedType(e *json.SemanticError) string {

@@ -59,7 +59,7 @@ func showPageFile(c echo.Context) error { return sendPageFile(c, c.Param("file")
 func sendPageFile(c echo.Context, name string) error {
 	file, known := page[name]
 	if !known {
-		return fault.New(fault.NotFound, "no such file")
+		return fault.New(fault.NotFound, "There is no such file.")
 	}
 	body, err := pageFiles.ReadFile(file.path)
 	if err != nil {

@@ -18,7 +18,7 @@ type Problem struct {
 	Type              string       `json:"type" example:"/problems/out-of-stock"` // a stable path; GET it for an explanation
 	Title             string       `json:"title" example:"Out of stock"`
 	Status            int          `json:"status" example:"409"`
-	Detail            string       `json:"detail,omitempty" example:"2 of 3 lines cannot be had"`
+	Detail            string       `json:"detail,omitempty" example:"2 of 3 lines cannot be had."`
 	Instance          string       `json:"instance,omitempty" example:"/requests/0198a7c2b1d37c5e8a1b2c3d4e5f6071"` // the request, as the log names it
 	Errors            []fault.Line `json:"errors,omitempty"`                                                        // field by field, or line by line
 	Available         *int64       `json:"available,omitempty"`                                                     // units that could be had
@@ -64,12 +64,12 @@ func problemOf(err error, unavailable func(error) bool) (p Problem, ours bool) {
 	case errors.As(err, &refused):
 		return problemOfEcho(refused), refused.Code >= http.StatusInternalServerError
 	case outage(err), unavailable != nil && unavailable(err):
-		f := fault.New(fault.Unavailable, "the server could not answer in time")
+		f := fault.New(fault.Unavailable, "The server could not answer in time.")
 		f.RetryAfter = time.Second
 		return problemOfFault(f), true
 	default:
 		return Problem{Type: "about:blank", Title: "Internal Server Error", Status: http.StatusInternalServerError,
-			Detail: "the server failed; its log knows this request by its instance"}, true
+			Detail: "The server failed. Its log knows this request by its instance."}, true
 	}
 }
 

@@ -51,7 +51,7 @@ func listProblems(c echo.Context) error {
 func explainProblem(c echo.Context) error {
 	kind := fault.Kind(c.Param("kind"))
 	if _, known := kinds[kind]; !known {
-		return fault.New(fault.NotFound, "no such type of problem")
+		return fault.New(fault.NotFound, "There is no such type of problem.")
 	}
 	return JSON(c, http.StatusOK, problemType(kind))
 }

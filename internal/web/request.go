@@ -23,7 +23,7 @@ const MaxWait = 30 * time.Second
 func PathID(c echo.Context, name string) (uuid.UUID, error) {
 	id, err := parseUUID(c.Param(name))
 	if err != nil {
-		return uuid.Nil, fault.New(fault.NotFound, "no such %s", name)
+		return uuid.Nil, fault.New(fault.NotFound, "There is no such thing.")
 	}
 	return id, nil
 }
@@ -40,7 +40,7 @@ func parseUUID(s string) (uuid.UUID, error) {
 func Query(c echo.Context, allowed ...string) (url.Values, error) {
 	values, err := url.ParseQuery(c.Request().URL.RawQuery)
 	if err != nil {
-		return nil, fault.New(fault.InvalidRequest, "the query cannot be read")
+		return nil, fault.New(fault.InvalidRequest, "The query cannot be read.")
 	}
 	var wrong []fault.Line
 	for _, name := range slices.Sorted(maps.Keys(values)) {
@@ -54,7 +54,7 @@ func Query(c echo.Context, allowed ...string) (url.Values, error) {
 		}
 	}
 	if wrong != nil {
-		return nil, fault.New(fault.InvalidRequest, "the query is not valid").With(wrong...)
+		return nil, fault.New(fault.InvalidRequest, "The query is not valid.").With(wrong...)
 	}
 	return values, nil
 }
@@ -99,7 +99,7 @@ func DecodeCursor(cursor string, position any) error {
 }
 
 func badQuery(field, detail string) error {
-	return fault.New(fault.InvalidRequest, "the query is not valid").With(fault.Line{Field: field, Detail: detail})
+	return fault.New(fault.InvalidRequest, "The query is not valid.").With(fault.Line{Field: field, Detail: detail})
 }
 
 // PreferWait reads `Prefer: wait=N` (RFC 7240): how long the caller would like the answer to be held back until there is a

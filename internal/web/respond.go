@@ -59,7 +59,7 @@ func IfMatch(c echo.Context) (*int64, error) {
 	if len(values) == 0 || (len(values) == 1 && values[0] == "*") {
 		return nil, nil
 	}
-	noMatch := fault.New(fault.PreconditionFailed, "If-Match names no version of this resource")
+	noMatch := fault.New(fault.PreconditionFailed, "If-Match names no version of this resource.")
 	if len(values) > 1 {
 		return nil, noMatch
 	}

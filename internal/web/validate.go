@@ -31,7 +31,7 @@ func validateStruct(v any) error {
 	if !errors.As(err, &fields) {
 		return err // nil, or a tag that cannot be applied: a defect
 	}
-	refusal := fault.Unprocessable("the request cannot be done as it stands")
+	refusal := fault.Unprocessable("The request cannot be done as it stands.")
 	for _, f := range fields {
 		if strings.HasPrefix(f.Tag(), "required") {
 			refusal.Status = http.StatusBadRequest
