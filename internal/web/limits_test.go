@@ -251,3 +251,16 @@ func TestClientLeaves(t *testing.T) {
 	conn.Close()
 	testkit.Eventually(t, 5*time.Second, func() bool { return r.running() == 0 })
 }
+
+// A client that asks for much and never reads is cut off.
+func TestClientThatDoesNotRead(t *testing.T) {
+	t.Parallel()
+	r := start(t, func(o *web.Options) { o.RequestTimeout = 100 * time.Millisecond })
+	conn := r.dial(t)
+	const often = 40 // times 1.7 MB is more than any socket's buffer
+	if _, err := io.WriteString(conn, strings.Repeat("GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n\r\n", often)); err != nil {
+		t.Fatal(err)
+	}
+	testkit.Eventually(t, 10*time.Second, func() bool { return r.running() == 1 })
+	testkit.Eventually(t, 20*time.Second, func() bool { return r.running() == 0 })
+}
