@@ -1,6 +1,7 @@
 package stack
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -92,14 +93,30 @@ type Need struct {
 	Server  string // as people call it
 	Package string // of Debian and Ubuntu
 	Service string // in docker/compose.yaml
-	Setting string // environment variable that names a server that runs elsewhere
+	Setting string // environment variable that names a server that runs already
+	URL     string // where the container is reached
 }
 
-// String says what is missing and the three ways to get it.
+// String says what is missing and the ways to get it.
 func (n Need) String() string {
-	return fmt.Sprintf("%s is not installed: install the Debian package %s (apt-get install %s), or run its container"+
-		" (docker compose -f docker/compose.yaml up -d %s), or set %s", n.Server, n.Package, n.Package, n.Service, n.Setting)
+	return fmt.Sprintf("%s is not installed: install the Debian package %[2]s (apt-get install %[2]s), "+
+		"or run its container (docker compose -f docker/compose.yaml up -d %s) and set %s=%s", n.Server, n.Package, n.Service, n.Setting, n.URL)
 }
+
+var (
+	postgresNeed = Need{
+		Server: "PostgreSQL", Package: "postgresql", Service: "postgres",
+		Setting: "HOLDFAST_POSTGRES_URL", URL: "postgres://holdfast:holdfast@127.0.0.1:5432/holdfast",
+	}
+	redisNeed = Need{
+		Server: "Redis", Package: "redis-server", Service: "redis",
+		Setting: "HOLDFAST_REDIS_URL", URL: "redis://127.0.0.1:6379/0",
+	}
+	rabbitNeed = Need{
+		Server: "RabbitMQ", Package: "rabbitmq-server", Service: "rabbitmq",
+		Setting: "HOLDFAST_RABBITMQ_URL", URL: "amqp://holdfast:holdfast@127.0.0.1:5672/",
+	}
+)
 
 // Missing lists what Start with these options would lack.
 func Missing(opts Options) []Need { return missing(find(), opts) }
@@ -107,13 +124,13 @@ func Missing(opts Options) []Need { return missing(find(), opts) }
 func missing(found programs, opts Options) []Need {
 	var needs []Need
 	if opts.PostgresURL == "" && found.postgres == "" {
-		needs = append(needs, Need{"PostgreSQL", "postgresql", "postgres", "HOLDFAST_POSTGRES_URL"})
+		needs = append(needs, postgresNeed)
 	}
 	if opts.RedisURL == "" && found.redis == "" {
-		needs = append(needs, Need{"Redis", "redis-server", "redis", "HOLDFAST_REDIS_URL"})
+		needs = append(needs, redisNeed)
 	}
 	if opts.RabbitURL == "" && (found.rabbit == "" || found.epmd == "") {
-		needs = append(needs, Need{"RabbitMQ", "rabbitmq-server", "rabbitmq", "HOLDFAST_RABBITMQ_URL"})
+		needs = append(needs, rabbitNeed)
 	}
 	return needs
 }
@@ -123,5 +140,5 @@ func missingError(needs []Need) error {
 	for i, need := range needs {
 		lines[i] = need.String()
 	}
-	return fmt.Errorf("%s", strings.Join(lines, "\n"))
+	return errors.New(strings.Join(lines, "\n"))
 }

@@ -22,15 +22,22 @@ func (*redis) url(p place) string { return "redis://" + loopback(p.ports["redis"
 
 func (*redis) prepare(_ context.Context, p place) error { return p.makeDir("redis") }
 
+// redisSettings are those that differ from Redis' own.
+var redisSettings = [][2]string{
+	{"appendonly", "yes"},
+	{"appendfsync", "everysec"},
+	{"save", ""},
+	{"maxmemory-policy", "noeviction"},
+}
+
 func (d *redis) commands(p place) []command {
 	addr := loopback(p.ports["redis"])
+	args := []string{"--bind", "127.0.0.1", "--port", strconv.Itoa(p.ports["redis"]), "--dir", p.path("redis"), "--daemonize", "no"}
+	for _, setting := range redisSettings {
+		args = append(args, "--"+setting[0], setting[1])
+	}
 	return []command{{
-		name: d.name(), path: d.program, env: bareEnv(), dir: p.path("redis"),
-		args: []string{
-			"--bind", "127.0.0.1", "--port", strconv.Itoa(p.ports["redis"]), "--dir", p.path("redis"),
-			"--appendonly", "yes", "--appendfsync", "everysec", "--save", "", "--maxmemory-policy", "noeviction",
-			"--daemonize", "no",
-		},
+		name: d.name(), path: d.program, args: args, env: bareEnv(), dir: p.path("redis"),
 		stop: syscall.SIGTERM, death: syscall.SIGTERM,
 		ready: func(ctx context.Context) error { return pingRedis(ctx, addr) },
 	}}
