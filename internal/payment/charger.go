@@ -172,9 +172,11 @@ func (c *Charger) commitAll(ctx context.Context, results <-chan result) {
 // bad row hurts itself alone. What is not committed is asked for again when its lease is over.
 func (c *Charger) commit(ctx context.Context, group []result) {
 	for {
+		began := time.Now()
 		err := c.settle(ctx, group)
 		if err == nil {
-			c.options.Log.Debug("payments settled", "count", len(group), "first_order_id", group[0].OrderID)
+			c.options.Log.Info("asked the provider", "payments", len(group), "answers", tally(group), "first", group[0].OrderID,
+				"ms", time.Since(began).Milliseconds())
 			return
 		}
 		outage := postgres.Unavailable(err)
@@ -190,4 +192,17 @@ func (c *Charger) commit(ctx context.Context, group []result) {
 		}
 		c.rest(ctx, nil)
 	}
+}
+
+// tally counts results by verdict, for the log.
+func tally(group []result) map[Verdict]int {
+	answers := map[Verdict]int{}
+	for _, r := range group {
+		if r.err != nil {
+			answers["none"]++
+		} else {
+			answers[r.outcome.Verdict]++
+		}
+	}
+	return answers
 }

@@ -3,7 +3,6 @@ package payment_test
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -280,55 +279,6 @@ var (
 	paid    = money{charges: 1, kept: 1275}
 	repaid  = money{charges: 1, refunds: 1}
 )
-
-// between is a provider that calls before and after each call of the real one.
-type between struct {
-	payment.Provider
-	before, after func(call string)
-}
-
-func (b between) do(call string, f func(context.Context, payment.Intent) (payment.Outcome, error), ctx context.Context, in payment.Intent) (payment.Outcome, error) {
-	if b.before != nil {
-		b.before(call)
-	}
-	o, err := f(ctx, in)
-	if b.after != nil {
-		b.after(call)
-	}
-	return o, err
-}
-
-func (b between) Charge(ctx context.Context, in payment.Intent) (payment.Outcome, error) {
-	return b.do("charge", b.Provider.Charge, ctx, in)
-}
-
-func (b between) Refund(ctx context.Context, in payment.Intent) (payment.Outcome, error) {
-	return b.do("refund", b.Provider.Refund, ctx, in)
-}
-
-func (b between) Lookup(ctx context.Context, in payment.Intent) (payment.Outcome, error) {
-	return b.do("lookup", b.Provider.Lookup, ctx, in)
-}
-
-func (b between) Close(ctx context.Context, in payment.Intent) (payment.Outcome, error) {
-	return b.do("close", b.Provider.Close, ctx, in)
-}
-
-// deaf is a provider that cannot be asked what became of a charge.
-type deaf struct{ payment.Provider }
-
-func (deaf) Lookup(context.Context, payment.Intent) (payment.Outcome, error) {
-	return payment.Outcome{}, errors.New("deaf")
-}
-
-// attempt leaves a payment that was asked for once, with nobody knowing the outcome.
-func (w *world) attempt(p purchase, by payment.Provider) {
-	w.Helper()
-	service, _, stop := w.charger(deaf{by})
-	w.hear(service.Charge, p.fact(event.OrderCreated))
-	w.reach(p.id, payment.Unknown)
-	stop()
-}
 
 func count(s, word string) int {
 	return len(slices.DeleteFunc(strings.Fields(s), func(w string) bool { return w != word }))

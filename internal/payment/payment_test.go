@@ -100,8 +100,12 @@ func hear(p *Payment, what any) event.Name {
 func TestWhateverIsHeard(t *testing.T) {
 	t.Parallel()
 	things := []any{
-		"lost", "give back", Outcome{Verdict: Charged, ChargeID: "ch"}, Outcome{Verdict: Rejected, Reason: "no"}, Outcome{Verdict: Closed},
-		Outcome{Verdict: Absent}, Outcome{Verdict: GivenBack, ChargeID: "ch", RefundID: "re"},
+		"lost", "give back",
+		Outcome{Verdict: Charged, ChargeID: "ch"},
+		Outcome{Verdict: Rejected, Reason: "no"},
+		Outcome{Verdict: Closed},
+		Outcome{Verdict: Absent},
+		Outcome{Verdict: GivenBack, ChargeID: "ch", RefundID: "re"},
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		p := Payment{State: Pending, Terms: event.Terms{TotalMinor: 5}, Attempted: rapid.Bool().Draw(t, "attempted")}

@@ -1,7 +1,7 @@
 package sandbox
 
 import (
-	"bytes"
+	"bufio"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -48,18 +48,12 @@ func prepare(file *os.File, path string) ([]*Entry, error) {
 	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		return nil, errors.Join(errLocked, err)
 	}
-	body, err := io.ReadAll(file)
+	entries, good, err := readEntries(file)
 	if err != nil {
 		return nil, err
 	}
-	entries, good, err := readEntries(body)
-	if err != nil {
+	if err := file.Truncate(good); err != nil {
 		return nil, err
-	}
-	if good < int64(len(body)) {
-		if err := file.Truncate(good); err != nil {
-			return nil, err
-		}
 	}
 	if _, err := file.Seek(good, io.SeekStart); err != nil {
 		return nil, err
@@ -76,27 +70,30 @@ func syncFolder(path string) error {
 	return errors.Join(folder.Sync(), folder.Close())
 }
 
-// readEntries reads lines up to the first that is no entry, and says where that is. Whole entries beyond it mean that the
+// readEntries reads lines up to the first that is no whole entry, and says where that is. An entry beyond it means that the
 // file was damaged, not torn.
-func readEntries(body []byte) (entries []*Entry, good int64, err error) {
-	for {
-		line, _, whole := bytes.Cut(body[good:], []byte{'\n'})
+func readEntries(file io.Reader) (entries []*Entry, good int64, err error) {
+	lines := bufio.NewReaderSize(file, 1<<20)
+	for torn := false; ; {
+		line, err := lines.ReadBytes('\n')
+		if err != nil && !errors.Is(err, io.EOF) {
+			return nil, 0, err
+		}
 		entry := parseEntry(line)
-		if !whole || entry == nil {
-			break
-		}
-		if entry.Seq != int64(len(entries))+1 {
-			return nil, 0, fmt.Errorf("entry %d stands where %d should", entry.Seq, len(entries)+1)
-		}
-		entries, good = append(entries, entry), good+int64(len(line))+1
-	}
-	_, beyond, _ := bytes.Cut(body[good:], []byte{'\n'})
-	for line := range bytes.SplitSeq(beyond, []byte{'\n'}) {
-		if parseEntry(line) != nil {
+		switch whole := err == nil; {
+		case entry == nil || !whole:
+			torn = true
+		case torn:
 			return nil, 0, fmt.Errorf("damaged after entry %d", len(entries))
+		case entry.Seq != int64(len(entries))+1:
+			return nil, 0, fmt.Errorf("entry %d stands where %d should", entry.Seq, len(entries)+1)
+		default:
+			entries, good = append(entries, entry), good+int64(len(line))
+		}
+		if errors.Is(err, io.EOF) {
+			return entries, good, nil
 		}
 	}
-	return entries, good, nil
 }
 
 func parseEntry(line []byte) *Entry {
