@@ -150,7 +150,7 @@ const listed = 100
 // differences.
 func (r *Reconciler) Runs(ctx context.Context, before uuid.UUID, limit int) ([]Run, error) {
 	rows, err := r.Postgres.Query(ctx, `
-		SELECT `+runColumns+` FROM shared.reconciliations WHERE $1 = $2 OR id < $1 ORDER BY id DESC LIMIT $3`, before, uuid.Nil, limit)
+		SELECT `+runColumns+` FROM shared.reconciliations WHERE $1::uuid = $2::uuid OR id < $1 ORDER BY id DESC LIMIT $3`, before, uuid.Nil, limit)
 	if err != nil {
 		return nil, fmt.Errorf("list reconciliations: %w", err)
 	}

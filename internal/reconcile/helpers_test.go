@@ -1,0 +1,280 @@
+package reconcile_test
+
+import (
+	"cmp"
+	"context"
+	"maps"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/holdfast-checkout/holdfast/internal/event"
+	"github.com/holdfast-checkout/holdfast/internal/inventory"
+	"github.com/holdfast-checkout/holdfast/internal/lease"
+	"github.com/holdfast-checkout/holdfast/internal/reconcile"
+	"github.com/holdfast-checkout/holdfast/internal/redisx"
+	"github.com/holdfast-checkout/holdfast/internal/testkit"
+	"github.com/holdfast-checkout/holdfast/lua"
+)
+
+func TestMain(m *testing.M) { testkit.Main(m) }
+
+// place is a shop's Redis and Postgres, which agree until a test makes them differ. The rows of carts and orders are written
+// by the tests; the shelf is inventory's own.
+type place struct {
+	*testing.T
+	env        *testkit.Env
+	keys       redisx.Keys
+	scripts    *redisx.Scripts
+	books      *inventory.Service
+	shelf      *inventory.Shelf
+	reconciler *reconcile.Reconciler
+}
+
+// cooldown of the tests. What is to be judged is made old by back-dating its rows.
+const cooldown = 300 * time.Millisecond
+
+func newPlace(t *testing.T) *place {
+	t.Helper()
+	env := testkit.New(t)
+	client, err := redisx.Open(env.RedisURL, redisx.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = client.Close() })
+	p := &place{T: t, env: env, keys: redisx.Keys{Namespace: env.Namespace}, scripts: redisx.NewScripts(client, lua.Sources())}
+	p.shelf = inventory.NewShelf(env.DB, p.scripts, p.keys, holders{p}, noOrders{}, env.Log)
+	p.books = inventory.New(env.DB, noOrders{}, p.shelf, env.Log)
+	p.reconciler = p.instance("one")
+	return p
+}
+
+// instance is another instance of the reconciler.
+func (p *place) instance(name string) *reconcile.Reconciler {
+	return reconcile.New(reconcile.Options{
+		Postgres: p.env.DB, Redis: p.env.Redis, Scripts: p.scripts, Keys: p.keys, Shelf: p.shelf, Log: p.env.Log,
+		Lease: lease.New(p.env.DB, p.env.Log, name, 0), Interval: time.Hour, Cooldown: cooldown, Patience: 100 * time.Millisecond,
+	})
+}
+
+type noOrders struct{}
+
+func (noOrders) Lines(context.Context, pgx.Tx, []uuid.UUID) (map[uuid.UUID]event.Order, error) {
+	return nil, nil
+}
+
+// holders are the rows of open carts, for the loader.
+type holders struct{ p *place }
+
+func (h holders) LiveHolds(ctx context.Context, products []uuid.UUID) ([]inventory.LiveHold, error) {
+	rows, err := h.p.env.DB.Query(ctx, `
+		SELECT l.cart_id, l.product_id, l.quantity, c.expires_at FROM cart.lines l JOIN cart.carts c ON c.id = l.cart_id
+		WHERE l.product_id = ANY($1) AND l.held AND c.state = 'OPEN' AND c.expires_at > now()`, products)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (inventory.LiveHold, error) {
+		var l inventory.LiveHold
+		err := row.Scan(&l.HoldID, &l.ProductID, &l.Quantity, &l.ExpiresAt)
+		return l, err
+	})
+}
+
+// product makes one, old enough to be judged, that is on the shelf.
+func (p *place) product(stock int64) uuid.UUID {
+	p.Helper()
+	made, err := p.books.Upsert(p.Context(), []inventory.NewProduct{{
+		Product: inventory.Product{SKU: uuid.NewString(), Name: "Tea", UnitPriceMinor: 250, Currency: "GBP"}, Stock: stock,
+	}})
+	if err != nil {
+		p.Fatal(err)
+	}
+	id := made[0].ID
+	p.exec(`UPDATE inventory.stock SET changed_at = now() - interval '1 minute' WHERE product_id = $1`, id)
+	p.load(id)
+	return id
+}
+
+func (p *place) load(product uuid.UUID) {
+	p.Helper()
+	if err := p.shelf.Load(p.Context(), []uuid.UUID{product}); err != nil {
+		p.Fatal(err)
+	}
+}
+
+// An hour from now and an hour ago, to the millisecond as Redis counts.
+var (
+	later   = time.Now().Add(time.Hour).Truncate(time.Millisecond)
+	earlier = time.Now().Add(-time.Hour).Truncate(time.Millisecond)
+)
+
+// cartRows writes the rows of an open cart, changed a minute ago.
+func (p *place) cartRows(expires time.Time, lines map[uuid.UUID]int64) uuid.UUID {
+	p.Helper()
+	id := uuid.Must(uuid.NewV7())
+	p.exec(`
+		INSERT INTO cart.carts (id, customer, turn, first_line_at, expires_at, changed_at)
+		VALUES ($1, $2, 3, $3::timestamptz - interval '1 hour', $3, now() - interval '1 minute')`, id, id.String(), expires)
+	for product, quantity := range lines {
+		p.exec(`INSERT INTO cart.lines (cart_id, product_id, quantity, unit_price_minor, currency, held) VALUES ($1, $2, $3, 250, 'GBP', true)`,
+			id, product, quantity)
+	}
+	return id
+}
+
+// cart writes a live cart into both places.
+func (p *place) cart(lines map[uuid.UUID]int64) uuid.UUID {
+	p.Helper()
+	id := p.cartRows(later, lines)
+	args := []any{"whole", 3, later.UnixMilli()}
+	for product, quantity := range lines {
+		p.hold(id, product, quantity, later)
+		args = append(args, product.String(), quantity)
+	}
+	p.run(redisx.Call{Script: lua.CartPut, Keys: []string{p.keys.Cart(id)}, Args: args})
+	return id
+}
+
+// order writes an order that was made a minute ago, is under way, and holds one line.
+func (p *place) order(product uuid.UUID, quantity int64) uuid.UUID {
+	p.Helper()
+	id := uuid.Must(uuid.NewV7())
+	p.exec(`
+		INSERT INTO orders.orders (id, customer, strategy, hold_id, status, payment_status, inventory_status, total_minor, currency,
+			payment_method, deadline, created_at)
+		VALUES ($1, 'ann', 'optimistic', $1, 'CREATED', 'NOT_STARTED', 'NOT_STARTED', $2, 'GBP', 'pm_ok', $3, now() - interval '1 minute')`,
+		id, 250*quantity, later)
+	p.exec(`INSERT INTO orders.lines (order_id, product_id, sku, name, quantity, unit_price_minor) VALUES ($1, $2, 'sku', 'Tea', $3, 250)`,
+		id, product, quantity)
+	p.hold(id, product, quantity, later)
+	return id
+}
+
+// taken lets inventory have decided on an order that long ago.
+func (p *place) taken(order uuid.UUID, ago time.Duration) {
+	p.Helper()
+	p.exec(`INSERT INTO inventory.reservations (order_id, state, decided_by, decided_at) VALUES ($1, 'RESERVED', $1, now() - $2::interval)`, order, ago)
+}
+
+func (p *place) hold(id, product uuid.UUID, quantity int64, until time.Time) {
+	p.Helper()
+	answers, err := p.shelf.Hold(p.Context(), id, []event.OrderLine{{ProductID: product, Quantity: quantity}}, until)
+	if err != nil || !answers[0].Held {
+		p.Fatalf("hold %d of %s: %v %v", quantity, product, answers, err)
+	}
+}
+
+func (p *place) release(id, product uuid.UUID) {
+	p.Helper()
+	if err := p.shelf.Release(p.Context(), id, []uuid.UUID{product}); err != nil {
+		p.Fatal(err)
+	}
+}
+
+func (p *place) run(call redisx.Call) {
+	p.Helper()
+	if _, err := p.scripts.One(p.Context(), call); err != nil {
+		p.Fatal(err)
+	}
+}
+
+// redis runs a plain command, behind everybody's back.
+func (p *place) redis(words ...any) {
+	p.Helper()
+	if err := p.env.Redis.Do(p.Context(), words...).Err(); err != nil {
+		p.Fatal(err)
+	}
+}
+
+func (p *place) exec(sql string, args ...any) {
+	p.Helper()
+	if _, err := p.env.DB.Exec(p.Context(), sql, args...); err != nil {
+		p.Fatal(err)
+	}
+}
+
+// full compares everything and repairs.
+func (p *place) full() reconcile.Run {
+	p.Helper()
+	return p.reconcile(reconcile.Full, false)
+}
+
+func (p *place) reconcile(scope reconcile.Scope, dryRun bool) reconcile.Run {
+	p.Helper()
+	run, err := p.reconciler.Reconcile(p.Context(), scope, dryRun)
+	if err != nil {
+		p.Fatal(err)
+	}
+	return run
+}
+
+// want checks what a run found, as "pair action" of every difference in order.
+func (p *place) want(run reconcile.Run, found ...string) {
+	p.Helper()
+	got := []string{}
+	for _, d := range run.Differences {
+		got = append(got, d.Pair+" "+string(d.Action))
+	}
+	slices.Sort(got)
+	slices.Sort(found)
+	if !slices.Equal(got, found) || int(run.Drifted) != len(found) {
+		p.Errorf("found %v (%d), want %v: %+v", got, run.Drifted, found, run.Differences)
+	}
+}
+
+// agree checks that a run finds nothing more.
+func (p *place) agree() {
+	p.Helper()
+	p.want(p.full())
+}
+
+// available is what can be held of a product, as the shelf says.
+func (p *place) available(product uuid.UUID) int64 {
+	p.Helper()
+	free, err := p.shelf.Available(p.Context(), []uuid.UUID{product})
+	if err != nil {
+		p.Fatal(err)
+	}
+	return free[product]
+}
+
+// entries are the holds of a product in Redis, as stored.
+func (p *place) entries(product uuid.UUID) map[string]string {
+	p.Helper()
+	return p.hash(p.keys.Product(product)[2])
+}
+
+func (p *place) hash(key string) map[string]string {
+	p.Helper()
+	all, err := p.env.Redis.HGetAll(p.Context(), key).Result()
+	if err != nil {
+		p.Fatal(err)
+	}
+	return all
+}
+
+// everything is all that Redis has under the namespace, by DUMP.
+func (p *place) everything() map[string]string {
+	p.Helper()
+	keys, err := p.env.Redis.Keys(p.Context(), p.env.Namespace+":*").Result()
+	if err != nil {
+		p.Fatal(err)
+	}
+	all := map[string]string{}
+	for _, key := range keys {
+		if all[key], err = p.env.Redis.Dump(p.Context(), key).Result(); err != nil {
+			p.Fatal(err)
+		}
+	}
+	return all
+}
+
+func entryText(quantity int64, until time.Time) string {
+	return strconv.FormatInt(quantity, 10) + ":" + strconv.FormatInt(until.UnixMilli(), 10)
+}
+
+func keysOf[K cmp.Ordered, V any](m map[K]V) []K { return slices.Sorted(maps.Keys(m)) }

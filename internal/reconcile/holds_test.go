@@ -1,0 +1,192 @@
+package reconcile_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+
+	"github.com/holdfast-checkout/holdfast/internal/reconcile"
+)
+
+// idMade is a UUIDv7 of that moment.
+func idMade(at time.Time) uuid.UUID {
+	id := uuid.Must(uuid.NewV7())
+	ms := at.UnixMilli()
+	for i := range 6 {
+		id[i] = byte(ms >> (8 * (5 - i)))
+	}
+	return id
+}
+
+func TestHoldsAreSetRight(t *testing.T) {
+	t.Parallel()
+	for name, spoil := range map[string]func(p *place, product, cart, order uuid.UUID){
+		"one of nobody": func(p *place, product, _, _ uuid.UUID) { p.hold(idMade(earlier), product, 1, later) },
+		"one of nobody, just taken": func(p *place, product, _, _ uuid.UUID) {
+			p.hold(uuid.Must(uuid.NewV7()), product, 1, later)
+		},
+		"one of a cart that has no such line": func(p *place, product, _, _ uuid.UUID) {
+			p.hold(p.cartRows(later, nil), product, 1, later)
+		},
+		"one of an order whose units were taken": func(p *place, product, _, _ uuid.UUID) {
+			p.taken(p.order(product, 1), time.Minute)
+		},
+		"one whose id is no id":   func(p *place, product, _, _ uuid.UUID) { p.spoilEntry(product, "nobody", entryText(1, later), 1) },
+		"one that cannot be read": func(p *place, product, _, _ uuid.UUID) { p.spoilEntry(product, uuid.NewString(), "all of it", 0) },
+		"a cart's is lost":        func(p *place, product, cart, _ uuid.UUID) { p.release(cart, product) },
+		"an order's is lost":      func(p *place, product, _, order uuid.UUID) { p.release(order, product) },
+		"too many units":          func(p *place, product, cart, _ uuid.UUID) { p.hold(cart, product, 5, later) },
+		"too few units":           func(p *place, product, cart, _ uuid.UUID) { p.hold(cart, product, 1, later) },
+		"an order's are too many": func(p *place, product, _, order uuid.UUID) { p.hold(order, product, 4, later) },
+		"the sum is wrong":        func(p *place, product, _, _ uuid.UUID) { p.redis("SET", p.keys.Product(product)[1], "4") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := newPlace(t)
+			product := p.product(10)
+			cart, order := p.cart(map[uuid.UUID]int64{product: 3}), p.order(product, 2)
+			p.agree()
+			spoil(p, product, cart, order)
+			p.want(p.reconcile(reconcile.Full, true), "holds would_repair")
+			p.want(p.full(), "holds repaired")
+			p.agree()
+			if diff := cmp.Diff(map[string]string{cart.String(): entryText(3, later), order.String(): entryText(2, untilOf(p, product, order))},
+				p.entries(product)); diff != "" {
+				t.Errorf("holds (-want +got):\n%s", diff)
+			}
+			if free := p.available(product); free != 5 {
+				t.Errorf("%d units are free, want 5", free)
+			}
+		})
+	}
+}
+
+// spoilEntry writes an entry as no script would.
+func (p *place) spoilEntry(product uuid.UUID, id, value string, quantity int) {
+	keys := p.keys.Product(product)
+	p.redis("HSET", keys[2], id, value)
+	p.redis("ZADD", keys[3], later.UnixMilli(), id)
+	p.redis("INCRBY", keys[1], quantity)
+}
+
+// untilOf is when an order's hold ends: when it was taken until then, or a minute after the deadline when it was held again.
+func untilOf(p *place, product, order uuid.UUID) time.Time {
+	p.Helper()
+	if again := later.Add(time.Minute); p.entries(product)[order.String()] == entryText(2, again) {
+		return again
+	}
+	return later
+}
+
+func TestHoldsThatMayBeUnderWayAreLeft(t *testing.T) {
+	t.Parallel()
+	for name, begin := range map[string]func(p *place, product uuid.UUID){
+		"a line that was just changed": func(p *place, product uuid.UUID) {
+			id := p.cart(map[uuid.UUID]int64{product: 3})
+			p.exec(`UPDATE cart.carts SET changed_at = now() + interval '1 hour' WHERE id = $1`, id)
+			p.hold(id, product, 4, later)
+		},
+		"an order whose units were just taken": func(p *place, product uuid.UUID) {
+			p.taken(p.order(product, 1), -time.Hour)
+		},
+		"an order that was just made": func(p *place, product uuid.UUID) {
+			id := p.order(product, 1)
+			p.exec(`UPDATE orders.orders SET created_at = now() + interval '1 hour' WHERE id = $1`, id)
+			p.release(id, product)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := newPlace(t)
+			product := p.product(10)
+			begin(p, product)
+			before := p.everything()
+			p.want(p.full())
+			after := p.everything()
+			delete(after, p.env.Namespace+":epoch") // the first run's own
+			if diff := cmp.Diff(before, after); diff != "" {
+				t.Errorf("Redis was changed:\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestHoldBeforeItsRowIsNotTaken(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	product := p.product(10)
+	cart := p.cartRows(later, nil)
+	p.exec(`UPDATE cart.carts SET changed_at = now() - interval '1 hour'`)
+	p.hold(cart, product, 2, later)
+	done := make(chan reconcile.Run, 1)
+	go func() { done <- p.full() }()
+	// The row is written while the run waits to look again.
+	p.exec(`INSERT INTO cart.lines (cart_id, product_id, quantity, unit_price_minor, currency, held) VALUES ($1, $2, 2, 250, 'GBP', true)`, cart, product)
+	run := <-done
+	if entries := p.entries(product); entries[cart.String()] != entryText(2, later) {
+		t.Errorf("the hold is gone: %v after %+v", entries, run)
+	}
+}
+
+func TestNothingThatExpiredIsBroughtBack(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	product := p.product(10)
+	p.cartRows(earlier, map[uuid.UUID]int64{product: 3})
+	p.agree()
+	if entries := p.entries(product); len(entries) != 0 {
+		t.Errorf("held: %v", entries)
+	}
+}
+
+func TestHoldThatRedisKeepsLongerThanItsCartIsLeft(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	product := p.product(10)
+	cart := p.cartRows(earlier, map[uuid.UUID]int64{product: 3})
+	p.hold(cart, product, 3, later) // a checkout that came to nothing
+	p.agree()
+	if entries := p.entries(product); len(entries) != 1 {
+		t.Errorf("held: %v", entries)
+	}
+}
+
+// More holds than one call of a script takes.
+func TestManyHoldsAreSetRight(t *testing.T) {
+	t.Parallel()
+	const carts = 1300
+	p := newPlace(t)
+	product := p.product(10_000)
+	p.exec(`
+		INSERT INTO cart.carts (id, customer, first_line_at, expires_at, changed_at)
+		SELECT gen_random_uuid(), 'c' || n, now() - interval '1 hour', $1, now() - interval '1 minute' FROM generate_series(1, $2::int) n`, later, carts)
+	p.exec(`INSERT INTO cart.lines (cart_id, product_id, quantity, unit_price_minor, currency, held)
+		SELECT id, $1, 2, 250, 'GBP', true FROM cart.carts`, product)
+	for _, key := range p.keys.Product(product) {
+		p.redis("DEL", key)
+	}
+	p.load(product)
+	run := p.full() // the copies of the carts
+	if run.Repaired != carts {
+		t.Fatalf("repaired %d, want the copies of %d carts", run.Repaired, carts)
+	}
+	for n, id := range keysOf(p.entries(product)) {
+		if n%10 != 0 {
+			p.release(uuid.MustParse(id), product)
+		}
+	}
+	for range 600 {
+		p.hold(idMade(earlier), product, 1, later)
+	}
+	p.want(p.full(), "holds repaired")
+	p.agree()
+	if free := p.available(product); free != 10_000-2*carts {
+		t.Errorf("%d units are free, want %d", free, 10_000-2*carts)
+	}
+	if n := len(p.entries(product)); n != carts {
+		t.Error(fmt.Sprint(n, " entries"))
+	}
+}
