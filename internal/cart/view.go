@@ -9,22 +9,22 @@ import (
 // View is a cart as its customer is shown it. A customer who has none is shown an empty one without an id.
 type View struct {
 	ID         *uuid.UUID `json:"id" format:"uuid" extensions:"x-nullable"`
-	Version    int64      `json:"version" validate:"required"`        // grows with each change of the items
+	Version    int64      `json:"version"`                            // grows with each change of the items
 	ExpiresAt  *time.Time `json:"expires_at" extensions:"x-nullable"` // until when the items are held
-	Items      []Item     `json:"items" validate:"required"`          // in the order in which they were added
-	TotalMinor int64      `json:"total_minor" validate:"required"`    // sum of the subtotals
+	Items      []Item     `json:"items"`                              // in the order in which they were added
+	TotalMinor int64      `json:"total_minor"`                        // sum of the subtotals
 	Currency   *string    `json:"currency" extensions:"x-nullable"`   // ISO 4217
 }
 
 // Item is a line of the view.
 type Item struct {
-	ProductID      uuid.UUID `json:"product_id" validate:"required" format:"uuid"`
-	SKU            string    `json:"sku" validate:"required" example:"22423"`
-	Name           string    `json:"name" validate:"required"`
-	Quantity       int64     `json:"quantity" validate:"required"`
-	UnitPriceMinor int64     `json:"unit_price_minor" validate:"required" example:"1275"`
-	SubtotalMinor  int64     `json:"subtotal_minor" validate:"required" example:"2550"`
-	Held           bool      `json:"held" validate:"required"` // whether the units are held at the moment
+	ProductID      uuid.UUID `json:"product_id" format:"uuid"`
+	SKU            string    `json:"sku" example:"22423"`
+	Name           string    `json:"name"`
+	Quantity       int64     `json:"quantity"`
+	UnitPriceMinor int64     `json:"unit_price_minor" example:"1275"`
+	SubtotalMinor  int64     `json:"subtotal_minor" example:"2550"`
+	Held           bool      `json:"held"` // whether the units are held at the moment
 }
 
 func newView(c Cart, products map[uuid.UUID]Product, now time.Time) View {

@@ -170,15 +170,18 @@ func (s *Service) putRight(ctx context.Context, rest left) {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), putRightTime)
 	defer cancel()
-	err := errTurn
-	for try := 0; !rest.down && try < tries && errors.Is(err, errTurn) && pause(ctx, try) == nil; try++ {
-		err = s.tryPutRight(ctx, &rest)
-	}
-	if err != nil {
-		s.log.WarnContext(ctx, "shelf and cart may differ until they are reconciled", "cart", rest.cartID, "products", len(rest.products), "error", err)
-		if err := noteChange(ctx, s.db, rest.cartID); err != nil {
-			s.log.WarnContext(ctx, "cart not noted for the reconciler", "cart", rest.cartID, "error", err)
+	if !rest.down {
+		err := s.tryPutRight(ctx, &rest)
+		for try := 1; try < tries && errors.Is(err, errTurn) && pause(ctx, try) == nil; try++ {
+			err = s.tryPutRight(ctx, &rest)
 		}
+		if err == nil {
+			return
+		}
+		s.log.WarnContext(ctx, "shelf and cart may differ until they are reconciled", "cart", rest.cartID, "products", len(rest.products), "error", err)
+	}
+	if err := noteChange(ctx, s.db, rest.cartID); err != nil {
+		s.log.WarnContext(ctx, "cart not noted for the reconciler", "cart", rest.cartID, "error", err)
 	}
 }
 
