@@ -74,8 +74,10 @@ func start(t *testing.T, change func(*web.Options)) *testServer {
 	r.stop = stop
 	go func() { r.ended <- r.Run(ctx) }()
 	transport := &http.Transport{DisableCompression: true}
-	r.client = &http.Client{Transport: transport, Timeout: 20 * time.Second,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	r.client = &http.Client{
+		Transport: transport, Timeout: 20 * time.Second,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
 	t.Cleanup(func() {
 		stop()
 		if r.ended != nil {

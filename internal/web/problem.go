@@ -68,8 +68,10 @@ func problemOf(err error, unavailable func(error) bool) (p Problem, ours bool) {
 		f.RetryAfter = time.Second
 		return problemOfFault(f), true
 	default:
-		return Problem{Type: "about:blank", Title: "Internal Server Error", Status: http.StatusInternalServerError,
-			Detail: "The server failed. Its log knows this request by its instance."}, true
+		return Problem{
+			Type: "about:blank", Title: "Internal Server Error", Status: http.StatusInternalServerError,
+			Detail: "The server failed. Its log knows this request by its instance.",
+		}, true
 	}
 }
 

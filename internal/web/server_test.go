@@ -119,7 +119,8 @@ func TestDrain(t *testing.T) {
 		t.Errorf("Run: %v", err)
 	}
 	r.ended = nil
-	if _, err := r.client.Get(r.url("/livez")); err == nil {
+	if resp, err := r.client.Get(r.url("/livez")); err == nil {
+		resp.Body.Close()
 		t.Error("a stopped server answered")
 	}
 }
