@@ -20,7 +20,7 @@ func (c *auditCmd) Run(ctx context.Context, out io.Writer) error {
 	if err := c.find(); err != nil {
 		return err
 	}
-	report, err := app.Audit(ctx, c.Servers, c.SandboxURL, c.SandboxKey, c.Wait)
+	report, err := app.Audit(ctx, c.Servers, c.SandboxURL, c.SandboxKey, app.Rest{Wait: c.Wait})
 	if err != nil {
 		return err
 	}

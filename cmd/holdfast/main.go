@@ -50,11 +50,11 @@ type cli struct {
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+	os.Exit(execute(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
-// run does what the arguments say and gives the exit code.
-func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+// execute does what the arguments say and gives the exit code.
+func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	var c cli
 	helped := false
 	parser, err := kong.New(&c, append(config.Options(),

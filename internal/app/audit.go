@@ -16,8 +16,14 @@ import (
 // auditTimeout bounds one statement of the auditor, which reads whole tables.
 const auditTimeout = 5 * time.Minute
 
+// Rest is how the auditor waits for nothing to be under way.
+type Rest struct {
+	Wait     time.Duration // at most
+	Cooldown time.Duration // for so long nothing must have changed; 0: 10 s
+}
+
 // Audit proves the invariants on the servers given, after waiting for rest.
-func Audit(ctx context.Context, at config.Servers, sandboxURL, sandboxKey string, wait time.Duration) (audit.Report, error) {
+func Audit(ctx context.Context, at config.Servers, sandboxURL, sandboxKey string, rest Rest) (audit.Report, error) {
 	book, err := saga.NewBook(saga.All(), saga.Optimistic.Name, nil)
 	if err != nil {
 		return audit.Report{}, err
@@ -32,11 +38,11 @@ func Audit(ctx context.Context, at config.Servers, sandboxURL, sandboxKey string
 		return audit.Report{}, err
 	}
 	defer client.Close()
-	return audit.Run(ctx, auditOptions(db, client, at, book, sandboxURL, sandboxKey, wait))
+	return audit.Run(ctx, auditOptions(db, client, at, book, sandboxURL, sandboxKey, rest))
 }
 
 // auditOptions tell the auditor where everything is and who must hear what.
-func auditOptions(db *postgres.DB, client redis.UniversalClient, at config.Servers, book *saga.Book, sandboxURL, sandboxKey string, wait time.Duration) audit.Options {
+func auditOptions(db *postgres.DB, client redis.UniversalClient, at config.Servers, book *saga.Book, sandboxURL, sandboxKey string, rest Rest) audit.Options {
 	t := topology(at.Namespace, book)
 	queues := []string{t.Unrouted(), t.Dead()}
 	for name := range t.Queues {
@@ -44,6 +50,6 @@ func auditOptions(db *postgres.DB, client redis.UniversalClient, at config.Serve
 	}
 	return audit.Options{
 		Postgres: db, Redis: client, Namespace: at.Namespace, Broker: at.RabbitMQURL, Queues: queues, Hears: book.Hears(),
-		Ledger: &audit.Ledger{URL: sandboxURL, APIKey: sandboxKey}, Wait: wait,
+		Ledger: &audit.Ledger{URL: sandboxURL, APIKey: sandboxKey}, Wait: rest.Wait, Cooldown: rest.Cooldown,
 	}
 }

@@ -76,7 +76,7 @@ func TestTheLastUnitsAreSoldOnce(t *testing.T) {
 // rush tries to buy one unit and says how it ended.
 func rush(t *testing.T, c customer, product string) string {
 	t.Helper()
-	a, err := c.send(http.MethodPost, "/orders", buyNow(product, 1, "pm_ok"), "Idempotency-Key", "k", "Prefer", "wait=30")
+	a, err := c.ask(http.MethodPost, "/orders", buyNow(product, 1, "pm_ok"), "Idempotency-Key", "k", "Prefer", "wait=30")
 	if err != nil {
 		t.Error(err)
 		return "error"

@@ -170,10 +170,21 @@ func (c customer) send(method, path string, body any, headers ...string) (answer
 	return answer{res.StatusCode, res.Header, got}, err
 }
 
+// ask is send, again while the answer is 503, as a customer would on a machine that is busy.
+func (c customer) ask(method, path string, body any, headers ...string) (a answer, err error) {
+	testkit.Eventually(c.shop.t, time.Minute, func() error {
+		if a, err = c.send(method, path, body, headers...); err == nil && a.status == http.StatusServiceUnavailable {
+			return fmt.Errorf("%s %s: 503 %s", method, path, a.body)
+		}
+		return nil
+	})
+	return a, err
+}
+
 // must sends a request and wants that status.
 func (c customer) must(status int, method, path string, body any, headers ...string) answer {
 	c.shop.t.Helper()
-	a, err := c.send(method, path, body, headers...)
+	a, err := c.ask(method, path, body, headers...)
 	if err != nil {
 		c.shop.t.Fatal(err)
 	}
@@ -252,7 +263,7 @@ func (c customer) end(id string) order {
 // clean wants every invariant to hold.
 func (s *shop) clean() {
 	s.t.Helper()
-	report, err := app.Audit(s.t.Context(), s.cfg.Servers, s.cfg.SandboxURL, s.cfg.SandboxKey, time.Minute)
+	report, err := app.Audit(s.t.Context(), s.cfg.Servers, s.cfg.SandboxURL, s.cfg.SandboxKey, app.Rest{Wait: time.Minute, Cooldown: s.cfg.ReconcileCooldown})
 	if err != nil {
 		s.t.Fatal(err)
 	}
