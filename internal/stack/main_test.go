@@ -109,7 +109,7 @@ func onlyPostgres(dir string) Options {
 // eventually polls until the condition holds.
 func eventually(t *testing.T, what string, holds func() error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	for {
 		err := holds()

@@ -12,7 +12,7 @@ import (
 // Options say what to start and where.
 type Options struct {
 	Dir   string       // folder of data, logs, ports and process ids; made if absent, for one running stack at a time
-	Log   *slog.Logger // told what is started, found, repaired and restarted
+	Log   *slog.Logger // told what is started, found, repaired and restarted; nil: nobody is
 	Fresh bool         // throw the data of earlier runs away
 
 	// Relaxed gives up what only a power cut could lose (PostgreSQL's fsync). Whatever was committed still survives
@@ -49,6 +49,9 @@ func Start(ctx context.Context, opts Options) (*Stack, error) {
 	}
 	if missing := Missing(opts); len(missing) > 0 {
 		return nil, missingError(missing)
+	}
+	if opts.Log == nil {
+		opts.Log = slog.New(slog.DiscardHandler)
 	}
 	folder, err := openFolder(opts)
 	if err != nil {

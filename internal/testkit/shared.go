@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"log/slog"
 	"os"
 	"sync"
 
@@ -88,5 +87,5 @@ func StartShared(ctx context.Context) (*stack.Stack, error) {
 	if err != nil {
 		return nil, err
 	}
-	return stack.Start(ctx, stack.Options{Dir: dir, Log: slog.New(slog.DiscardHandler), Relaxed: true})
+	return stack.Start(ctx, stack.Options{Dir: dir, Relaxed: true})
 }
