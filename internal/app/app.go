@@ -31,20 +31,21 @@ const maxConns = 32
 
 // server is one instance and what all its parts share.
 type server struct {
-	cfg      config.Config
-	log      *slog.Logger
-	registry *prometheus.Registry
-	db       *postgres.DB
-	redis    redis.UniversalClient
-	keys     redisx.Keys
-	scripts  *redisx.Scripts
-	broker   broker.Config
-	lease    *lease.Lease
-	modules  *modules
-	book     *saga.Book
-	relay    relay.Relay
-	repairs  *reconcile.Reconciler
-	web      *web.Server
+	cfg       config.Config
+	log       *slog.Logger
+	registry  *prometheus.Registry
+	db        *postgres.DB
+	redis     redis.UniversalClient
+	keys      redisx.Keys
+	scripts   *redisx.Scripts
+	broker    broker.Config
+	lease     *lease.Lease
+	modules   *modules
+	book      *saga.Book
+	relay     *relay.Relay
+	publisher *broker.Publisher // the relay's
+	repairs   *reconcile.Reconciler
+	web       *web.Server
 }
 
 // Serve runs an instance until ctx ends: then what is under way is finished, as far as it can be, and the rest is left where

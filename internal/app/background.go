@@ -17,6 +17,7 @@ const partitionInterval = 10 * time.Minute
 // background is everything that works without being asked.
 func (s *server) background() []run.Part {
 	parts := []run.Part{
+		{Name: "publisher", Run: s.publisher.Run},
 		{Name: "relay", Run: s.relay.Run},
 		{Name: "charger", Run: s.modules.charger.Run},
 		{Name: "order clock", Run: s.modules.order.Run},

@@ -226,7 +226,9 @@ type order struct {
 	} `json:"lines"`
 }
 
-func (o order) final() bool { return o.Status == "COMPLETED" || o.Status == "FAILED" || o.Status == "CANCELLED" }
+func (o order) final() bool {
+	return o.Status == "COMPLETED" || o.Status == "FAILED" || o.Status == "CANCELLED"
+}
 
 func buyNow(product string, quantity int64, method string) map[string]any {
 	return map[string]any{"payment_method": method, "items": []map[string]any{{"product_id": product, "quantity": quantity}}}
