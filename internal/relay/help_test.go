@@ -1,0 +1,188 @@
+package relay
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/holdfast-checkout/holdfast/internal/broker"
+	"github.com/holdfast-checkout/holdfast/internal/event"
+	"github.com/holdfast-checkout/holdfast/internal/lease"
+	"github.com/holdfast-checkout/holdfast/internal/outbox"
+	"github.com/holdfast-checkout/holdfast/internal/testkit"
+)
+
+func TestMain(m *testing.M) { testkit.Main(m) }
+
+// patience is what a test waits for anything, on a machine that does much else.
+const patience = 40 * time.Second
+
+// bench is a place with a publisher and a listener on everything that is published.
+type bench struct {
+	*testkit.Env
+	cfg       broker.Config
+	publisher *broker.Publisher
+	heard     *ears
+	put       *shelf
+}
+
+func newBench(t *testing.T, env *testkit.Env) *bench {
+	t.Helper()
+	b := &bench{Env: env, heard: &ears{}, put: &shelf{}}
+	b.cfg = broker.Config{URL: env.RabbitURL, Log: env.Log, Topology: broker.Topology{
+		Namespace: env.Namespace, Queues: map[string][]string{"view": {"#"}},
+	}}
+	b.publisher = broker.NewPublisher(b.cfg)
+	start(t, b.publisher.Run)
+	start(t, broker.NewConsumer(b.cfg, b.publisher, broker.Subscription{Module: "view", Batch: 1000, Handle: b.heard.hear}).Run)
+	return b
+}
+
+// relay makes an instance of its own.
+func (b *bench) relay(t *testing.T, mode Mode) *Relay {
+	t.Helper()
+	r, err := New(Options{
+		Mode: mode, DB: b.DB, PostgresURL: b.PostgresURL, Publisher: b.publisher, Topology: b.cfg.Topology,
+		Lease: lease.New(b.DB, b.Log, uuid.NewString(), 2*time.Second), PollInterval: time.Second, Log: b.Log, Quarantine: b.put.keep,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// start runs a long-lived part until the test ends or stop is called, and waits for its end.
+func start(t *testing.T, run func(context.Context) error) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := run(ctx); err != nil {
+			t.Errorf("run: %v", err)
+		}
+	}()
+	stop = func() { cancel(); <-done }
+	t.Cleanup(stop)
+	return stop
+}
+
+// startLeading starts an instance and waits until it reads.
+func startLeading(t *testing.T, r *Relay) (stop func()) {
+	t.Helper()
+	stop = start(t, r.Run)
+	testkit.Eventually(t, patience, r.leading.Load)
+	return stop
+}
+
+func fact() event.Fact {
+	return event.New(event.OrderCreated, "optimistic", uuid.Must(uuid.NewV7()), event.Order{Customer: "ada"})
+}
+
+func facts(n int) []event.Fact {
+	all := make([]event.Fact, n)
+	for i := range all {
+		all[i] = fact()
+	}
+	return all
+}
+
+// say appends facts in one transaction.
+func (b *bench) say(t *testing.T, facts ...event.Fact) {
+	t.Helper()
+	if err := b.trySay(t.Context(), facts...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (b *bench) trySay(ctx context.Context, facts ...event.Fact) error {
+	return b.DB.InTx(ctx, func(tx pgx.Tx) error { return outbox.Append(ctx, tx, facts...) })
+}
+
+// ears remembers the facts that were published, each at its first hearing.
+type ears struct {
+	mu     sync.Mutex
+	order  []uuid.UUID
+	copies map[uuid.UUID]int
+}
+
+func (e *ears) hear(_ context.Context, facts []event.Fact) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.copies == nil {
+		e.copies = map[uuid.UUID]int{}
+	}
+	for _, f := range facts {
+		if e.copies[f.ID]++; e.copies[f.ID] == 1 {
+			e.order = append(e.order, f.ID)
+		}
+	}
+	return nil
+}
+
+func (e *ears) has(facts []event.Fact) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for i, f := range facts {
+		if e.copies[f.ID] == 0 {
+			return fmt.Errorf("fact %d of %d was not published; %d were", i, len(facts), len(e.order))
+		}
+	}
+	return nil
+}
+
+func (e *ears) wait(t *testing.T, facts ...event.Fact) {
+	t.Helper()
+	testkit.Eventually(t, patience, func() error { return e.has(facts) })
+}
+
+func (e *ears) all() []uuid.UUID {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.Clone(e.order)
+}
+
+func ids(facts []event.Fact) []uuid.UUID {
+	all := make([]uuid.UUID, len(facts))
+	for i, f := range facts {
+		all[i] = f.ID
+	}
+	return all
+}
+
+// shelf keeps what was put aside.
+type shelf struct {
+	mu   sync.Mutex
+	dead []broker.DeadLetter
+}
+
+func (s *shelf) keep(_ context.Context, d []broker.DeadLetter) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.dead = append(s.dead, d...)
+	return nil
+}
+
+func (s *shelf) letters() []broker.DeadLetter {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.dead)
+}
+
+// rest waits until the mark says that nothing is left to publish.
+func (b *bench) rest(t *testing.T, r *Relay) {
+	t.Helper()
+	testkit.Eventually(t, patience, func() error {
+		s, err := r.Status(t.Context())
+		if err == nil && s.Rows != 0 {
+			err = fmt.Errorf("%d rows are waiting", s.Rows)
+		}
+		return err
+	})
+}

@@ -1,0 +1,42 @@
+package relay
+
+import "github.com/prometheus/client_golang/prometheus"
+
+type metrics struct {
+	facts, messages, quarantined, recoveries, reconnects prometheus.Counter
+	leading, rows, bytes, seconds, retained              prometheus.Gauge
+}
+
+func newMetrics(r prometheus.Registerer) *metrics {
+	counter := func(name, help string) prometheus.Counter {
+		return prometheus.NewCounter(prometheus.CounterOpts{Namespace: "holdfast", Subsystem: "relay", Name: name, Help: help})
+	}
+	gauge := func(name, help string) prometheus.Gauge {
+		return prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "holdfast", Subsystem: "relay", Name: name, Help: help})
+	}
+	m := &metrics{
+		facts:       counter("facts_total", "Facts that are out, confirmed by the broker; repetitions included."),
+		messages:    counter("messages_total", "Messages in which they were."),
+		quarantined: counter("quarantined_total", "Facts that no broker would take."),
+		recoveries:  counter("recoveries_total", "Times that rows were published from the mark because no slot carried on."),
+		reconnects:  counter("disconnects_total", "Replication connections that were lost or could not be made."),
+		leading:     gauge("leading", "1 while this instance reads the outbox."),
+		rows:        gauge("lag_rows", "Rows at or above the mark, on the instance that reads."),
+		bytes:       gauge("lag_bytes", "Bytes of their bodies."),
+		seconds:     gauge("lag_seconds", "Age of the oldest of them."),
+		retained:    gauge("slot_retained_bytes", "Log that the replication slot keeps."),
+	}
+	if r != nil {
+		r.MustRegister(m.facts, m.messages, m.quarantined, m.recoveries, m.reconnects, m.leading, m.rows, m.bytes, m.seconds, m.retained)
+	}
+	return m
+}
+
+func (m *metrics) lag(s Status) {
+	m.rows.Set(float64(s.Rows))
+	m.bytes.Set(float64(s.Bytes))
+	m.seconds.Set(s.Seconds)
+	if s.Slot != nil {
+		m.retained.Set(float64(s.Slot.Retained))
+	}
+}

@@ -1,0 +1,145 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/jackc/pglogrepl"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgproto3"
+)
+
+const (
+	// lookUp is how long a read waits, so that confirms are passed on and the end of the context is seen.
+	lookUp = 200 * time.Millisecond
+	// senderTimeout is after how long Postgres gives up a reader that says nothing, and lets another one take over.
+	senderTimeout = 10 * time.Second
+	streamWrite   = 5 * time.Second
+)
+
+// stream is a replication connection. One goroutine owns it: reads and writes share deadlines.
+type stream struct {
+	pg    *pgconn.PgConn
+	until time.Time // the read deadline that is set
+}
+
+// deadlineConn gives every write a deadline: a frozen Postgres would block it for ever.
+type deadlineConn struct{ net.Conn }
+
+// Write fails when Postgres takes nothing for streamWrite.
+func (c deadlineConn) Write(b []byte) (int, error) {
+	if err := c.SetWriteDeadline(time.Now().Add(streamWrite)); err != nil {
+		return 0, err
+	}
+	return c.Conn.Write(b)
+}
+
+// connect opens a replication connection to the database of url.
+func connect(ctx context.Context, url, name string) (*stream, error) {
+	cfg, err := pgconn.ParseConfig(url)
+	if err != nil {
+		return nil, fmt.Errorf("replication connection: %w", err)
+	}
+	cfg.RuntimeParams["replication"] = "database"
+	cfg.RuntimeParams["application_name"] = name
+	cfg.RuntimeParams["wal_sender_timeout"] = fmt.Sprintf("%dms", senderTimeout.Milliseconds())
+	cfg.ConnectTimeout = 5 * time.Second
+	dialer := net.Dialer{Timeout: cfg.ConnectTimeout, KeepAlive: 5 * time.Second}
+	cfg.DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := dialer.DialContext(ctx, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		return deadlineConn{conn}, nil
+	}
+	pg, err := pgconn.ConnectConfig(ctx, cfg)
+	if err != nil {
+		return nil, fmt.Errorf("replication connection: %w", err)
+	}
+	return &stream{pg: pg}, nil
+}
+
+// create makes the slot and gives the position where its stream begins. Postgres waits for the transactions that are under
+// way, so it may take as long as they do.
+func (s *stream) create(ctx context.Context, slot string) (pglogrepl.LSN, error) {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	made, err := pglogrepl.CreateReplicationSlot(ctx, s.pg, slot, "pgoutput",
+		pglogrepl.CreateReplicationSlotOptions{Mode: pglogrepl.LogicalReplication, SnapshotAction: "NOEXPORT_SNAPSHOT"})
+	if err != nil {
+		return 0, fmt.Errorf("create slot %s: %w", slot, err)
+	}
+	at, err := pglogrepl.ParseLSN(made.ConsistentPoint)
+	if err != nil {
+		return 0, fmt.Errorf("create slot %s: %w", slot, err)
+	}
+	return at, nil
+}
+
+// start begins to stream, which at most one reader of a slot can.
+func (s *stream) start(ctx context.Context, slot string, from pglogrepl.LSN) error {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	err := pglogrepl.StartReplication(ctx, s.pg, slot, from, pglogrepl.StartReplicationOptions{
+		Mode: pglogrepl.LogicalReplication,
+		PluginArgs: []string{
+			"proto_version '1'", "publication_names '" + Publication + "'", "messages 'true'", "binary 'true'",
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("read slot %s: %w", slot, err)
+	}
+	return nil
+}
+
+// receive gives the next message's data, or nil after a while in which nothing came. The data is good until the next call.
+func (s *stream) receive() ([]byte, error) {
+	if now := time.Now(); now.After(s.until) {
+		s.until = now.Add(lookUp)
+		if err := s.pg.Conn().SetReadDeadline(s.until); err != nil {
+			return nil, fmt.Errorf("replication stream: %w", err)
+		}
+	}
+	msg, err := s.pg.Frontend().Receive()
+	var network net.Error
+	if errors.As(err, &network) && network.Timeout() {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("replication stream: %w", err)
+	}
+	switch msg := msg.(type) {
+	case *pgproto3.CopyData:
+		return msg.Data, nil
+	case *pgproto3.ErrorResponse:
+		return nil, fmt.Errorf("replication stream: %w", pgconn.ErrorResponseToPgError(msg))
+	case *pgproto3.CopyDone, *pgproto3.CommandComplete:
+		return nil, errors.New("replication stream: ended by Postgres")
+	}
+	return nil, nil // notices and parameters
+}
+
+// ack tells Postgres that everything before lsn is done with. Zero would be taken for all that was ever received, so it is
+// refused.
+func (s *stream) ack(ctx context.Context, lsn pglogrepl.LSN) error {
+	if lsn == 0 {
+		return errors.New("replication stream: no position to acknowledge")
+	}
+	err := pglogrepl.SendStandbyStatusUpdate(ctx, s.pg, pglogrepl.StandbyStatusUpdate{
+		WALWritePosition: lsn, WALFlushPosition: lsn, WALApplyPosition: lsn,
+	})
+	if err != nil {
+		return fmt.Errorf("replication stream: acknowledge %s: %w", lsn, err)
+	}
+	return nil
+}
+
+// close ends the connection, after ctx as well.
+func (s *stream) close(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	_ = s.pg.Close(ctx)
+}

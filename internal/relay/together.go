@@ -1,0 +1,33 @@
+package relay
+
+import (
+	"context"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// together runs parts side by side until one fails or ctx ends, and waits for all. The end of ctx is no error.
+func together(ctx context.Context, parts ...func(context.Context) error) error {
+	g, inner := errgroup.WithContext(ctx)
+	for _, part := range parts {
+		g.Go(func() error { return part(inner) })
+	}
+	err := g.Wait()
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// pause waits, and says false when ctx ended first.
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return ctx.Err() == nil
+	case <-ctx.Done():
+		return false
+	}
+}
