@@ -79,6 +79,7 @@ func (w *world) dies(at string) {
 // A charger is killed with -9 around every call; whoever comes next ends with one charge, and one refund if one is wanted.
 func TestKilledAroundACall(t *testing.T) {
 	t.Parallel()
+	all := newWorld(t) // one case after the other, for a charger takes up whatever is due
 	for _, c := range []struct {
 		method   string
 		givenUp  bool // before the charger starts, on an attempted payment
@@ -105,8 +106,7 @@ func TestKilledAroundACall(t *testing.T) {
 	} {
 		name := fmt.Sprintf("%s given up %t undone %t/%s", c.method, c.givenUp, c.undone, strings.Join(c.dies, ", "))
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			w := newWorld(t)
+			w := &world{t, all.env, all.provider, all.url}
 			p := buy(c.method)
 			if c.givenUp {
 				w.attempt(p, w.provider)
@@ -120,8 +120,9 @@ func TestKilledAroundACall(t *testing.T) {
 			if c.undone {
 				w.hear(w.idle().GiveBack, p.fact(event.OrderEnding))
 			}
-			w.charger(nil, func(o *payment.ChargerOptions) { o.Lease = crashLease })
+			_, _, stop := w.charger(nil, func(o *payment.ChargerOptions) { o.Lease = crashLease })
 			w.reach(p.id, c.state)
+			stop()
 			w.expect(p, c.state, c.said, c.inLedger)
 		})
 	}
