@@ -49,15 +49,15 @@ func newPlace(t *testing.T) *place {
 	p := &place{T: t, env: env, keys: redisx.Keys{Namespace: env.Namespace}, scripts: redisx.NewScripts(client, lua.Sources())}
 	p.shelf = inventory.NewShelf(env.DB, p.scripts, p.keys, holders{p}, noOrders{}, env.Log)
 	p.books = inventory.New(env.DB, noOrders{}, p.shelf, env.Log)
-	p.reconciler = p.instance("one")
+	p.reconciler = p.instance(time.Hour)
 	return p
 }
 
 // instance is another instance of the reconciler.
-func (p *place) instance(name string) *reconcile.Reconciler {
+func (p *place) instance(interval time.Duration) *reconcile.Reconciler {
 	return reconcile.New(reconcile.Options{
 		Postgres: p.env.DB, Redis: p.env.Redis, Scripts: p.scripts, Keys: p.keys, Shelf: p.shelf, Log: p.env.Log,
-		Lease: lease.New(p.env.DB, p.env.Log, name, 0), Interval: time.Hour, Cooldown: cooldown, Patience: 100 * time.Millisecond,
+		Lease: lease.New(p.env.DB, p.env.Log, uuid.NewString(), 0), Interval: interval, Cooldown: cooldown, Patience: 100 * time.Millisecond,
 	})
 }
 

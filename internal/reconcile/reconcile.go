@@ -83,14 +83,14 @@ func New(o Options) *Reconciler {
 	return &Reconciler{Options: o, metrics: newMetrics(o.Registry)}
 }
 
-// epochInterval is how often Redis is asked whether it still has its memory.
+// epochInterval is how often at least Redis is asked whether it still has its memory.
 const epochInterval = 5 * time.Second
 
 // Run compares everything at the start, then what changed, every interval, and everything again when Redis has lost its
 // memory. Any number of instances may run: one of them compares, and what one has compared no other does soon after.
 func (r *Reconciler) Run(ctx context.Context) error {
 	r.scheduled(ctx)
-	tick, look := time.NewTicker(r.Interval), time.NewTicker(epochInterval)
+	tick, look := time.NewTicker(r.Interval), time.NewTicker(min(epochInterval, r.Interval))
 	defer tick.Stop()
 	defer look.Stop()
 	for {

@@ -119,7 +119,7 @@ func TestScheduleBringsBackWhatRedisLost(t *testing.T) {
 	id := p.cart(map[uuid.UUID]int64{product: 3})
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
-	go func() { ended <- p.reconciler.Run(ctx) }()
+	go func() { ended <- p.instance(200 * time.Millisecond).Run(ctx) }()
 	testkit.Eventually(t, 10*time.Second, func() bool {
 		return p.env.Redis.Exists(t.Context(), p.env.Namespace+":epoch").Val() == 1
 	})

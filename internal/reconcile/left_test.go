@@ -1,0 +1,79 @@
+package reconcile_test
+
+import (
+	"context"
+	"crypto/sha1"
+	"encoding/hex"
+	"sync"
+	"testing"
+
+	"github.com/google/uuid"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/holdfast-checkout/holdfast/internal/redisx"
+	"github.com/holdfast-checkout/holdfast/lua"
+)
+
+// between runs do once, after the reconciler has compared and before it runs that script.
+func (p *place) between(script string, do func()) {
+	p.Helper()
+	client, err := redisx.Open(p.env.RedisURL, redisx.Options{})
+	if err != nil {
+		p.Fatal(err)
+	}
+	p.Cleanup(func() { _ = client.Close() })
+	sum := sha1.Sum([]byte(lua.Sources()[script]))
+	client.AddHook(meddler{digest: hex.EncodeToString(sum[:]), do: sync.OnceFunc(do)})
+	p.scripts = redisx.NewScripts(client, lua.Sources())
+	p.reconciler = p.instance(0)
+}
+
+type meddler struct {
+	digest string
+	do     func()
+}
+
+func (meddler) DialHook(next redis.DialHook) redis.DialHook          { return next }
+func (meddler) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
+
+func (m meddler) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		for _, cmd := range cmds {
+			if args := cmd.Args(); len(args) > 1 && args[1] == m.digest {
+				m.do()
+			}
+		}
+		return next(ctx, cmds)
+	}
+}
+
+func TestWhatChangesMeanwhileIsLeft(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	product := p.product(10)
+	p.redis("HSET", p.keys.Product(product)[0], "n", "1")
+	p.between(lua.Repair, func() { p.hold(uuid.Must(uuid.NewV7()), product, 1, later) })
+	p.want(p.full(), "stock left")
+	if n := p.hash(p.keys.Product(product)[0])["n"]; n != "1" {
+		t.Errorf("stock is %s", n)
+	}
+	run := p.full()
+	if run.Repaired != 2 { // the stock, and the hold of nobody
+		t.Errorf("next run: %+v", run)
+	}
+}
+
+func TestCartThatChangesMeanwhileIsLeft(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	product := p.product(10)
+	id := p.cart(map[uuid.UUID]int64{product: 3})
+	p.redis("HSET", p.keys.Cart(id), product.String(), "9")
+	p.between(lua.CartRepair, func() {
+		p.run(redisx.Call{Script: lua.CartPut, Keys: []string{p.keys.Cart(id)}, Args: []any{"lines", 4, later.UnixMilli(), product.String(), 5}})
+	})
+	p.want(p.full(), "cart left")
+	if got := p.hash(p.keys.Cart(id))[product.String()]; got != "5" {
+		t.Errorf("the copy says %s", got)
+	}
+}
