@@ -27,7 +27,7 @@ func (s *Service) Register(r web.Routes) {
 
 // productResponse is a product as it is shown.
 type productResponse struct {
-	ID             uuid.UUID `json:"id" validate:"required"`
+	ID             uuid.UUID `json:"id" validate:"required" format:"uuid"`
 	SKU            string    `json:"sku" validate:"required" example:"22423"`
 	Name           string    `json:"name" validate:"required" example:"REGENCY CAKESTAND 3 TIER"`
 	Description    string    `json:"description" validate:"required"`
@@ -105,6 +105,9 @@ func (s *Service) listProducts(c echo.Context) error {
 //	@Failure	404	{object}	web.Problem
 //	@Router		/products/{id} [get]
 func (s *Service) getProduct(c echo.Context) error {
+	if _, err := web.Query(c); err != nil {
+		return err
+	}
 	id, err := web.PathID(c, "id")
 	if err != nil {
 		return err

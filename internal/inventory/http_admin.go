@@ -112,13 +112,13 @@ type restockRequest struct {
 
 // movementResponse is one entry of the stock ledger.
 type movementResponse struct {
-	ID        uuid.UUID  `json:"id" validate:"required"`
-	ProductID uuid.UUID  `json:"product_id" validate:"required"`
+	ID        uuid.UUID  `json:"id" validate:"required" format:"uuid"`
+	ProductID uuid.UUID  `json:"product_id" validate:"required" format:"uuid"`
 	Kind      string     `json:"kind" validate:"required" enums:"opening,restock,adjust,reserve,release"`
-	Quantity  int64      `json:"quantity" validate:"required" example:"-2"` // what it added to the stock
-	Balance   int64      `json:"balance" validate:"required" example:"98"`  // the stock after it
-	OrderID   *uuid.UUID `json:"order_id"`                                  // null but for reserve and release
-	FactID    uuid.UUID  `json:"fact_id" validate:"required"`
+	Quantity  int64      `json:"quantity" validate:"required" example:"-2"`      // what it added to the stock
+	Balance   int64      `json:"balance" validate:"required" example:"98"`       // the stock after it
+	OrderID   *uuid.UUID `json:"order_id" format:"uuid" extensions:"x-nullable"` // null but for reserve and release
+	FactID    uuid.UUID  `json:"fact_id" validate:"required" format:"uuid"`
 	Reason    string     `json:"reason" validate:"required"`
 	At        time.Time  `json:"at" validate:"required"`
 } //	@name	Movement
