@@ -116,13 +116,12 @@ func TestLengthBesideChunks(t *testing.T) {
 // A client that sends its header or its body byte by byte is closed, while others are served.
 func TestSlowClients(t *testing.T) {
 	t.Parallel()
-	r := start(t, nil)
+	r := start(t, func(o *web.Options) { o.ReadTimeout = time.Second })
 	for name, tc := range map[string]struct {
 		begin string
-		most  time.Duration
 	}{
-		"header": {"GET /livez HTTP/1.1\r\nHost: x\r\n", 8 * time.Second},
-		"body":   {"POST /api/v1/sample HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 900\r\n\r\n{", 18 * time.Second},
+		"header": {"GET /livez HTTP/1.1\r\nHost: x\r\n"},
+		"body":   {"POST /api/v1/sample HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 900\r\n\r\n{"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -140,8 +139,8 @@ func TestSlowClients(t *testing.T) {
 			took := time.Since(begun)
 			cancel()
 			<-dripped
-			if took > tc.most {
-				t.Errorf("closed after %s, want at most %s", took, tc.most)
+			if took > 10*time.Second {
+				t.Errorf("closed after %s", took)
 			}
 			if name == "body" && !strings.HasPrefix(string(answered), "HTTP/1.1 408 ") {
 				t.Errorf("a slow body was answered %.300s", answered)

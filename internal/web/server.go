@@ -31,6 +31,7 @@ type Options struct {
 
 	MaxBody        int64         // bytes: 1 MiB
 	MaxConns       int           // connections at once, for each address; further ones wait to be accepted: 4096
+	ReadTimeout    time.Duration // for the header, which has 5 s at most, and the body: 15 s
 	RequestTimeout time.Duration // from the header to the answer; Prefer: wait adds to it, and routes may, see Timeout: 15 s
 	DrainTimeout   time.Duration // how long running requests may go on when the server is told to stop: 10 s
 }
@@ -45,7 +46,6 @@ type Version struct {
 // The time-outs and limits of a connection, of which no flag is needed.
 const (
 	readHeaderTimeout = 5 * time.Second
-	readTimeout       = 15 * time.Second
 	writeTimeout      = 60 * time.Second // of what net/http answers by itself; a request has its own, see budget
 	idleTimeout       = 60 * time.Second
 	maxHeaderBytes    = 16 << 10
@@ -92,6 +92,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.MaxConns == 0 {
 		o.MaxConns = 4096
+	}
+	if o.ReadTimeout == 0 {
+		o.ReadTimeout = 15 * time.Second
 	}
 	if o.RequestTimeout == 0 {
 		o.RequestTimeout = 15 * time.Second
@@ -205,7 +208,7 @@ func (s *Server) drain(requests context.Context, servers []*http.Server, cut con
 
 func (s *Server) httpServer(requests context.Context, site *site, running *inFlight) *http.Server {
 	return &http.Server{
-		Handler: running.count(headByGet(site.echo)), ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout,
+		Handler: running.count(headByGet(site.echo)), ReadHeaderTimeout: min(readHeaderTimeout, s.o.ReadTimeout), ReadTimeout: s.o.ReadTimeout,
 		WriteTimeout: writeTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
 		BaseContext: func(net.Listener) context.Context { return requests },
 		ErrorLog:    slog.NewLogLogger(s.o.Log.Handler(), slog.LevelDebug),
