@@ -15,6 +15,7 @@ import (
 
 	"github.com/holdfast-checkout/holdfast/internal/broker"
 	"github.com/holdfast-checkout/holdfast/internal/config"
+	"github.com/holdfast-checkout/holdfast/internal/deadletter"
 	"github.com/holdfast-checkout/holdfast/internal/lease"
 	"github.com/holdfast-checkout/holdfast/internal/postgres"
 	"github.com/holdfast-checkout/holdfast/internal/reconcile"
@@ -44,6 +45,7 @@ type server struct {
 	book      *saga.Book
 	relay     *relay.Relay
 	publisher *broker.Publisher // the relay's
+	letters   *deadletter.Letters
 	repairs   *reconcile.Reconciler
 	web       *web.Server
 }

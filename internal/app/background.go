@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/holdfast-checkout/holdfast/internal/broker"
 	"github.com/holdfast-checkout/holdfast/internal/cart"
 	"github.com/holdfast-checkout/holdfast/internal/inventory"
 	"github.com/holdfast-checkout/holdfast/internal/lease"
@@ -19,6 +20,7 @@ func (s *server) background() []run.Part {
 	parts := []run.Part{
 		{Name: "publisher", Run: s.publisher.Run},
 		{Name: "relay", Run: s.relay.Run},
+		{Name: "dead letters", Run: broker.NewUndertaker(s.broker, s.letters.Keep).Run},
 		{Name: "charger", Run: s.modules.charger.Run},
 		{Name: "order clock", Run: s.modules.order.Run},
 		{Name: "hold sweeper", Run: inventory.NewSweeper(s.redis, s.scripts, s.keys, s.cfg.SweepInterval, s.log).Run},

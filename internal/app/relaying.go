@@ -2,16 +2,19 @@ package app
 
 import (
 	"github.com/holdfast-checkout/holdfast/internal/broker"
+	"github.com/holdfast-checkout/holdfast/internal/deadletter"
 	"github.com/holdfast-checkout/holdfast/internal/relay"
 )
 
 // newRelay makes the way from the outbox to the broker. Every commit rings its bell.
 func (s *server) newRelay() error {
 	s.publisher = broker.NewPublisher(s.broker)
+	s.letters = deadletter.New(s.db, s.publisher, s.broker.Topology, s.log)
 	var err error
 	s.relay, err = relay.New(relay.Options{
 		Mode: relay.Mode(s.cfg.OutboxMode), DB: s.db, PostgresURL: s.cfg.PostgresURL, Publisher: s.publisher, Topology: s.broker.Topology,
 		Lease: s.lease, PollInterval: s.cfg.OutboxPollInterval, Log: s.log, Registerer: s.registry,
+		Quarantine: s.letters.Keep,
 	})
 	if err != nil {
 		return err
