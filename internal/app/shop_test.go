@@ -11,12 +11,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/holdfast-checkout/holdfast/api"
 	"github.com/holdfast-checkout/holdfast/internal/app"
 	"github.com/holdfast-checkout/holdfast/internal/audit"
 	"github.com/holdfast-checkout/holdfast/internal/config"
 	"github.com/holdfast-checkout/holdfast/internal/sandbox"
 	"github.com/holdfast-checkout/holdfast/internal/testkit"
 	"github.com/holdfast-checkout/holdfast/internal/web"
+	"github.com/holdfast-checkout/holdfast/internal/web/webtest"
 )
 
 func TestMain(m *testing.M) { testkit.Main(m) }
@@ -32,7 +34,8 @@ type shop struct {
 	cfg  config.Config
 	env  *testkit.Env
 	url  string
-	stop func() // ends the instance; start makes another on the same data
+	http *http.Client // fails the test when an answer is not as the API document says
+	stop func()       // ends the instance; start makes another on the same data
 }
 
 // settings change a shop's configuration.
@@ -59,7 +62,8 @@ func openOn(t *testing.T, env *testkit.Env, change ...settings) *shop {
 		t.Fatal(err)
 	}
 	background(t, "sandbox", provider.Run)
-	s := &shop{t: t, env: env, cfg: config.Config{
+	checked := &http.Client{Transport: webtest.Load(t, api.Document).Transport(t, nil)}
+	s := &shop{t: t, env: env, http: checked, cfg: config.Config{
 		Servers:  config.Servers{PostgresURL: env.PostgresURL, RedisURL: env.RedisURL, RabbitMQURL: env.RabbitURL, Namespace: env.Namespace},
 		HTTPAddr: "127.0.0.1:0", JWTSecret: secret, MaxBody: 1 << 20, Strategy: "optimistic", OrderTimeout: 15 * time.Minute, HoldOnOrder: true,
 		MaxLines: 2000, MaxQuantity: 1_000_000, OutboxMode: "cdc", OutboxPollInterval: 5 * time.Second, OutboxRetention: 24 * time.Hour,
@@ -161,7 +165,7 @@ func (c customer) send(method, path string, body any, headers ...string) (answer
 	for i := 0; i < len(headers); i += 2 {
 		req.Header.Set(headers[i], headers[i+1])
 	}
-	res, err := http.DefaultClient.Do(req)
+	res, err := c.shop.http.Do(req)
 	if err != nil {
 		return answer{}, err
 	}
