@@ -95,6 +95,9 @@ func Run(ctx context.Context, o Options, out io.Writer) ([]Row, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
 	}
+	if err := busy(); err != nil {
+		o.Log.WarnContext(ctx, "the machine is busy with something else", "error", err)
+	}
 	if err := os.RemoveAll(o.Dir); err != nil {
 		return nil, err
 	}

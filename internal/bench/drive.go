@@ -17,11 +17,13 @@ import (
 )
 
 const (
-	customers = 2000             // who buy in turn
-	tokenLife = 2 * time.Hour    // longer than any run
-	pageSize  = 200              // products per request
-	patience  = 30 * time.Second // for one order
+	customers = 2000            // who buy in turn
+	tokenLife = 2 * time.Hour   // longer than any run
+	pageSize  = 200             // products per request
+	patience  = 2 * time.Minute // for one order
 	pollPause = 20 * time.Millisecond
+	// againAfter is the second that the server asks for when it has too much to do.
+	againAfter = time.Second
 )
 
 // driver buys over HTTP.
@@ -32,12 +34,13 @@ type driver struct {
 	tokens   []string // by customer
 	operator string
 	run      string // makes Idempotency-Keys of their own
+	retried  atomic.Int64
 }
 
 func newDriver(base, strategy, run string, secret []byte, concurrency int) (*driver, error) {
 	d := &driver{
 		base: base + "/api/v1", strategy: strategy, run: run,
-		http: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: concurrency, DisableCompression: true}, Timeout: 2 * patience},
+		http: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: concurrency, DisableCompression: true}, Timeout: patience},
 	}
 	issuer := web.Tokens{Secret: secret}
 	for i := range customers {
@@ -157,11 +160,30 @@ func (d *driver) body(lines []bought) ([]byte, error) {
 
 var errNotCompleted = errors.New("did not complete")
 
+// place sends a purchase until it is answered otherwise than with "try again": an overloaded server says so, and it counts
+// against it.
+func (d *driver) place(ctx context.Context, token, key string, body []byte) (int, []byte, error) {
+	for {
+		status, answer, err := d.send(ctx, http.MethodPost, "/orders", token, key, body)
+		if err != nil || !bytes.Contains(answer, []byte(`"retry_after_seconds"`)) {
+			return status, answer, err
+		}
+		d.retried.Add(1)
+		select {
+		case <-ctx.Done():
+			return 0, nil, ctx.Err()
+		case <-time.After(againAfter):
+		}
+	}
+}
+
 // saga buys and waits for the end, which has to be COMPLETED. The answer is held back until then; what takes longer than
 // that is asked for.
 func (d *driver) saga(ctx context.Context, n int, body []byte) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	token := d.tokens[n%customers]
-	status, answer, err := d.send(ctx, http.MethodPost, "/orders", token, fmt.Sprintf("bench-%s-%d", d.run, n), body)
+	status, answer, err := d.place(ctx, token, fmt.Sprintf("bench-%s-%d", d.run, n), body)
 	for {
 		if err != nil {
 			return err

@@ -9,7 +9,12 @@ import (
 // saga measures whole sagas per second: an order of so many lines, from its POST until it is final. The engine is stopped
 // before the references run, so that each has the machine to itself.
 func (p *place) saga(ctx context.Context, strategy string) (Row, error) {
+	program, err := pgbench()
+	if err != nil {
+		return Row{}, err
+	}
 	detail := map[string]any{
+		"machine": machine(ctx, p.servers, program),
 		"orders": p.Orders, "lines": p.Lines, "concurrency": p.Concurrency, "products": p.Products, "seed": p.Seed, "server_flags": p.ServerFlags,
 	}
 	ours, err := p.ours(ctx, strategy, detail)
@@ -25,11 +30,7 @@ func (p *place) saga(ctx context.Context, strategy string) (Row, error) {
 		return Row{}, err
 	}
 	set.Ratio, rows.Ratio = rounded(ours/set.TPS, 3), rounded(ours/rows.TPS, 3)
-	program, err := pgbench()
-	if err != nil {
-		return Row{}, err
-	}
-	detail["set_based"], detail["row_by_row"], detail["machine"] = set, rows, machine(ctx, p.servers, program)
+	detail["set_based"], detail["row_by_row"] = set, rows
 	return compared(ours, set.TPS, "pgbench, our SQL for one order per step, set-based", "sagas/s", detail), nil
 }
 
@@ -74,6 +75,7 @@ func (p *place) ours(ctx context.Context, strategy string, detail map[string]any
 	}
 	cpu := watch.now().since(before)
 	detail["seconds"], detail["latency_ms"], detail["cpu_seconds"] = rounded(run.seconds, 2), quantiles(run.took), cpu
+	detail["told_to_try_again"] = d.retried.Load()
 	detail["cpu_ms_per_saga"] = rounded(cpu["total"]*1000/float64(p.Orders), 3)
 	return float64(p.Orders) / run.seconds, nil
 }
