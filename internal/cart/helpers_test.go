@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -32,6 +33,16 @@ type shop struct {
 	shelf *inventory.Shelf
 	books *inventory.Service
 	carts *cart.Service
+	hooks hooks
+}
+
+// hooks let a test do something in the middle of this instance's next call to the shelf.
+type hooks struct{ beforeHold, afterHold, beforeRelease, afterRelease atomic.Pointer[func()] }
+
+func once(hook *atomic.Pointer[func()]) {
+	if do := hook.Swap(nil); do != nil {
+		(*do)()
+	}
 }
 
 var usual = cart.Rules{TTL: 15 * time.Minute, MaxAge: time.Hour, MaxLines: 2000, MaxQuantity: 1_000_000}
@@ -52,7 +63,7 @@ func newShopOn(t *testing.T, env *testkit.Env, rules cart.Rules) *shop {
 	scripts := redisx.NewScripts(client, lua.Sources())
 	s.shelf = inventory.NewShelf(env.DB, scripts, s.keys, holders{s}, noOrders{}, env.Log)
 	s.books = inventory.New(env.DB, noOrders{}, s.shelf, env.Log)
-	s.carts = cart.New(env.DB, scripts, s.keys, shelf{s.shelf}, catalogue{s.books}, rules, env.Log)
+	s.carts = cart.New(env.DB, scripts, s.keys, shelf{s.shelf, &s.hooks}, catalogue{s.books}, rules, env.Log)
 	return s
 }
 
@@ -89,10 +100,15 @@ func (c catalogue) Products(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID
 	return products, err
 }
 
-type shelf struct{ shelf *inventory.Shelf }
+type shelf struct {
+	shelf *inventory.Shelf
+	hooks *hooks
+}
 
 func (s shelf) Hold(ctx context.Context, cartID uuid.UUID, lines []event.OrderLine, until time.Time) (map[uuid.UUID]int64, error) {
+	once(&s.hooks.beforeHold)
 	answers, err := s.shelf.Hold(ctx, cartID, lines, until)
+	once(&s.hooks.afterHold)
 	if errors.Is(err, inventory.ErrPast) {
 		return nil, fmt.Errorf("%w: %w", cart.ErrPast, err)
 	}
@@ -123,6 +139,8 @@ func (s shelf) Extend(ctx context.Context, cartID uuid.UUID, lines []event.Order
 }
 
 func (s shelf) Release(ctx context.Context, cartID uuid.UUID, products []uuid.UUID) error {
+	once(&s.hooks.beforeRelease)
+	defer once(&s.hooks.afterRelease)
 	return s.shelf.Release(ctx, cartID, products)
 }
 

@@ -37,6 +37,9 @@ type Catalogue interface {
 
 // Service is the module's verbs.
 type Service struct {
+	// Doubt is called, when set, when rows and shelf may have parted and could not be put right: they are to be compared.
+	Doubt func()
+
 	db        *postgres.DB
 	shelf     Shelf
 	catalogue Catalogue

@@ -180,6 +180,9 @@ func (s *Service) putRight(ctx context.Context, rest left) {
 		}
 		s.log.WarnContext(ctx, "shelf and cart may differ until they are reconciled", "cart", rest.cartID, "products", len(rest.products), "error", err)
 	}
+	if s.Doubt != nil {
+		s.Doubt()
+	}
 	if err := noteChange(ctx, s.db, rest.cartID); err != nil {
 		s.log.WarnContext(ctx, "cart not noted for the reconciler", "cart", rest.cartID, "error", err)
 	}
