@@ -15,7 +15,7 @@ func (p *place) saga(ctx context.Context, strategy string) (Row, error) {
 	}
 	detail := map[string]any{
 		"machine": machine(ctx, p.servers, program),
-		"orders": p.Orders, "lines": p.Lines, "concurrency": p.Concurrency, "products": p.Products, "seed": p.Seed, "server_flags": p.ServerFlags,
+		"orders":  p.Orders, "lines": p.Lines, "concurrency": p.Concurrency, "products": p.Products, "seed": p.Seed, "server_flags": p.ServerFlags,
 	}
 	ours, err := p.ours(ctx, strategy, detail)
 	if err != nil {
