@@ -37,16 +37,14 @@ type shop struct {
 func newShop(t *testing.T) *shop {
 	t.Helper()
 	t.Parallel()
-	return newShopOn(t, testkit.New(t), "")
+	env := testkit.New(t)
+	return newShopOn(t, env, env.RedisURL, 10*time.Second) // a busy machine is no outage
 }
 
-// newShopOn is a shop whose Redis is at another address than the place's own, if one is given.
-func newShopOn(t *testing.T, env *testkit.Env, redisURL string) *shop {
+// newShopOn is a shop that waits so long for its Redis.
+func newShopOn(t *testing.T, env *testkit.Env, redisURL string, patience time.Duration) *shop {
 	t.Helper()
-	if redisURL == "" {
-		redisURL = env.RedisURL
-	}
-	client, err := redisx.Open(redisURL, redisx.Options{})
+	client, err := redisx.Open(redisURL, redisx.Options{ReadTimeout: patience})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,6 +53,7 @@ func newShopOn(t *testing.T, env *testkit.Env, redisURL string) *shop {
 		t: t, env: env, redis: client, keys: redisx.Keys{Namespace: env.Namespace}, orders: &orders{known: map[uuid.UUID]event.Order{}},
 		holders: &holders{}, scripts: redisx.NewScripts(client, lua.Sources()),
 	}
+	s.scripts.Patience = patience
 	s.shelf = inventory.NewShelf(env.DB, s.scripts, s.keys, s.holders, s.orders, env.Log)
 	s.books = inventory.New(env.DB, s.orders, s.shelf, env.Log)
 	return s

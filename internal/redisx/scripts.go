@@ -14,8 +14,8 @@ import (
 // pipelined is the number of calls that go out in one pipeline: some tens of ms of Redis' time at the most.
 const pipelined = 1000
 
-// patience is how long one pipeline may take in all. A node that is frozen while a connection is made would take twice the
-// client's time-out.
+// patience is how long one pipeline may take in all, unless Scripts says otherwise. A node that is frozen while a connection
+// is made would take twice the client's time-out.
 const patience = 400 * time.Millisecond
 
 // Call is one run of a script, or, where Script is empty, one plain command whose words are Args. The first of Keys says
@@ -38,6 +38,8 @@ type Reply struct {
 // Scripts runs scripts by their digest. It loads them where Redis does not know them (at first, after a restart, on a new node
 // of a cluster) and runs again what was answered NOSCRIPT, and only that.
 type Scripts struct {
+	Patience time.Duration // with one pipeline; 400 ms unless it is set before the first Run
+
 	client  redis.UniversalClient
 	sources map[string]string
 	digests map[string]string
@@ -50,7 +52,7 @@ func NewScripts(client redis.UniversalClient, sources map[string]string) *Script
 		sum := sha1.Sum([]byte(source)) // Redis' own name for a script
 		digests[name] = hex.EncodeToString(sum[:])
 	}
-	return &Scripts{client: client, sources: sources, digests: digests}
+	return &Scripts{Patience: patience, client: client, sources: sources, digests: digests}
 }
 
 // Run sends calls as pipelines and gives their replies, in order. The error is the first by which Redis was unavailable:
@@ -100,7 +102,7 @@ func (s *Scripts) run(ctx context.Context, calls []Call, replies []Reply) error 
 
 // send runs the open calls and gives those that were answered NOSCRIPT.
 func (s *Scripts) send(ctx context.Context, calls []Call, replies []Reply, open []int) (unknown []int, err error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, s.Patience)
 	defer cancel()
 	pipe := s.client.Pipeline()
 	cmds := make([]*redis.Cmd, len(open))
