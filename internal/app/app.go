@@ -153,5 +153,6 @@ func (s *server) build() error {
 		Postgres: s.db, Redis: s.redis, Scripts: s.scripts, Keys: s.keys, Shelf: s.modules.shelf, Lease: s.lease, Log: s.log,
 		Registry: s.registry, Interval: s.cfg.ReconcileInterval, Cooldown: s.cfg.ReconcileCooldown,
 	})
+	s.modules.cart.Doubt, s.modules.order.Doubt = s.repairs.Doubt, s.repairs.Doubt
 	return s.newWeb()
 }

@@ -125,6 +125,7 @@ func (s *Service) buyNow(ctx context.Context, o *Order, p Purchase) error {
 		o.HoldID = o.ID
 		short, err := s.ports.Holds.HoldAll(ctx, o.HoldID, items, o.Deadline.Add(holdMargin))
 		if err != nil {
+			s.doubt()
 			return err
 		}
 		if len(short) > 0 {
@@ -132,7 +133,11 @@ func (s *Service) buyNow(ctx context.Context, o *Order, p Purchase) error {
 		}
 	}
 	err = s.commit(ctx, o, p, nil)
-	if err != nil && o.HoldID != uuid.Nil && !postgres.Unavailable(err) {
+	switch {
+	case err == nil || o.HoldID == uuid.Nil:
+	case postgres.Unavailable(err):
+		s.doubt()
+	default:
 		s.giveBack(ctx, o.HoldID, o)
 	}
 	return err
@@ -164,6 +169,7 @@ func (s *Service) giveBack(ctx context.Context, holdID uuid.UUID, o *Order) {
 		products[i] = l.ProductID
 	}
 	if err := s.ports.Holds.Release(ctx, holdID, products); err != nil {
+		s.doubt()
 		s.log.WarnContext(ctx, "hold left to its expiry", "hold", holdID, "error", err)
 	}
 }

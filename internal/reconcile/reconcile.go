@@ -66,7 +66,7 @@ type Options struct {
 type Reconciler struct {
 	Options
 	metrics *metrics
-	began   atomic.Bool // since the start of this instance everything was compared once
+	whole   atomic.Bool // everything was compared since the start of this instance and the last doubt
 }
 
 // New makes a reconciler. Run is its schedule.
@@ -87,9 +87,9 @@ func New(o Options) *Reconciler {
 const epochInterval = 5 * time.Second
 
 // Run compares everything at the start, then what changed, every interval, and everything again when Redis has lost its
-// memory. Any number of instances may run: one of them compares, and what one has compared no other does soon after.
+// memory or somebody has a doubt. A run that failed is made again soon: after a crash it is what finds the holds that nobody wrote down. Any number of instances may run: one of them compares, and what one has compared no other does soon after.
 func (r *Reconciler) Run(ctx context.Context) error {
-	r.scheduled(ctx)
+	failed := !r.scheduled(ctx)
 	tick, look := time.NewTicker(r.Interval), time.NewTicker(min(epochInterval, r.Interval))
 	defer tick.Stop()
 	defer look.Stop()
@@ -98,19 +98,23 @@ func (r *Reconciler) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
-			r.scheduled(ctx)
+			failed = !r.scheduled(ctx)
 		case <-look.C:
-			if lost, err := r.memoryLost(ctx); err == nil && lost {
-				r.scheduled(ctx)
+			if lost, err := r.memoryLost(ctx); err == nil && (lost || failed) {
+				failed = !r.scheduled(ctx)
 			}
 		}
 	}
 }
 
-// scheduled makes a run unless another instance is at it or has just been.
-func (r *Reconciler) scheduled(ctx context.Context) {
+// Doubt says that Redis and Postgres may have parted where nobody could tidy up, as when one of them was gone in the middle
+// of a request: everything is compared again soon. It never blocks.
+func (r *Reconciler) Doubt() { r.whole.Store(false) }
+
+// scheduled makes a run unless another instance is at it or has just been. It says whether that went well.
+func (r *Reconciler) scheduled(ctx context.Context) bool {
 	err := r.alone(ctx, r.Interval/10, func(ctx context.Context, term lease.Term) error {
-		if r.began.Load() {
+		if r.whole.Load() {
 			fresh, err := r.ranWithin(ctx, r.Interval/2)
 			if err != nil {
 				return err
@@ -123,9 +127,11 @@ func (r *Reconciler) scheduled(ctx context.Context) {
 		_, err := r.compare(ctx, term, Delta, false)
 		return err
 	})
-	if err != nil && ctx.Err() == nil && !fault.Is(err, fault.Conflict) {
-		r.Log.WarnContext(ctx, "reconciliation failed", "error", err, "unavailable", postgres.Unavailable(err) || redisx.Unavailable(err))
+	if err == nil || ctx.Err() != nil || fault.Is(err, fault.Conflict) {
+		return true
 	}
+	r.Log.WarnContext(ctx, "reconciliation failed", "error", err, "unavailable", postgres.Unavailable(err) || redisx.Unavailable(err))
+	return false
 }
 
 // Reconcile compares now and gives what it found. A dry run changes nothing but the list of runs. When another run does not

@@ -80,15 +80,16 @@ func (r *Reconciler) compare(ctx context.Context, term lease.Term, scope Scope, 
 	if err != nil {
 		return Run{}, err
 	}
-	if err := p.start(ctx, scope == Full || lost || !r.began.Load()); err != nil {
-		return Run{}, err
+	whole := r.whole.Swap(true) // a doubt that comes from here on is for the next run
+	err = p.start(ctx, scope == Full || lost || !whole)
+	if err == nil {
+		err = p.end(ctx, p.compareAll(ctx))
 	}
-	failed := p.compareAll(ctx)
-	if err := p.end(ctx, failed); err != nil {
+	if !whole && (err != nil || dryRun) {
+		r.Doubt()
+	}
+	if err != nil {
 		return p.run, err
-	}
-	if !dryRun {
-		r.began.Store(true)
 	}
 	r.metrics.ran(p.run)
 	r.Log.InfoContext(ctx, "reconciled", "run", p.run.ID, "scope", scope, "everything", p.window.all, "dry_run", dryRun,
