@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"time"
 
@@ -14,7 +15,9 @@ const grace = 5 * time.Second
 // budget is the time that one request may take: its context ends with it, and so do reading and writing on the connection.
 type budget struct {
 	conn     *http.ResponseController
+	cancel   context.CancelCauseFunc // of the request's context
 	timer    *time.Timer
+	unhook   func() bool // from the server's end, for a request that waits
 	usual    time.Duration
 	end      time.Time
 	bodyRead bool
@@ -31,11 +34,13 @@ func limitTime(usual time.Duration) echo.MiddlewareFunc {
 			defer cancel(nil)
 			b := &budget{
 				conn:     http.NewResponseController(c.Response().Writer),
+				cancel:   cancel,
+				unhook:   func() bool { return false },
 				timer:    time.AfterFunc(usual, func() { cancel(context.DeadlineExceeded) }),
 				usual:    usual,
 				bodyRead: r.ContentLength == 0,
 			}
-			defer b.timer.Stop()
+			defer b.close()
 			b.set(usual)
 			c.Set(budgetKey, b)
 			c.SetRequest(r.WithContext(ctx))
@@ -61,11 +66,27 @@ func extend(c echo.Context, d time.Duration) {
 	}
 }
 
-// extendByWait adds a wait that the caller asked for to the usual time.
+// stoppingKey is where a request's context holds the one that ends when the server is told to stop.
+type stoppingKey struct{}
+
+var errStopping = errors.New("the server stops")
+
+// extendByWait adds a wait that the caller asked for to the usual time, and ends it when the server stops.
 func extendByWait(c echo.Context, wait time.Duration) {
-	if b, ok := c.Get(budgetKey).(*budget); ok {
-		extend(c, b.usual+wait)
+	b, ok := c.Get(budgetKey).(*budget)
+	if !ok {
+		return
 	}
+	extend(c, b.usual+wait)
+	if stopping, ok := c.Request().Context().Value(stoppingKey{}).(context.Context); ok {
+		b.unhook()
+		b.unhook = context.AfterFunc(stopping, func() { b.cancel(errStopping) })
+	}
+}
+
+func (b *budget) close() {
+	b.timer.Stop()
+	b.unhook()
 }
 
 // set moves the connection's deadlines. The one for reading counts after the body too: net/http goes on reading to notice

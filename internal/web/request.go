@@ -103,7 +103,8 @@ func badQuery(field, detail string) error {
 }
 
 // PreferWait reads `Prefer: wait=N` (RFC 7240): how long the caller would like the answer to be held back until there is a
-// result, at most MaxWait. What cannot be read is as if it were not there. The request is given that much more time.
+// result, at most MaxWait. What cannot be read is as if it were not there. The request is given that much more time;
+// its context ends when the server is told to stop, so that whoever waits with it answers what there is.
 func PreferWait(c echo.Context) time.Duration {
 	wait := preferredWait(c.Request().Header.Values("Prefer"))
 	if wait > 0 {

@@ -166,7 +166,7 @@ func (s *Server) Run(ctx context.Context) error {
 	defer parts.Wait()
 	parts.Go(func() { s.o.Auth.run(ctx, s.o.Log) })
 
-	requests, cut := context.WithCancel(context.WithoutCancel(ctx))
+	requests, cut := context.WithCancel(context.WithValue(context.WithoutCancel(ctx), stoppingKey{}, ctx))
 	defer cut()
 	running := &inFlight{gauge: s.metrics.running}
 	failed := make(chan error, 2)
@@ -182,6 +182,7 @@ func (s *Server) Run(ctx context.Context) error {
 	case err = <-failed:
 	}
 	close(s.stop)
+	cancel()
 	s.drain(requests, servers, cut)
 	running.close()
 	if err != nil {
@@ -214,6 +215,3 @@ func (s *Server) httpServer(requests context.Context, site *site, running *inFli
 		ErrorLog:    slog.NewLogLogger(s.o.Log.Handler(), slog.LevelDebug),
 	}
 }
-
-// Stopping is closed when the server was told to stop: whoever waits on behalf of a request answers now.
-func (s *Server) Stopping() <-chan struct{} { return s.stop }

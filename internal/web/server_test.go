@@ -104,16 +104,20 @@ func TestAdminHasItsOwnAddress(t *testing.T) {
 	}
 }
 
-// Told to stop, the server lets a request end that is being answered, and refuses new ones.
+// Told to stop, the server has those who wait answer at once, lets requests end, and refuses new ones.
 func TestDrain(t *testing.T) {
 	t.Parallel()
 	r := start(t, nil)
 	got := make(chan answer, 1)
 	go func() { got <- r.do(http.MethodGet, "/api/v1/wait", "", "Prefer", "wait=30") }()
 	testkit.Eventually(t, 5*time.Second, func() bool { return r.running() == 1 })
+	begun := time.Now()
 	r.stop()
 	if a := <-got; a.status != http.StatusOK {
 		t.Errorf("the running request was answered %d %s", a.status, a.body)
+	}
+	if took := time.Since(begun); took > 5*time.Second {
+		t.Errorf("it waited %s longer", took)
 	}
 	if err := <-r.ended; err != nil {
 		t.Errorf("Run: %v", err)
