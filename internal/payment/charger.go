@@ -81,10 +81,12 @@ func (c *Charger) next(ctx context.Context) []*row {
 	if room == 0 {
 		return nil
 	}
-	limit, cancel := context.WithTimeout(ctx, databaseTimeout)
+	// A claim that is broken off may have been committed, and nobody would be at it until its lease is over. So it is not, when
+	// ctx ends: what was claimed is done.
+	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), databaseTimeout)
 	defer cancel()
 	claimed, err := claim(limit, c.db, room, c.options.Lease, c.options.KeyMemory)
-	if err != nil && ctx.Err() == nil { // if it was committed after all, the lease will run out
+	if err != nil {
 		c.options.Log.Error("payments cannot be claimed", "err", err)
 	}
 	c.freeSlots(room - len(claimed))

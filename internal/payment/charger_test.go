@@ -137,6 +137,25 @@ func TestStopFinishesWhatIsUnderWay(t *testing.T) {
 	w.expect(q, "PENDING", "", nothing)
 }
 
+// Whenever a charger is told to stop, nothing is left to wait for the end of its lease.
+func TestStopStrandsNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for i := range 60 {
+		service, _, stop := w.charger(nil)
+		p := buy("pm_ok")
+		w.hear(service.Charge, p.fact(event.OrderCreated), buy("pm_ok").fact(event.OrderCreated))
+		for range i % 10 {
+			w.state(p.id) // takes some time, so that each stop falls elsewhere: into a claim, a call or a commit
+		}
+		stop()
+		var leased int
+		if err := w.env.DB.QueryRow(t.Context(), `SELECT count(*) FROM payment.payments WHERE leased_until IS NOT NULL`).Scan(&leased); err != nil || leased > 0 {
+			t.Fatalf("stop %d left %d payments leased, %v", i, leased, err)
+		}
+	}
+}
+
 // The database drops all connections while the provider is answering: the answer is committed when it is back.
 func TestConnectionsLost(t *testing.T) {
 	t.Parallel()

@@ -48,6 +48,13 @@ func (deaf) Lookup(context.Context, payment.Intent) (payment.Outcome, error) {
 	return payment.Outcome{}, errors.New("deaf")
 }
 
+// stuck is a provider that charges have not reached when their sender gives up.
+type stuck struct{ payment.Provider }
+
+func (stuck) Charge(context.Context, payment.Intent) (payment.Outcome, error) {
+	return payment.Outcome{}, context.DeadlineExceeded
+}
+
 // attempt leaves a payment that was asked for once, with nobody knowing the outcome.
 func (w *world) attempt(p purchase, by payment.Provider) {
 	w.Helper()

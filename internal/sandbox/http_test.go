@@ -141,7 +141,7 @@ func TestClosedKeyNeverCharges(t *testing.T) {
 // A charge that its client gave up on is on its way all the same, and "not found" says nothing about it; close does.
 func TestChargeAfterItsClientLeft(t *testing.T) {
 	t.Parallel()
-	url := start(t, func(o *sandbox.Options) { o.SlowBy = 300 * time.Millisecond })
+	url := start(t, func(o *sandbox.Options) { o.SlowBy = 2 * time.Second })
 	giveUp := func(key string) {
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()
