@@ -242,7 +242,9 @@ func (s *Service) Restock(ctx context.Context, productID uuid.UUID, quantity int
 			return refuseAdjust(err, books.stock[productID].Available)
 		}
 		moved = books.movements[0]
-		moved.At = time.Now().UTC()
+		if moved.At, err = txTime(ctx, tx); err != nil {
+			return err
+		}
 		return post(ctx, tx, books, posting{facts: []event.Fact{ofShop(event.StockAdjusted, id, []event.StockLine{line})}})
 	})
 	return moved, err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -90,6 +91,14 @@ func changeProduct(ctx context.Context, tx pgx.Tx, p Product, version *int64) (P
 	return changed, true, nil
 }
 
+// txTime is the time that rows written by default in this transaction carry.
+func txTime(ctx context.Context, tx pgx.Tx) (at time.Time, err error) {
+	if err = tx.QueryRow(ctx, `SELECT now()`).Scan(&at); err != nil {
+		return at, fmt.Errorf("time of the transaction: %w", err)
+	}
+	return at, nil
+}
+
 // readMovements gives a product's ledger, newest first, from before an entry on (zero: from the newest).
 func readMovements(ctx context.Context, q querier, productID, before uuid.UUID, limit int) ([]Movement, error) {
 	rows, err := q.Query(ctx, `
@@ -151,7 +160,7 @@ func shelve(stock map[uuid.UUID]*shelved, live []LiveHold, decided map[uuid.UUID
 	at := map[[2]uuid.UUID]int{}
 	for _, h := range live {
 		row := stock[h.ProductID]
-		if row == nil || over[h.HoldID] {
+		if row == nil || over[h.HoldID] || h.Quantity < 1 || h.ExpiresAt.UnixMilli() < 1 { // the last two hold nothing
 			continue
 		}
 		key := [2]uuid.UUID{h.HoldID, h.ProductID}
