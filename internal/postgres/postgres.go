@@ -42,6 +42,7 @@ func Open(ctx context.Context, url string, o Options) (*DB, error) {
 	p := cfg.ConnConfig.RuntimeParams
 	p["application_name"] = o.ApplicationName
 	p["timezone"] = "UTC"
+	p["jit"] = "off" // compiling a short query over many partitions takes a second, running it a millisecond
 	p["statement_timeout"] = millis(o.StatementTimeout)
 	p["lock_timeout"] = millis(o.LockTimeout)
 	p["idle_in_transaction_session_timeout"] = millis(o.StatementTimeout)

@@ -31,11 +31,9 @@ type Slot struct {
 func (r *Relay) Status(ctx context.Context) (Status, error) {
 	s := Status{Mode: r.Mode, Leading: r.leading.Load()}
 	err := r.DB.QueryRow(ctx, `
-		SELECT m.mark, w.rows, w.bytes, w.seconds FROM shared.relay_mark m, LATERAL (
-			SELECT count(*) AS rows, coalesce(sum(octet_length(body)), 0) AS bytes,
-			       coalesce(extract(epoch FROM clock_timestamp() - min(at)), 0)::float8 AS seconds
-			FROM (SELECT body, at FROM shared.outbox WHERE xid >= m.mark LIMIT 100000) AS waiting
-		) AS w`).Scan(&s.Mark, &s.Rows, &s.Bytes, &s.Seconds)
+		SELECT (SELECT mark FROM shared.relay_mark), count(*), coalesce(sum(octet_length(body)), 0),
+		       coalesce(extract(epoch FROM clock_timestamp() - min(at)), 0)::float8
+		FROM (SELECT body, at FROM shared.outbox WHERE xid >= (SELECT mark FROM shared.relay_mark) LIMIT 100000) AS waiting`).Scan(&s.Mark, &s.Rows, &s.Bytes, &s.Seconds)
 	if err != nil {
 		return s, fmt.Errorf("relay status: %w", err)
 	}
