@@ -25,7 +25,7 @@ func (s *Server) Stop() error {
 
 // Kill ends the server with everything that belongs to it by SIGKILL, and returns when it is gone. It stays down until Start.
 // What was committed or confirmed survives, with one exception: RabbitMQ 3.10 writes the list of its quorum queues up to
-// three seconds late, and a queue that was declared in that time comes back without its messages and without a leader.
+// a second late, and a queue that was declared in that second comes back without its messages and without a leader, for good.
 func (s *Server) Kill() {
 	s.want(false)
 	s.turn.Lock()

@@ -80,7 +80,7 @@ func (d *rabbit) commands(p place) []command {
 		},
 		{
 			name: d.name(), path: filepath.Join(d.bin, "rabbitmq-server"), env: d.env(p), dir: p.path("rabbitmq"),
-			stop: syscall.SIGTERM, death: syscall.SIGKILL, // confirmed messages survive it
+			stop: syscall.SIGTERM, death: syscall.SIGTERM, // in order, for the sake of queues that are seconds old: see Kill
 			ready: func(ctx context.Context) error { return pingRabbit(ctx, d.url(p)) },
 		},
 	}

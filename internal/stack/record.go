@@ -68,20 +68,22 @@ func (r *record) change(what func()) error {
 	return writeJSON(r.path, r)
 }
 
-// endLeftOvers ends processes of a killed run that still live; what they had confirmed survives that. A process is only
-// taken for ours if pid, start time and boot are the recorded ones.
+// endLeftOvers ends processes of a killed run that still live: those that are ending, because their parent has just died,
+// are waited for, the others killed. A process is only taken for ours if pid, start time and boot are the recorded ones.
 func (r *record) endLeftOvers(log *slog.Logger) {
+	var left []identity
 	for _, name := range slices.Sorted(maps.Keys(r.Processes)) {
-		id := r.Processes[name]
-		if !id.alive() {
-			continue
+		if id := r.Processes[name]; id.alive() {
+			log.Warn("a killed run left a server behind: ending it", slog.String("server", name), slog.Int("pid", id.PID))
+			left = append(left, id)
+			left = append(left, descendants(id.PID)...)
 		}
-		log.Warn("ending a server that a killed run left behind", slog.String("server", name), slog.Int("pid", id.PID))
-		family := append(descendants(id.PID), id)
-		for _, member := range family {
-			member.signal(syscall.SIGKILL)
+	}
+	if !gone(left) {
+		for _, id := range left {
+			id.signal(syscall.SIGKILL)
 		}
-		gone(family)
+		gone(left)
 	}
 	clear(r.Processes)
 }
