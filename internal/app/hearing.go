@@ -5,7 +5,6 @@ import (
 
 	"github.com/holdfast-checkout/holdfast/internal/broker"
 	"github.com/holdfast-checkout/holdfast/internal/inbox"
-	"github.com/holdfast-checkout/holdfast/internal/order"
 	"github.com/holdfast-checkout/holdfast/internal/postgres"
 	"github.com/holdfast-checkout/holdfast/internal/redisx"
 	"github.com/holdfast-checkout/holdfast/internal/run"
@@ -35,9 +34,10 @@ func (s *server) hearing() []run.Part {
 	return parts
 }
 
-// permanent says that no further attempt can heal what a fact met.
+// permanent says that no further attempt can heal what a fact met. An order that is not there is no such thing: the log of
+// Postgres, and so the relay, knows of a commit a moment before other transactions see it.
 func permanent(err error) bool {
-	return errors.Is(err, inbox.ErrTooOld) || errors.Is(err, saga.ErrNoRow) || errors.Is(err, order.ErrUnknown)
+	return errors.Is(err, inbox.ErrTooOld) || errors.Is(err, saga.ErrNoRow)
 }
 
 // outage says that something is down for every fact, so that no fact is to blame.

@@ -109,9 +109,6 @@ func answerPlaced(c echo.Context, view View, replayed bool) error {
 	if replayed {
 		head.Set("Idempotent-Replayed", "true")
 	}
-	if web.PreferWait(c) > 0 {
-		head.Set("Preference-Applied", "wait")
-	}
 	if view.Status.Final() {
 		return web.JSON(c, http.StatusCreated, view)
 	}
