@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
@@ -30,6 +31,9 @@ import (
 // maxConns is how many connections to Postgres one instance has at most, besides the relay's own.
 const maxConns = 32
 
+// patience is how long the reconciler and the auditor, for whom nobody waits at a till, wait for Redis.
+const patience = 3 * time.Second
+
 // server is one instance and what all its parts share.
 type server struct {
 	cfg       config.Config
@@ -37,6 +41,7 @@ type server struct {
 	registry  *prometheus.Registry
 	db        *postgres.DB
 	redis     redis.UniversalClient
+	patient   redis.UniversalClient // the same Redis, for who can wait
 	keys      redisx.Keys
 	scripts   *redisx.Scripts
 	broker    broker.Config
@@ -103,6 +108,10 @@ func open(ctx context.Context, cfg config.Config, log *slog.Logger) (*server, er
 		s.db.Close()
 		return nil, err
 	}
+	if s.patient, err = redisx.Open(cfg.RedisURL, redisx.Options{ReadTimeout: patience}); err != nil {
+		s.close()
+		return nil, err
+	}
 	s.scripts = redisx.NewScripts(s.redis, lua.Sources())
 	s.lease = lease.New(s.db, log, instance(), 0)
 	return s, nil
@@ -130,8 +139,13 @@ func instance() string {
 }
 
 func (s *server) close() {
-	if err := s.redis.Close(); err != nil {
-		s.log.Warn("close redis", "error", err)
+	for _, client := range []redis.UniversalClient{s.redis, s.patient} {
+		if client == nil {
+			continue
+		}
+		if err := client.Close(); err != nil {
+			s.log.Warn("close redis", "error", err)
+		}
 	}
 	s.db.Close()
 }
@@ -150,7 +164,8 @@ func (s *server) build() error {
 		return err
 	}
 	s.repairs = reconcile.New(reconcile.Options{
-		Postgres: s.db, Redis: s.redis, Scripts: s.scripts, Keys: s.keys, Shelf: s.modules.shelf, Lease: s.lease, Log: s.log,
+		Postgres: s.db, Redis: s.patient, Scripts: redisx.NewScripts(s.patient, lua.Sources()), Keys: s.keys, Shelf: s.modules.shelf,
+		Lease: s.lease, Log: s.log,
 		Registry: s.registry, Interval: s.cfg.ReconcileInterval, Cooldown: s.cfg.ReconcileCooldown,
 	})
 	s.modules.cart.Doubt, s.modules.order.Doubt = s.repairs.Doubt, s.repairs.Doubt

@@ -208,7 +208,7 @@ var breaks = []struct {
 	{"E2 a fact that a module has not heard", func(b *broken) {
 		b.exec(`DELETE FROM shared.inbox WHERE module = 'shelf' AND fact_id = (SELECT fact_id FROM shared.inbox WHERE module = 'shelf' LIMIT 1)`)
 	}, "E2"},
-	{"E2 a fact of a strategy that has no table", func(b *broken) {
+	{"E2 a fact that nobody hears", func(b *broken) {
 		b.exec(`INSERT INTO shared.outbox (id, at, name, strategy, body) SELECT $1, now() - interval '1 hour', 'order.created', 'guesswork', ''`,
 			idOfYesterday())
 	}, "E2"},
@@ -299,6 +299,18 @@ func TestEachInvariantIsNamedWhenItIsBroken(t *testing.T) {
 				}
 			})
 		}
+		t.Run("an operator asks", func(t *testing.T) {
+			t.Parallel()
+			ask := site(t, s.env.Log, s.options(t, s.copyOf(t)))
+			if status, report := ask("?wait=20"); status != http.StatusOK || report.ExitCode() != audit.ExitOK {
+				t.Errorf("%d: %s", status, printed(t, report))
+			}
+			for _, query := range []string{"?wait=121", "?wait=-1", "?wait=soon", "?weight=1"} {
+				if status, _ := ask(query); status != http.StatusBadRequest {
+					t.Errorf("%s: %d", query, status)
+				}
+			}
+		})
 		for _, one := range waits {
 			t.Run(one.name, func(t *testing.T) {
 				t.Parallel()

@@ -31,21 +31,22 @@ var optimistic = []legal{
 	{"FAILED", "TIMED_OUT", "VOIDED", "OUT_OF_STOCK"},
 }
 
-// postPayment: money is asked for at once, stock only once payment.processed was said.
+// postPayment: money is asked for at once, stock only once payment.processed was said. An order of nothing is paid without
+// the provider, and its money is then voided where another's is refunded.
 var postPayment = []legal{
 	{"CREATED", "", "NOT_STARTED PENDING", "NOT_STARTED"},
-	{"CREATED PROCESSING", "", "REFUNDED", "NOT_STARTED"}, // payment.refunded overtook stock.failed
+	{"CREATED PROCESSING", "", "REFUNDED VOIDED", "NOT_STARTED"}, // payment's giving back overtook stock.failed
 	{"PROCESSING", "", "UNKNOWN SUCCESS", "NOT_STARTED"},
 	{"PROCESSING", "", "PENDING UNKNOWN", "RESERVED"},
 	{"COMPLETED", "", "SUCCESS", "RESERVED"},
 	{"ENDING", "OUT_OF_STOCK", "NOT_STARTED PENDING UNKNOWN SUCCESS REFUNDING", "OUT_OF_STOCK"},
 	{"ENDING", "TIMED_OUT", "NOT_STARTED PENDING UNKNOWN SUCCESS REFUNDING", "NOT_STARTED RESERVED RELEASED OUT_OF_STOCK"},
-	{"ENDING", "TIMED_OUT", "DECLINED VOIDED", "NOT_STARTED"},
-	{"ENDING", "TIMED_OUT", "REFUNDED", "NOT_STARTED RESERVED"},
-	{"FAILED", "OUT_OF_STOCK", "REFUNDED", "OUT_OF_STOCK"},
+	{"ENDING", "TIMED_OUT", "DECLINED", "NOT_STARTED"},
+	{"ENDING", "TIMED_OUT", "REFUNDED VOIDED", "NOT_STARTED RESERVED"},
+	{"FAILED", "OUT_OF_STOCK", "REFUNDED VOIDED", "OUT_OF_STOCK"},
 	{"FAILED", "PAYMENT_FAILED", "DECLINED", "NOT_STARTED"},
-	{"FAILED", "TIMED_OUT", "DECLINED VOIDED", "RELEASED"},
-	{"FAILED", "TIMED_OUT", "REFUNDED", "RELEASED OUT_OF_STOCK"},
+	{"FAILED", "TIMED_OUT", "DECLINED", "RELEASED"},
+	{"FAILED", "TIMED_OUT", "REFUNDED VOIDED", "RELEASED OUT_OF_STOCK"},
 }
 
 // combinations spells every allowed state out as strategy/status/reason/payment/inventory, as allowedState in orders.go does.

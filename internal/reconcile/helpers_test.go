@@ -41,7 +41,7 @@ const cooldown = 300 * time.Millisecond
 func newPlace(t *testing.T) *place {
 	t.Helper()
 	env := testkit.New(t)
-	client, err := redisx.Open(env.RedisURL, redisx.Options{})
+	client, err := redisx.Open(env.RedisURL, redisx.Options{ReadTimeout: 5 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +57,7 @@ func newPlace(t *testing.T) *place {
 func (p *place) instance(interval time.Duration) *reconcile.Reconciler {
 	return reconcile.New(reconcile.Options{
 		Postgres: p.env.DB, Redis: p.env.Redis, Scripts: p.scripts, Keys: p.keys, Shelf: p.shelf, Log: p.env.Log,
-		Lease: lease.New(p.env.DB, p.env.Log, uuid.NewString(), 0), Interval: interval, Cooldown: cooldown, Patience: 100 * time.Millisecond,
+		Lease: lease.New(p.env.DB, p.env.Log, uuid.NewString(), 0), Interval: interval, Cooldown: cooldown, Patience: 3 * time.Second,
 	})
 }
 

@@ -156,7 +156,10 @@ func (p *pass) nobodys(product uuid.UUID, id, value string, owners map[string]ow
 	o, known := owners[id]
 	parsed, err := uuid.Parse(id)
 	switch {
-	case known && o.young:
+	case known && o.young: // of no row that the next run would look at, so look again in this one
+		if !p.settled {
+			p.doubted(product, id, value)
+		}
 		return false
 	case known && o.settled, err != nil:
 		return true

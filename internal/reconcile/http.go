@@ -29,7 +29,7 @@ func (h *HTTP) Routes(r web.Routes) {
 // RunRequest says what to compare.
 type RunRequest struct {
 	Scope  Scope `json:"scope,omitempty" validate:"omitempty,oneof=delta full" enums:"delta,full" swaggertype:"string"` // delta unless said
-	DryRun bool  `json:"dry_run"`                                                                                       // say what would be repaired, and change nothing
+	DryRun bool  `json:"dry_run,omitempty"`                                                                             // say what would be repaired, and change nothing
 }
 
 // run reconciles now.

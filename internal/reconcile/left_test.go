@@ -17,7 +17,7 @@ import (
 // between runs do once, after the reconciler has compared and before it runs that script.
 func (p *place) between(script string, do func()) {
 	p.Helper()
-	client, err := redisx.Open(p.env.RedisURL, redisx.Options{})
+	client, err := redisx.Open(p.env.RedisURL, redisx.Options{ReadTimeout: 5 * time.Second})
 	if err != nil {
 		p.Fatal(err)
 	}

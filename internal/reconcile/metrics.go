@@ -31,7 +31,7 @@ func counters(name, help string, labels ...string) *prometheus.CounterVec {
 
 func (m *metrics) ran(run Run) {
 	outcome := "done"
-	if run.Error != "" {
+	if run.Error != "" || run.EndedAt == nil {
 		outcome = "failed"
 	}
 	m.runs.WithLabelValues(string(run.Scope), outcome).Inc()

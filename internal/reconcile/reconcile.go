@@ -86,10 +86,11 @@ func New(o Options) *Reconciler {
 // epochInterval is how often at least Redis is asked whether it still has its memory.
 const epochInterval = 5 * time.Second
 
-// Run compares everything at the start, then what changed, every interval, and everything again when Redis has lost its
-// memory or somebody has a doubt. A run that failed is made again soon: after a crash it is what finds the holds that nobody wrote down. Any number of instances may run: one of them compares, and what one has compared no other does soon after.
+// Run compares everything at the start, then what changed, every interval, and everything again soon when Redis has lost its
+// memory, somebody has a doubt, or a run has failed: after a crash it is what finds the holds that nobody wrote down. Any
+// number of instances may run: one of them compares, and what one has compared no other does soon after.
 func (r *Reconciler) Run(ctx context.Context) error {
-	failed := !r.scheduled(ctx)
+	failed, rest := r.timed(ctx)
 	tick, look := time.NewTicker(r.Interval), time.NewTicker(min(epochInterval, r.Interval))
 	defer tick.Stop()
 	defer look.Stop()
@@ -98,13 +99,22 @@ func (r *Reconciler) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
-			failed = !r.scheduled(ctx)
 		case <-look.C:
-			if lost, err := r.memoryLost(ctx); err == nil && (lost || failed) {
-				failed = !r.scheduled(ctx)
+			lost, err := r.memoryLost(ctx)
+			doubted := !r.whole.Load() && time.Now().After(rest)
+			if err != nil || !lost && !failed && !doubted {
+				continue
 			}
 		}
+		failed, rest = r.timed(ctx)
 	}
+}
+
+// timed makes a scheduled run and says until when no mere doubt starts another: what takes long is not done all the time.
+func (r *Reconciler) timed(ctx context.Context) (failed bool, rest time.Time) {
+	began := time.Now()
+	failed = !r.scheduled(ctx)
+	return failed, time.Now().Add(5 * time.Since(began))
 }
 
 // Doubt says that Redis and Postgres may have parted where nobody could tidy up, as when one of them was gone in the middle

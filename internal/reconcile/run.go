@@ -81,17 +81,16 @@ func (r *Reconciler) compare(ctx context.Context, term lease.Term, scope Scope, 
 		return Run{}, err
 	}
 	whole := r.whole.Swap(true) // a doubt that comes from here on is for the next run
-	err = p.start(ctx, scope == Full || lost || !whole)
-	if err == nil {
+	if err = p.start(ctx, scope == Full || lost || !whole); err == nil {
 		err = p.end(ctx, p.compareAll(ctx))
 	}
 	if !whole && (err != nil || dryRun) {
 		r.Doubt()
 	}
+	r.metrics.ran(p.run)
 	if err != nil {
 		return p.run, err
 	}
-	r.metrics.ran(p.run)
 	r.Log.InfoContext(ctx, "reconciled", "run", p.run.ID, "scope", scope, "everything", p.window.all, "dry_run", dryRun,
 		"compared", p.run.Compared, "drifted", p.run.Drifted, "repaired", p.run.Repaired, "seconds", p.run.Seconds)
 	return p.run, nil

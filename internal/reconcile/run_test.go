@@ -157,3 +157,23 @@ func TestScopeIsOneOfTwo(t *testing.T) {
 		t.Errorf("error is %v", err)
 	}
 }
+
+func TestDoubtHasEverythingComparedSoon(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	product := p.product(10)
+	ctx, stop := context.WithCancel(t.Context())
+	r := p.instance(time.Hour)
+	ended := make(chan error, 1)
+	go func() { ended <- r.Run(ctx) }()
+	testkit.Eventually(t, 10*time.Second, func() bool {
+		return p.env.Redis.Exists(t.Context(), p.env.Namespace+":epoch").Val() == 1
+	})
+	p.hold(idMade(earlier), product, 4, later)
+	r.Doubt()
+	testkit.Eventually(t, 30*time.Second, func() bool { return p.available(product) == 10 })
+	stop()
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+}
