@@ -2,7 +2,6 @@ package cart
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/google/uuid"
@@ -70,8 +69,8 @@ func (k copies) drop(ctx context.Context, turn int64, cartIDs ...uuid.UUID) erro
 		calls[i] = redisx.Call{Script: lua.CartDrop, Keys: []string{k.keys.Cart(id)}, Args: []any{turn}}
 	}
 	replies, err := k.scripts.Run(ctx, calls)
-	for _, r := range replies {
-		err = errors.Join(err, r.Err)
+	for i := 0; err == nil && i < len(replies); i++ {
+		err = replies[i].Err
 	}
 	if err != nil {
 		return fmt.Errorf("drop copies of %d carts: %w", len(cartIDs), err)

@@ -54,13 +54,19 @@ func newShop(t *testing.T, rules cart.Rules) *shop {
 
 func newShopOn(t *testing.T, env *testkit.Env, rules cart.Rules) *shop {
 	t.Helper()
-	client, err := redisx.Open(env.RedisURL, redisx.Options{})
+	return newShopWith(t, env, rules, redisx.Options{ReadTimeout: 10 * time.Second, DialTimeout: 10 * time.Second}) // however busy the machine is
+}
+
+func newShopWith(t *testing.T, env *testkit.Env, rules cart.Rules, patience redisx.Options) *shop {
+	t.Helper()
+	client, err := redisx.Open(env.RedisURL, patience)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = client.Close() })
 	s := &shop{T: t, env: env, rules: rules, keys: redisx.Keys{Namespace: env.Namespace}}
 	scripts := redisx.NewScripts(client, lua.Sources())
+	scripts.Patience = max(scripts.Patience, patience.ReadTimeout)
 	s.shelf = inventory.NewShelf(env.DB, scripts, s.keys, holders{s}, noOrders{}, env.Log)
 	s.books = inventory.New(env.DB, noOrders{}, s.shelf, env.Log)
 	s.carts = cart.New(env.DB, scripts, s.keys, shelf{s.shelf, &s.hooks}, catalogue{s.books}, rules, env.Log)

@@ -27,6 +27,7 @@ type left struct {
 	products []uuid.UUID
 	down     bool // the shelf cannot be reached, so there is no sense in trying
 	past     bool // by the shelf's clock the cart has expired
+	saved    bool // the rows are written: what is left to do is to put the shelf right
 }
 
 // change reads the customer's open cart, lets work say what is to change, and does it. It gives the cart as it is afterwards
@@ -45,6 +46,9 @@ func (s *Service) change(ctx context.Context, customer string, work func(Cart, t
 		var c Cart
 		var now time.Time
 		c, now, err = s.tryChange(ctx, customer, work, &rest)
+		if rest.saved && errors.Is(err, errTurn) {
+			err = nil
+		}
 		if !errors.Is(err, errTurn) {
 			s.putRight(ctx, rest)
 			return c, now, err
@@ -94,7 +98,7 @@ func (s *Service) do(ctx context.Context, ch *Change, rest *left) error {
 		return err
 	}
 	ch.After.Turn = turn
-	rest.products = nil
+	rest.products, rest.saved = nil, true
 	if len(ch.Lower)+len(ch.Free) > 0 {
 		if err := s.giveBack(ctx, ch, rest); err != nil {
 			return err
