@@ -98,8 +98,13 @@ func TestCartScriptsRefuseWhatIsNoLine(t *testing.T) {
 	m := newMirror(t)
 	p, later := uuid.NewString(), m.in(60_000)
 	for _, args := range [][]any{
-		{"some", 1, later}, {"lines", 0, later}, {"lines", 1, "-5"}, {"lines", 1, later, p}, {"lines", 1, later, p, "1.5"},
-		{"lines", 1, later, "version", 1}, {"lines", 1, later, p, "-1"},
+		{"some", 1, later},
+		{"lines", 0, later},
+		{"lines", 1, "-5"},
+		{"lines", 1, later, p},
+		{"lines", 1, later, p, "1.5"},
+		{"lines", 1, later, "version", 1},
+		{"lines", 1, later, p, "-1"},
 	} {
 		if _, err := m.scripts.One(t.Context(), redisx.Call{Script: lua.CartPut, Keys: []string{m.cart}, Args: args}); err == nil {
 			t.Errorf("cart_put%v was done", args)

@@ -219,9 +219,9 @@ func (s *shop) wantSaid(order event.Fact, want ...event.Name) {
 	}
 }
 
-func (s *shop) one(sql string, args ...any) (n int64) {
+func (s *shop) one(sql string) (n int64) {
 	s.t.Helper()
-	if err := s.env.DB.QueryRow(s.t.Context(), sql, args...).Scan(&n); err != nil {
+	if err := s.env.DB.QueryRow(s.t.Context(), sql).Scan(&n); err != nil {
 		s.t.Fatal(err)
 	}
 	return n

@@ -262,6 +262,7 @@ func (c *counting) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndDa
 func (c *counting) TraceBatchStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceBatchStartData) context.Context {
 	return ctx
 }
+
 func (c *counting) TraceBatchQuery(context.Context, *pgx.Conn, pgx.TraceBatchQueryData) {
 	c.statements.Add(1)
 }
