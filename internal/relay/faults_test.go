@@ -5,6 +5,7 @@ import (
 	"errors"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/holdfast-checkout/holdfast/internal/event"
 	"github.com/holdfast-checkout/holdfast/internal/stack"
@@ -18,12 +19,16 @@ func TestServersFail(t *testing.T) {
 	for _, mode := range []Mode{CDC, Polling} {
 		t.Run(string(mode), func(t *testing.T) {
 			b := newBench(t, testkit.NewOn(t, servers))
+			declared := time.Now()
 			r := b.relay(t, mode)
 			b.DB.OnCommit = r.Ring
 			startLeading(t, r)
 			w := startWriter(t, b)
-			for _, fail := range []func(*testing.T, *stack.Stack, *writer){brokerDies, brokerFreezes, databaseDies} {
+			for i, fail := range []func(*testing.T, *stack.Stack, *writer){databaseDies, brokerFreezes, brokerDies} {
 				w.progress(t)
+				if i == 2 { // RabbitMQ 3.10 forgets a quorum queue whose node is killed in the first seconds of its life
+					testkit.Eventually(t, patience, func() bool { return time.Since(declared) > 5*time.Second })
+				}
 				fail(t, servers, w)
 			}
 			w.progress(t)
