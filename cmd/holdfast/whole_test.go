@@ -63,12 +63,13 @@ func (o *output) String() string {
 
 // house is `make run` in a folder of its own.
 type house struct {
-	t    *testing.T
-	dir  string
-	args []string
-	cmd  *exec.Cmd
-	out  *output
-	done chan error
+	t      *testing.T
+	dir    string
+	args   []string
+	cmd    *exec.Cmd
+	out    *output // of all starts
+	starts int
+	done   chan error
 }
 
 func newHouse(t *testing.T, args ...string) *house {
@@ -86,11 +87,14 @@ func newHouse(t *testing.T, args ...string) *house {
 	}
 	addr := l.Addr().String()
 	l.Close()
-	h := &house{t: t, dir: dir, args: append([]string{"dev", "--http-addr", addr, "--log-level", "warn"}, args...)}
+	h := &house{t: t, dir: dir, out: &output{}, args: append([]string{"dev", "--http-addr", addr}, args...)}
 	t.Cleanup(func() {
 		h.stop()
 		if t.Failed() {
-			t.Logf("the server said:\n%s", tail(h.out.String(), 8000))
+			t.Logf("the server said, at the end:\n%s", tail(h.out.String(), 8000))
+			if keep := os.Getenv("HOLDFAST_TEST_KEEP"); keep != "" {
+				_ = os.WriteFile(filepath.Join(keep, "server.log"), []byte(h.out.String()), 0o644)
+			}
 		}
 		if err := os.RemoveAll(dir); err != nil {
 			t.Error(err)
@@ -105,7 +109,8 @@ func tail(s string, n int) string { return s[max(0, len(s)-n):] }
 // start runs it and waits for its greeting.
 func (h *house) start(args ...string) {
 	h.t.Helper()
-	h.out, h.done = &output{}, make(chan error, 1)
+	h.done = make(chan error, 1)
+	h.starts++
 	h.cmd = program(context.WithoutCancel(h.t.Context()), h.dir, append(h.args, args...)...)
 	h.cmd.Stdout, h.cmd.Stderr = h.out, h.out
 	if err := h.cmd.Start(); err != nil {
@@ -120,7 +125,7 @@ func (h *house) start(args ...string) {
 			return fmt.Errorf("it ended: %w", err)
 		default:
 		}
-		if !strings.Contains(h.out.String(), "Ctrl-C stops everything") {
+		if strings.Count(h.out.String(), "Ctrl-C stops everything") < h.starts {
 			return errors.New("it is not ready")
 		}
 		return nil

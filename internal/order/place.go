@@ -236,9 +236,12 @@ func merge(items []Item, limits Limits) ([]Item, error) {
 			place[item.ProductID] = at
 			merged = append(merged, Item{ProductID: item.ProductID})
 		}
-		if item.Quantity < 1 || item.Quantity > limits.MaxQuantity-merged[at].Quantity {
-			return nil, fault.Unprocessable("The quantity of a product must be from 1 to %d.", limits.MaxQuantity).
-				With(wrongLine(i, item, "quantity out of range"))
+		if item.Quantity < 1 {
+			return nil, fault.Unprocessable("A quantity must be 1 or more.").With(wrongLine(i, item, "quantity below 1"))
+		}
+		if item.Quantity > limits.MaxQuantity-merged[at].Quantity {
+			return nil, fault.New(fault.LimitExceeded, "An order has at most %d units of a product.", limits.MaxQuantity).
+				With(wrongLine(i, item, "too many units"))
 		}
 		merged[at].Quantity += item.Quantity
 	}

@@ -175,8 +175,8 @@ func TestRefusalsLeaveNoOrderAndNoKey(t *testing.T) {
 		"unknown product":      {unknown, fault.InvalidRequest},
 		"strategy":             {magic, fault.InvalidRequest},
 		"no items":             {empty, fault.CartEmpty},
-		"too many in one line": {purchase("k", 1001), fault.InvalidRequest},
-		"too many in two":      {twice, fault.InvalidRequest},
+		"too many in one line": {purchase("k", 1001), fault.LimitExceeded},
+		"too many in two":      {twice, fault.LimitExceeded},
 	} {
 		if _, _, err := s.Place(t.Context(), c.p); !fault.Is(err, c.kind) {
 			t.Errorf("%s: %v", name, err)
