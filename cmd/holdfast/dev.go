@@ -16,6 +16,7 @@ import (
 	"github.com/holdfast-checkout/holdfast/internal/app"
 	"github.com/holdfast-checkout/holdfast/internal/config"
 	"github.com/holdfast-checkout/holdfast/internal/postgres"
+	"github.com/holdfast-checkout/holdfast/internal/redisx"
 	"github.com/holdfast-checkout/holdfast/internal/run"
 	"github.com/holdfast-checkout/holdfast/internal/stack"
 )
@@ -29,6 +30,7 @@ type devCmd struct {
 // Run starts everything and stops it, in order, when ctx ends. What a person starts with one command they end with one key.
 func (c *devCmd) Run(ctx context.Context, out io.Writer) error {
 	log := newLog(c.LogLevel, c.LogFormat)
+	redisx.LogTo(log)
 	options := stack.Options{Dir: c.Dir, Log: log, PostgresURL: c.PostgresURL, RedisURL: c.RedisURL, RabbitURL: c.RabbitMQURL}
 	if needs := stack.Missing(options); len(needs) > 0 {
 		if err := stack.Install(ctx, needs, log); err != nil {

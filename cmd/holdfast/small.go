@@ -10,6 +10,7 @@ import (
 	"github.com/holdfast-checkout/holdfast/internal/app"
 	"github.com/holdfast-checkout/holdfast/internal/config"
 	"github.com/holdfast-checkout/holdfast/internal/postgres"
+	"github.com/holdfast-checkout/holdfast/internal/redisx"
 	"github.com/holdfast-checkout/holdfast/internal/sandbox"
 	"github.com/holdfast-checkout/holdfast/internal/stack"
 	"github.com/holdfast-checkout/holdfast/internal/web"
@@ -21,7 +22,9 @@ func (c *serveCmd) Run(ctx context.Context) error {
 	if err := c.Complete(); err != nil {
 		return usageError{err}
 	}
-	return app.Serve(ctx, c.Config, newLog(c.LogLevel, c.LogFormat), nil)
+	log := newLog(c.LogLevel, c.LogFormat)
+	redisx.LogTo(log)
+	return app.Serve(ctx, c.Config, log, nil)
 }
 
 type sandboxCmd struct {

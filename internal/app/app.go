@@ -67,6 +67,9 @@ func Serve(ctx context.Context, cfg config.Config, log *slog.Logger, ready func(
 		return err
 	}
 	defer s.close()
+	if err := selfCheck(ctx, s.db, s.redis, relay.Mode(cfg.OutboxMode), log); err != nil {
+		return err
+	}
 	if err := s.build(); err != nil {
 		return err
 	}

@@ -18,7 +18,7 @@ var base = []string{"internal/event", "internal/fault", "internal/outbox", "inte
 
 // mayImport is the table: a package and what of this project it may import. Arrows go down only.
 var mayImport = map[string][]string{
-	"cmd/holdfast": {"internal/app", "internal/config", "internal/stack", "internal/replay", "internal/audit", "internal/sandbox", "internal/postgres", "internal/web", "internal/run"},
+	"cmd/holdfast": {"internal/app", "internal/config", "internal/stack", "internal/replay", "internal/audit", "internal/sandbox", "internal/postgres", "internal/redisx", "internal/web", "internal/run"},
 	"cmd/bench":    {"internal/bench", "internal/stack", "internal/postgres", "internal/web"},
 	"internal/app": {
 		"api", "lua", "internal/audit", "internal/broker", "internal/cart", "internal/config", "internal/deadletter", "internal/event",
