@@ -37,7 +37,6 @@ type Cart struct {
 	State       State
 	Version     int64 // one more for each change of the lines
 	Turn        int64 // one more for each write; 0 for a cart that has no row yet
-	OrderID     uuid.UUID
 	FirstLineAt time.Time // since when it holds units; zero without lines
 	ExpiresAt   time.Time // its one expiry; zero without lines
 	Lines       []Line    // in the order in which they were added

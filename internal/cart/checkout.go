@@ -77,7 +77,7 @@ func cartChanged() error {
 
 func (s *Service) nothingToBuy(ctx context.Context, c Cart) error {
 	if c.ID == uuid.Nil {
-		bought, err := boughtLately(ctx, s.db, c.Customer, takenLately)
+		bought, err := boughtLately(ctx, s.db, c.Customer)
 		if err != nil {
 			return err
 		}

@@ -18,7 +18,7 @@ type querier interface {
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }
 
-const cartColumns = `now(), c.id, c.customer, c.state, c.version, c.turn, c.order_id, c.first_line_at, c.expires_at,
+const cartColumns = `now(), c.id, c.customer, c.state, c.version, c.turn, c.first_line_at, c.expires_at,
        l.product_id, l.quantity, l.unit_price_minor, l.currency, l.held`
 
 // readOpen reads a customer's open cart with its lines, and Postgres' clock. Without one the cart is zero but for the customer.
@@ -58,18 +58,18 @@ func scanCart(rows pgx.Rows, err error) (c Cart, now time.Time, _ error) {
 	if err != nil {
 		return c, now, err
 	}
-	var id, orderID, productID *uuid.UUID
+	var id, productID *uuid.UUID
 	var customer, state, currency *string
 	var version, turn, quantity, price *int64
 	var first, expires *time.Time
 	var held *bool
-	into := []any{&now, &id, &customer, &state, &version, &turn, &orderID, &first, &expires, &productID, &quantity, &price, &currency, &held}
+	into := []any{&now, &id, &customer, &state, &version, &turn, &first, &expires, &productID, &quantity, &price, &currency, &held}
 	_, err = pgx.ForEachRow(rows, into, func() error {
 		if id == nil {
 			return nil
 		}
 		c.ID, c.Customer, c.State, c.Version, c.Turn = *id, *customer, State(*state), *version, *turn
-		c.OrderID, c.FirstLineAt, c.ExpiresAt = value(orderID), value(first), value(expires)
+		c.FirstLineAt, c.ExpiresAt = value(first), value(expires)
 		if productID != nil {
 			c.Lines = append(c.Lines, Line{ProductID: *productID, Quantity: *quantity, UnitPriceMinor: *price, Currency: *currency, Held: *held})
 		}
@@ -187,11 +187,11 @@ WHERE id = $1 AND version = $2 AND state = 'OPEN'`, id, version, orderID)
 	return tag.RowsAffected() == 1, nil
 }
 
-// boughtLately says whether a cart of the customer was bought within the time before now.
-func boughtLately(ctx context.Context, db querier, customer string, within time.Duration) (bought bool, err error) {
+// boughtLately says whether a cart of the customer was bought a moment ago.
+func boughtLately(ctx context.Context, db querier, customer string) (bought bool, err error) {
 	err = db.QueryRow(ctx, `
 SELECT EXISTS (SELECT FROM cart.carts WHERE customer = $1 AND state = 'BOUGHT' AND changed_at > now() - $2::interval)`,
-		customer, within).Scan(&bought)
+		customer, takenLately).Scan(&bought)
 	if err != nil {
 		return false, fmt.Errorf("look for a cart bought lately: %w", err)
 	}

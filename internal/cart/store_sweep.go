@@ -3,14 +3,13 @@ package cart
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 )
 
-// closeExpired closes open carts that expired that long ago and deletes their lines.
-func closeExpired(ctx context.Context, db querier, keep time.Duration, limit int) (int64, error) {
+// closeExpired closes open carts that expired long ago and deletes their lines.
+func closeExpired(ctx context.Context, db querier) (int64, error) {
 	tag, err := db.Exec(ctx, `
 WITH old AS (
     SELECT id FROM cart.carts WHERE state = 'OPEN' AND expires_at < now() - $1::interval
@@ -18,7 +17,7 @@ WITH old AS (
 ), gone AS (
     DELETE FROM cart.lines l USING old WHERE l.cart_id = old.id
 )
-UPDATE cart.carts c SET state = 'DROPPED', turn = turn + 1, changed_at = now() FROM old WHERE c.id = old.id`, keep, limit)
+UPDATE cart.carts c SET state = 'DROPPED', turn = turn + 1, changed_at = now() FROM old WHERE c.id = old.id`, keep, batch)
 	if err != nil {
 		return 0, fmt.Errorf("close expired carts: %w", err)
 	}
@@ -26,9 +25,9 @@ UPDATE cart.carts c SET state = 'DROPPED', turn = turn + 1, changed_at = now() F
 }
 
 // withCopies gives closed carts whose copies may still be there.
-func withCopies(ctx context.Context, db querier, limit int) ([]uuid.UUID, error) {
+func withCopies(ctx context.Context, db querier) ([]uuid.UUID, error) {
 	rows, err := db.Query(ctx, `
-SELECT id FROM cart.carts WHERE state <> 'OPEN' AND tidied = 0 ORDER BY changed_at LIMIT $1`, limit)
+SELECT id FROM cart.carts WHERE state <> 'OPEN' AND tidied = 0 ORDER BY changed_at LIMIT $1`, batch)
 	if err != nil {
 		return nil, fmt.Errorf("find closed carts: %w", err)
 	}
@@ -52,8 +51,8 @@ UPDATE cart.carts c SET tidied = 1 FROM mine WHERE c.id = mine.id`, ids)
 	return tag.RowsAffected(), nil
 }
 
-// deleteLines deletes the lines of carts that were closed that long ago.
-func deleteLines(ctx context.Context, db querier, keep time.Duration, limit int) (int64, error) {
+// deleteLines deletes the lines of carts that were closed a while ago.
+func deleteLines(ctx context.Context, db querier) (int64, error) {
 	tag, err := db.Exec(ctx, `
 WITH old AS (
     SELECT id FROM cart.carts WHERE state <> 'OPEN' AND tidied = 1 AND changed_at < now() - $1::interval
@@ -61,19 +60,19 @@ WITH old AS (
 ), gone AS (
     DELETE FROM cart.lines l USING old WHERE l.cart_id = old.id
 )
-UPDATE cart.carts c SET tidied = 2 FROM old WHERE c.id = old.id`, keep, limit)
+UPDATE cart.carts c SET tidied = 2 FROM old WHERE c.id = old.id`, keepLines, batch)
 	if err != nil {
 		return 0, fmt.Errorf("delete lines of closed carts: %w", err)
 	}
 	return tag.RowsAffected(), nil
 }
 
-// deleteClosed deletes carts that were closed that long ago.
-func deleteClosed(ctx context.Context, db querier, keep time.Duration, limit int) (int64, error) {
+// deleteClosed deletes carts that were closed long ago.
+func deleteClosed(ctx context.Context, db querier) (int64, error) {
 	tag, err := db.Exec(ctx, `
 DELETE FROM cart.carts WHERE id IN (
     SELECT id FROM cart.carts WHERE state <> 'OPEN' AND tidied = 2 AND changed_at < now() - $1::interval
-    ORDER BY changed_at LIMIT $2 FOR UPDATE SKIP LOCKED)`, keep, limit)
+    ORDER BY changed_at LIMIT $2 FOR UPDATE SKIP LOCKED)`, keep, batch)
 	if err != nil {
 		return 0, fmt.Errorf("delete closed carts: %w", err)
 	}

@@ -54,7 +54,7 @@ func (w *Sweeper) Run(ctx context.Context) error {
 			}
 		case <-soon.C:
 			waiting = false
-			err = w.carts.tidyCopies(ctx)
+			err = w.carts.inBatches(ctx, w.carts.dropCopies)
 		case <-all.C:
 			err = w.carts.Sweep(ctx)
 		}
@@ -66,50 +66,32 @@ func (w *Sweeper) Run(ctx context.Context) error {
 
 // Sweep does all there is to do now, in batches.
 func (s *Service) Sweep(ctx context.Context) error {
-	if err := s.inBatches(ctx, s.closeExpired); err != nil {
-		return err
+	for _, step := range []func(context.Context, querier) (int64, error){closeExpired, s.dropCopies, deleteLines, deleteClosed} {
+		if err := s.inBatches(ctx, step); err != nil {
+			return err
+		}
 	}
-	if err := s.tidyCopies(ctx); err != nil {
-		return err
-	}
-	if err := s.inBatches(ctx, s.deleteLines); err != nil {
-		return err
-	}
-	return s.inBatches(ctx, s.deleteClosed)
+	return nil
 }
 
-func (s *Service) tidyCopies(ctx context.Context) error { return s.inBatches(ctx, s.dropCopies) }
-
 // inBatches repeats a step until it has found less than a batch.
-func (s *Service) inBatches(ctx context.Context, step func(context.Context) (int64, error)) error {
+func (s *Service) inBatches(ctx context.Context, step func(context.Context, querier) (int64, error)) error {
 	for {
-		n, err := step(ctx)
+		n, err := step(ctx, s.db)
 		if err != nil || n < batch {
 			return err
 		}
 	}
 }
 
-func (s *Service) closeExpired(ctx context.Context) (int64, error) {
-	return closeExpired(ctx, s.db, keep, batch)
-}
-
 // dropCopies drops first and notes it afterwards: done twice it does no harm, not done it would.
-func (s *Service) dropCopies(ctx context.Context) (int64, error) {
-	ids, err := withCopies(ctx, s.db, batch)
+func (s *Service) dropCopies(ctx context.Context, db querier) (int64, error) {
+	ids, err := withCopies(ctx, db)
 	if err != nil || len(ids) == 0 {
 		return 0, err
 	}
 	if err := s.copies.drop(ctx, never, ids...); err != nil {
 		return 0, err
 	}
-	return noteDropped(ctx, s.db, ids)
-}
-
-func (s *Service) deleteLines(ctx context.Context) (int64, error) {
-	return deleteLines(ctx, s.db, keepLines, batch)
-}
-
-func (s *Service) deleteClosed(ctx context.Context) (int64, error) {
-	return deleteClosed(ctx, s.db, keep, batch)
+	return noteDropped(ctx, db, ids)
 }
