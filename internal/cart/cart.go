@@ -35,8 +35,8 @@ type Cart struct {
 	ID          uuid.UUID // zero for a customer who has no cart
 	Customer    string
 	State       State
-	Version     int64 // one more for each change of the lines
-	Turn        int64 // one more for each write; 0 for a cart that has no row yet
+	Version     int64     // one more for each change of the lines
+	Turn        int64     // one more for each write; 0 for a cart that has no row yet
 	FirstLineAt time.Time // since when it holds units; zero without lines
 	ExpiresAt   time.Time // its one expiry; zero without lines
 	Lines       []Line    // in the order in which they were added
