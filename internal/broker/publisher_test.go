@@ -4,14 +4,10 @@ import (
 	"context"
 	"errors"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
-
-	"github.com/holdfast-checkout/holdfast/internal/event"
-	"github.com/holdfast-checkout/holdfast/internal/testkit"
 )
 
 func TestDeclareIsRepeatable(t *testing.T) {
@@ -139,65 +135,4 @@ func TestStoppedPublisherSaysSo(t *testing.T) {
 	if p.Ready() == nil {
 		t.Error("a stopped publisher is ready")
 	}
-}
-
-// The broker dies and freezes while messages are on their way: every one that was promised is heard.
-func TestPublishingSurvivesTheBroker(t *testing.T) {
-	t.Parallel()
-	servers := testkit.Private(t)
-	cfg := configOn(testkit.NewOn(t, servers))
-	cfg.confirmWithin = 2 * time.Second
-	p := startPublisher(t, cfg)
-	e := &ears{}
-	start(t, NewConsumer(cfg, p, Subscription{Module: "inventory", Handle: e.hear}).Run)
-
-	s := &sender{}
-	began := time.Now()
-	stop := start(t, func(ctx context.Context) error { return s.run(ctx, cfg, p) })
-	s.progress(t)
-	// RabbitMQ 3.10 forgets a quorum queue whose node is killed in the first seconds of its life.
-	testkit.Eventually(t, 20*time.Second, func() bool { return time.Since(began) > 5*time.Second })
-	servers.Rabbit().Kill()
-	testkit.Eventually(t, 20*time.Second, func() bool { return p.Ready() != nil })
-	if err := servers.Rabbit().Start(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	s.progress(t)
-	servers.Rabbit().Pause()
-	testkit.Eventually(t, 20*time.Second, func() bool { return p.Ready() != nil })
-	servers.Rabbit().Resume()
-	s.progress(t)
-	stop()
-	testkit.Eventually(t, 30*time.Second, func() error { return e.has(s.confirmed()) })
-}
-
-// sender publishes all the time and remembers what was confirmed.
-type sender struct {
-	mu    sync.Mutex
-	facts []event.Fact
-}
-
-func (s *sender) run(ctx context.Context, cfg Config, p *Publisher) error {
-	for ctx.Err() == nil {
-		facts := createdMany(50)
-		if err := p.Publish(ctx, messages(cfg, facts)...); err != nil {
-			return nil //nolint:nilerr // the test is over
-		}
-		s.mu.Lock()
-		s.facts = append(s.facts, facts...)
-		s.mu.Unlock()
-	}
-	return nil
-}
-
-func (s *sender) confirmed() []event.Fact {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.facts
-}
-
-func (s *sender) progress(t *testing.T) {
-	t.Helper()
-	from := len(s.confirmed())
-	testkit.Eventually(t, 40*time.Second, func() bool { return len(s.confirmed()) >= from+200 })
 }

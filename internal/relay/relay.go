@@ -8,6 +8,7 @@ package relay
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync/atomic"
@@ -63,6 +64,9 @@ type Relay struct {
 func New(o Options) (*Relay, error) {
 	if o.Mode != CDC && o.Mode != Polling {
 		return nil, fmt.Errorf("relay: unknown mode %q", o.Mode)
+	}
+	if o.Quarantine == nil {
+		return nil, errors.New("relay: nowhere to put what cannot be published")
 	}
 	if o.PollInterval <= 0 {
 		o.PollInterval = 5 * time.Second

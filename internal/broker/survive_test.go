@@ -1,0 +1,128 @@
+package broker
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/holdfast-checkout/holdfast/internal/event"
+	"github.com/holdfast-checkout/holdfast/internal/testkit"
+)
+
+// The broker dies and freezes while messages are on their way: every one that was promised is heard.
+func TestPublishingSurvivesTheBroker(t *testing.T) {
+	t.Parallel()
+	servers := testkit.Private(t)
+	cfg := configOn(testkit.NewOn(t, servers))
+	cfg.confirmWithin = 2 * time.Second
+	p := startPublisher(t, cfg)
+	e := &ears{}
+	start(t, NewConsumer(cfg, p, Subscription{Module: "inventory", Handle: e.hear}).Run)
+
+	s := &sender{}
+	began := time.Now()
+	stop := start(t, func(ctx context.Context) error { return s.run(ctx, cfg, p) })
+	s.progress(t)
+	// RabbitMQ 3.10 forgets a quorum queue whose node is killed in the first seconds of its life.
+	testkit.Eventually(t, 20*time.Second, func() bool { return time.Since(began) > 5*time.Second })
+	servers.Rabbit().Kill()
+	testkit.Eventually(t, 20*time.Second, func() bool { return p.Ready() != nil })
+	if err := servers.Rabbit().Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.progress(t)
+	servers.Rabbit().Pause()
+	testkit.Eventually(t, 20*time.Second, func() bool { return p.Ready() != nil })
+	servers.Rabbit().Resume()
+	s.progress(t)
+	brokerAlarm(t, servers.Rabbit().PID(), p, s)
+	stop()
+	testkit.Eventually(t, 30*time.Second, func() error { return e.has(s.confirmed()) })
+}
+
+// brokerAlarm makes RabbitMQ stop taking messages for longer than a confirm may take. The publisher holds still, on the same
+// connection, and goes on when the alarm is over.
+func brokerAlarm(t *testing.T, pid int, p *Publisher, s *sender) {
+	t.Helper()
+	control(t, pid, "set_vm_memory_high_watermark", "absolute", "1")
+	testkit.Eventually(t, 20*time.Second, func() bool { return p.Ready() != nil && strings.Contains(p.Ready().Error(), "blocked") })
+	began, from := time.Now(), len(s.confirmed())
+	testkit.Eventually(t, 20*time.Second, func() bool { return time.Since(began) > p.cfg.confirmWithin+2*time.Second })
+	if why := p.Ready(); why == nil || !strings.Contains(why.Error(), "blocked") {
+		t.Errorf("under the alarm the publisher is %v, want blocked", why)
+	}
+	if n := len(s.confirmed()); n > from+50 {
+		t.Errorf("%d messages were confirmed under the alarm", n-from)
+	}
+	control(t, pid, "set_vm_memory_high_watermark", "0.4")
+	s.progress(t)
+}
+
+// control runs rabbitmqctl in the environment of a running node.
+func control(t *testing.T, pid int, args ...string) {
+	t.Helper()
+	environ, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var env, path []string
+	for pair := range strings.SplitSeq(string(environ), "\x00") {
+		name, value, _ := strings.Cut(pair, "=")
+		if name == "PATH" || name == "RABBITMQ_SCRIPTS_DIR" {
+			path = append(path, filepath.SplitList(value)...)
+		}
+		if slices.ContainsFunc([]string{"HOME", "PATH", "LANG", "RABBITMQ_", "ERL_"}, func(p string) bool { return strings.HasPrefix(name, p) }) {
+			env = append(env, pair)
+		}
+	}
+	at := slices.IndexFunc(path, func(dir string) bool { // where the real scripts are, not Debian's wrappers
+		_, err := os.Stat(filepath.Join(dir, "rabbitmq-env"))
+		return err == nil
+	})
+	if at < 0 {
+		t.Fatalf("no rabbitmqctl in %v", path)
+	}
+	cmd := exec.CommandContext(t.Context(), filepath.Join(path[at], "rabbitmqctl"), args...)
+	cmd.Env = env
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("rabbitmqctl %v: %v\n%s", args, err, out)
+	}
+}
+
+// sender publishes all the time and remembers what was confirmed.
+type sender struct {
+	mu    sync.Mutex
+	facts []event.Fact
+}
+
+func (s *sender) run(ctx context.Context, cfg Config, p *Publisher) error {
+	for ctx.Err() == nil {
+		facts := createdMany(50)
+		if err := p.Publish(ctx, messages(cfg, facts)...); err != nil {
+			return nil //nolint:nilerr // the test is over
+		}
+		s.mu.Lock()
+		s.facts = append(s.facts, facts...)
+		s.mu.Unlock()
+	}
+	return nil
+}
+
+func (s *sender) confirmed() []event.Fact {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.facts
+}
+
+func (s *sender) progress(t *testing.T) {
+	t.Helper()
+	from := len(s.confirmed())
+	testkit.Eventually(t, 40*time.Second, func() bool { return len(s.confirmed()) >= from+200 })
+}
