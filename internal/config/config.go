@@ -113,8 +113,14 @@ func (c *Config) Validate() error {
 			errs = append(errs, fmt.Errorf("--%s: must be more than 0", name))
 		}
 	}
+	if c.MaxLines > mostLines {
+		errs = append(errs, fmt.Errorf("--max-lines: at most %d, which is what one script of Redis takes", mostLines))
+	}
 	return errors.Join(errs...)
 }
+
+// mostLines is the largest cart whose copy Redis keeps.
+const mostLines = 2000
 
 // Complete says what a server cannot start without.
 func (c *Config) Complete() error {

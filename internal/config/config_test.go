@@ -65,6 +65,7 @@ func TestWrongSettingsAreRefused(t *testing.T) {
 		"retentions":      {"--inbox-retention=1h", "--outbox-retention=2h"},
 		"max age":         {"--hold-ttl=10m", "--hold-max-age=5m"},
 		"max lines":       {"--max-lines=0"},
+		"too many lines":  {"--max-lines=2001"},
 		"unknown setting": {write(t, "max-lins: 3\n")},
 		"wrong type":      {write(t, "max-lines: many\n")},
 	} {

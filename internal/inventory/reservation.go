@@ -57,7 +57,10 @@ func (a ask) settled() error {
 	return nil
 }
 
-// answer makes the fact that inventory says of the order.
+// answer makes the fact that inventory says of the order. A list without lines is written as one, never as null.
 func (a ask) answer(name event.Name, lines []event.StockLine) event.Fact {
+	if lines == nil {
+		lines = []event.StockLine{}
+	}
 	return a.fact.Answer(name, event.OrderStock{HoldID: a.HoldID, Lines: lines, Terms: a.Terms})
 }
