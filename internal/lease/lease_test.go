@@ -21,13 +21,13 @@ const (
 )
 
 // start contends for a lease until the test ends or stop is called, and waits for its end.
-func start(t *testing.T, l *lease.Lease, name string, work func(context.Context, lease.Term) error) (stop func()) {
+func start(t *testing.T, l *lease.Lease, work func(context.Context, lease.Term) error) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		if err := l.Run(ctx, name, work); err != nil {
+		if err := l.Run(ctx, "work", work); err != nil {
 			t.Errorf("run: %v", err)
 		}
 	}()
@@ -57,7 +57,7 @@ func TestOneAtATime(t *testing.T) {
 	}
 	stops := map[string]func(){}
 	for _, holder := range []string{"a", "b", "c"} {
-		stops[holder] = start(t, lease.New(env.DB, env.Log, holder, ttl), "work", work)
+		stops[holder] = start(t, lease.New(env.DB, env.Log, holder, ttl), work)
 	}
 	var last int64
 	for range 3 { // each leaves in turn, and the next one follows before the time has run out
@@ -77,7 +77,7 @@ func TestWorkThatReturnsIsDoneAgain(t *testing.T) {
 	t.Parallel()
 	env := testkit.New(t)
 	var runs atomic.Int32
-	start(t, lease.New(env.DB, env.Log, "a", ttl), "work", func(context.Context, lease.Term) error {
+	start(t, lease.New(env.DB, env.Log, "a", ttl), func(context.Context, lease.Term) error {
 		if runs.Add(1) == 1 {
 			panic("boom")
 		}
@@ -91,7 +91,7 @@ func TestLostLease(t *testing.T) {
 	t.Parallel()
 	env := testkit.New(t)
 	terms, over := make(chan lease.Term, 10), make(chan struct{}, 10)
-	start(t, lease.New(env.DB, env.Log, "a", ttl), "work", func(ctx context.Context, term lease.Term) error {
+	start(t, lease.New(env.DB, env.Log, "a", ttl), func(ctx context.Context, term lease.Term) error {
 		terms <- term
 		<-ctx.Done()
 		over <- struct{}{}
@@ -126,13 +126,13 @@ func TestFenceHoldsOffTheNextTerm(t *testing.T) {
 	t.Parallel()
 	env := testkit.New(t)
 	terms := make(chan lease.Term, 10)
-	stop := start(t, lease.New(env.DB, env.Log, "a", ttl), "work", untilOver(terms))
+	stop := start(t, lease.New(env.DB, env.Log, "a", ttl), untilOver(terms))
 	term := <-terms
 	tx, err := env.DB.Begin(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer tx.Rollback(t.Context())
+	defer func() { _ = tx.Rollback(t.Context()) }()
 	if err := lease.Fence(t.Context(), tx, term); err != nil {
 		t.Fatal(err)
 	}
@@ -140,7 +140,7 @@ func TestFenceHoldsOffTheNextTerm(t *testing.T) {
 	if _, err := env.DB.Exec(t.Context(), `SET lock_timeout = '100ms'; UPDATE shared.leases SET term = term + 1`); err == nil {
 		t.Error("the term ended under a fenced transaction")
 	}
-	start(t, lease.New(env.DB, env.Log, "b", ttl), "work", untilOver(terms))
+	start(t, lease.New(env.DB, env.Log, "b", ttl), untilOver(terms))
 	if err := tx.Commit(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -153,7 +153,7 @@ func TestList(t *testing.T) {
 	t.Parallel()
 	env := testkit.New(t)
 	terms := make(chan lease.Term, 10)
-	stop := start(t, lease.New(env.DB, env.Log, "a", ttl), "work", untilOver(terms))
+	stop := start(t, lease.New(env.DB, env.Log, "a", ttl), untilOver(terms))
 	<-terms
 	for _, live := range []bool{true, false} {
 		held, err := lease.List(t.Context(), env.DB)

@@ -68,7 +68,7 @@ func findsLateCommits(t *testing.T, b *bench, mode Mode) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer tx.Rollback(t.Context())
+	defer func() { _ = tx.Rollback(t.Context()) }()
 	if err := outbox.Append(t.Context(), tx, late); err != nil {
 		t.Fatal(err)
 	}
