@@ -86,6 +86,6 @@ type versionCmd struct{}
 
 func (versionCmd) Run(out io.Writer) error {
 	v := app.Version()
-	fmt.Fprintf(out, "holdfast %s (%s, %s)\n", v.Version, v.Commit, v.Go)
-	return nil
+	_, err := fmt.Fprintf(out, "holdfast %s (%s, %s)\n", v.Version, v.Commit, v.Go)
+	return err
 }

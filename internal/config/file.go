@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -22,7 +23,7 @@ type file map[string]any
 // YAML reads a configuration file: a map from the names of flags to their values.
 func YAML(r io.Reader) (kong.Resolver, error) {
 	f := file{}
-	if err := yaml.NewDecoder(r).Decode(&f); err != nil && err != io.EOF {
+	if err := yaml.NewDecoder(r).Decode(&f); err != nil && !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("configuration file: %w", err)
 	}
 	return f, nil

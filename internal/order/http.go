@@ -43,7 +43,7 @@ func (r PurchaseRequest) items() []Item {
 	}
 	items := make([]Item, len(r.Items))
 	for i, item := range r.Items {
-		items[i] = Item{ProductID: item.ProductID, Quantity: item.Quantity}
+		items[i] = Item(item)
 	}
 	return items
 }

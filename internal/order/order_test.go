@@ -43,27 +43,32 @@ func TestEndsDoNotDependOnTheOrderOfFacts(t *testing.T) {
 		"optimistic, paid": {
 			fresh(PaymentNotStarted),
 			[]heard{{advance, event.StockReserved}, {advance, event.PaymentProcessed}},
-			State{Status: Completed, Payment: PaymentSuccess, Inventory: InventoryReserved}, "COMPLETED",
+			State{Status: Completed, Payment: PaymentSuccess, Inventory: InventoryReserved},
+			"COMPLETED",
 		},
 		"optimistic, out of stock": {
 			fresh(PaymentNotStarted),
 			[]heard{{fail, event.StockFailed}},
-			State{Status: Failed, Payment: PaymentNotStarted, Inventory: InventoryOutOfStock, Reason: OutOfStock}, "FAILED_OUT_OF_STOCK",
+			State{Status: Failed, Payment: PaymentNotStarted, Inventory: InventoryOutOfStock, Reason: OutOfStock},
+			"FAILED_OUT_OF_STOCK",
 		},
 		"optimistic, declined": {
 			fresh(PaymentNotStarted),
 			[]heard{{advance, event.StockReserved}, {unwind, event.PaymentFailed}, {settle, event.StockReleased}},
-			State{Status: Failed, Payment: PaymentDeclined, Inventory: InventoryReleased, Reason: PaymentFailed}, "FAILED_PAYMENT",
+			State{Status: Failed, Payment: PaymentDeclined, Inventory: InventoryReleased, Reason: PaymentFailed},
+			"FAILED_PAYMENT",
 		},
 		"post-payment, paid after it was not known": {
 			fresh(PaymentPending),
 			[]heard{{advance, event.PaymentUnknown}, {advance, event.PaymentProcessed}, {advance, event.StockReserved}},
-			State{Status: Completed, Payment: PaymentSuccess, Inventory: InventoryReserved}, "COMPLETED",
+			State{Status: Completed, Payment: PaymentSuccess, Inventory: InventoryReserved},
+			"COMPLETED",
 		},
 		"post-payment, out of stock": {
 			fresh(PaymentPending),
 			[]heard{{advance, event.PaymentProcessed}, {unwind, event.StockFailed}, {settle, event.PaymentRefunded}},
-			State{Status: Failed, Payment: PaymentRefunded, Inventory: InventoryOutOfStock, Reason: OutOfStock}, "REFUNDED",
+			State{Status: Failed, Payment: PaymentRefunded, Inventory: InventoryOutOfStock, Reason: OutOfStock},
+			"REFUNDED",
 		},
 	}
 	for name, c := range cases {
@@ -94,8 +99,10 @@ func names(facts []heard) []event.Name {
 func TestTimeOutIsNotRevived(t *testing.T) {
 	t.Parallel()
 	late := []heard{
-		{(*State).Advance, event.StockReserved}, {(*State).Advance, event.PaymentProcessed},
-		{(*State).Settle, event.StockReleased}, {(*State).Settle, event.PaymentRefunded},
+		{(*State).Advance, event.StockReserved},
+		{(*State).Advance, event.PaymentProcessed},
+		{(*State).Settle, event.StockReleased},
+		{(*State).Settle, event.PaymentRefunded},
 	}
 	for _, facts := range permutations(late) {
 		s := fresh(PaymentPending)

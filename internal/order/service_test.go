@@ -201,7 +201,8 @@ func TestShuffledFactsComeToTheSameEnds(t *testing.T) {
 	ways := map[order.Status][]step{
 		order.Completed: {{(*order.Service).Advance, event.StockReserved}, {(*order.Service).Advance, event.PaymentProcessed}},
 		order.Failed: {
-			{(*order.Service).Advance, event.StockReserved}, {(*order.Service).Unwind, event.PaymentFailed},
+			{(*order.Service).Advance, event.StockReserved},
+			{(*order.Service).Unwind, event.PaymentFailed},
 			{(*order.Service).Settle, event.StockReleased},
 		},
 	}

@@ -175,8 +175,10 @@ func linesOf(ctx context.Context, tx pgx.Tx, ids []uuid.UUID) (map[uuid.UUID]eve
 	var id uuid.UUID
 	var head event.Order
 	var line event.OrderLine
-	_, err = pgx.ForEachRow(rows, []any{&id, &head.Customer, &head.HoldID, &head.TotalMinor, &head.Currency,
-		&head.PaymentMethod, &line.ProductID, &line.Quantity}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{
+		&id, &head.Customer, &head.HoldID, &head.TotalMinor, &head.Currency,
+		&head.PaymentMethod, &line.ProductID, &line.Quantity,
+	}, func() error {
 		o, seen := orders[id]
 		if !seen {
 			o = head
