@@ -126,8 +126,8 @@ func (a *auditor) judge(ctx context.Context, i invariant) (Verdict, error) {
 		v.skip("no rest in time")
 		return v, nil
 	}
-	if err := i.prove(ctx, a, &v); err != nil {
-		return v, err
-	}
-	return v, nil
+	began := time.Now()
+	err := i.prove(ctx, a, &v)
+	v.Seconds = time.Since(began).Seconds()
+	return v, err
 }

@@ -32,6 +32,7 @@ type Verdict struct {
 	Rows    []Row   `json:"rows" swaggertype:"array,object"`   // the first that break it, at most 10 per rule
 	Listed  []Row   `json:"listed" swaggertype:"array,object"` // the first that are legal and worth a look, like payments still being asked for
 	Reason  string  `json:"reason,omitempty"`                  // why it was skipped
+	Seconds float64 `json:"seconds"`                           // what it took to find out
 }
 
 func (v *Verdict) skip(reason string) {

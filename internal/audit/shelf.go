@@ -148,14 +148,16 @@ func differing(is, should map[string]hold, now int64) (string, string) {
 // which inventory has not heard yet. A cart whose time is over may still hold in Redis, which decides that (a checkout that
 // came to nothing had moved the end there alone); an order whose deadline has passed may not.
 const expectedHolds = `
+	WITH under_way AS MATERIALIZED ( -- few, found by an index of their own, among many lines
+		SELECT id, hold_id, deadline FROM orders.orders WHERE status IN ('CREATED', 'PROCESSING', 'ENDING') AND hold_id IS NOT NULL
+	)
 	SELECT l.product_id, c.id, l.quantity, (extract(epoch FROM c.expires_at) * 1000)::bigint
 	FROM cart.lines l JOIN cart.carts c ON c.id = l.cart_id
 	WHERE l.product_id = ANY($1) AND l.held AND c.state = 'OPEN' AND c.expires_at IS NOT NULL
 	UNION ALL
 	SELECT l.product_id, o.hold_id, l.quantity, (extract(epoch FROM o.deadline) * 1000)::bigint
-	FROM orders.orders o JOIN orders.lines l ON l.order_id = o.id
-	WHERE l.product_id = ANY($1) AND o.hold_id IS NOT NULL AND o.status IN ('CREATED', 'PROCESSING', 'ENDING')
-	  AND NOT EXISTS (SELECT FROM inventory.reservations r WHERE r.order_id = o.id)`
+	FROM under_way o JOIN orders.lines l ON l.order_id = o.id
+	WHERE l.product_id = ANY($1) AND NOT EXISTS (SELECT FROM inventory.reservations r WHERE r.order_id = o.id)`
 
 func readProducts(ctx context.Context, q querier, ids []uuid.UUID) (map[uuid.UUID]product, error) {
 	books := make(map[uuid.UUID]product, len(ids))

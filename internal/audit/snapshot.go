@@ -56,8 +56,11 @@ type snapshot struct {
 	at time.Time // by Postgres' clock
 }
 
-// patience: large tables take their time, and the transaction is idle while Redis and the ledger are read.
-const patience = `SET LOCAL statement_timeout = '30min'; SET LOCAL idle_in_transaction_session_timeout = '30min'`
+// patience: large tables take their time, and the transaction is idle while Redis and the ledger are read. The rest makes
+// one pass over a large table cheaper.
+const patience = `
+	SET LOCAL statement_timeout = '30min'; SET LOCAL idle_in_transaction_session_timeout = '30min';
+	SET LOCAL jit = off; SET LOCAL work_mem = '64MB'`
 
 func (d *desk) open(ctx context.Context) (*snapshot, error) {
 	tx, err := d.conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})

@@ -30,14 +30,16 @@ type owner struct {
 const orderMargin = time.Minute
 
 const expectedSQL = `
+	WITH under_way AS MATERIALIZED ( -- few, found by an index of their own, among many lines
+		SELECT id, hold_id, deadline, created_at FROM orders.orders WHERE status IN ('CREATED', 'PROCESSING', 'ENDING') AND hold_id IS NOT NULL
+	)
 	SELECT l.product_id, c.id, l.quantity, (extract(epoch FROM c.expires_at) * 1000)::bigint, c.changed_at > now() - $2::interval
 	FROM cart.lines l JOIN cart.carts c ON c.id = l.cart_id
 	WHERE l.product_id = ANY($1) AND l.held AND c.state = 'OPEN' AND c.expires_at IS NOT NULL
 	UNION ALL
 	SELECT l.product_id, o.hold_id, l.quantity, (extract(epoch FROM o.deadline + $3::interval) * 1000)::bigint, o.created_at > now() - $2::interval
-	FROM orders.orders o JOIN orders.lines l ON l.order_id = o.id
-	WHERE l.product_id = ANY($1) AND o.hold_id IS NOT NULL AND o.status IN ('CREATED', 'PROCESSING', 'ENDING')
-	  AND NOT EXISTS (SELECT FROM inventory.reservations r WHERE r.order_id = o.id)`
+	FROM under_way o JOIN orders.lines l ON l.order_id = o.id
+	WHERE l.product_id = ANY($1) AND NOT EXISTS (SELECT FROM inventory.reservations r WHERE r.order_id = o.id)`
 
 // expectedHolds is one statement, so that a cart that is bought meanwhile is seen as the cart or as the order.
 func (p *pass) expectedHolds(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]map[string]expected, error) {
