@@ -3,8 +3,13 @@ package app_test
 import (
 	"fmt"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
+	"time"
+
+	"github.com/holdfast-checkout/holdfast/internal/config"
+	"github.com/holdfast-checkout/holdfast/internal/testkit"
 )
 
 var ways = []string{"optimistic", "post-payment"}
@@ -90,6 +95,44 @@ func rush(t *testing.T, c customer, product string) string {
 		o = c.end(o.ID)
 	}
 	return o.Status
+}
+
+// An order whose time runs out while the provider is away is ended, and nothing of it is charged when the provider is back.
+func TestOrdersWhoseTimeIsOver(t *testing.T) {
+	t.Parallel()
+	for _, way := range ways {
+		t.Run(way, func(t *testing.T) {
+			t.Parallel()
+			s := open(t, strategy(way), func(c *config.Config) { c.OrderTimeout = 2 * time.Second })
+			mug := s.product("MUG", 1275, 10)
+			alice := s.customer("alice")
+			s.stopProvider()
+			var o order
+			alice.must(http.StatusAccepted, http.MethodPost, "/orders", buyNow(mug, 4, "pm_ok"), "Idempotency-Key", "k").into(t, &o)
+			testkit.Eventually(t, time.Minute, func() error {
+				alice.must(http.StatusOK, http.MethodGet, "/orders/"+o.ID, nil).into(t, &o)
+				if o.Status != "ENDING" {
+					return fmt.Errorf("%+v", o)
+				}
+				return nil
+			})
+			s.startProvider(strings.TrimPrefix(s.cfg.SandboxURL, "http://"))
+			if o = alice.end(o.ID); o.DisplayStatus != "FAILED_TIMED_OUT" || o.PaymentStatus != "VOIDED" || o.InventoryStatus == "RESERVED" {
+				t.Errorf("%+v", o)
+			}
+			var p struct {
+				Available int64 `json:"available"`
+			}
+			testkit.Eventually(t, time.Minute, func() error {
+				alice.must(http.StatusOK, http.MethodGet, "/products/"+mug, nil).into(t, &p)
+				if p.Available != 10 {
+					return fmt.Errorf("%d of 10 units are free again", p.Available)
+				}
+				return nil
+			})
+			s.clean()
+		})
+	}
 }
 
 // A restart with the other strategy, and then with the other outbox mode, strands no order that is under way.

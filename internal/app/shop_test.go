@@ -36,6 +36,9 @@ type shop struct {
 	url  string
 	http *http.Client // fails the test when an answer is not as the API document says
 	stop func()       // ends the instance; start makes another on the same data
+
+	ledger       string // of the payment provider
+	stopProvider func()
 }
 
 // settings change a shop's configuration.
@@ -54,14 +57,6 @@ func open(t *testing.T, change ...settings) *shop {
 
 func openOn(t *testing.T, env *testkit.Env, change ...settings) *shop {
 	t.Helper()
-	provider, err := sandbox.Open(sandbox.Options{
-		Addr: "127.0.0.1:0", LedgerFile: filepath.Join(t.TempDir(), "ledger.jsonl"), APIKey: sandboxKey, Log: env.Log,
-		SlowBy: 300 * time.Millisecond, HangFor: 200 * time.Millisecond,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	background(t, "sandbox", provider.Run)
 	checked := &http.Client{Transport: webtest.Load(t, api.Document).Transport(t, nil)}
 	s := &shop{t: t, env: env, http: checked, cfg: config.Config{
 		Servers:  config.Servers{PostgresURL: env.PostgresURL, RedisURL: env.RedisURL, RabbitMQURL: env.RabbitURL, Namespace: env.Namespace},
@@ -69,13 +64,29 @@ func openOn(t *testing.T, env *testkit.Env, change ...settings) *shop {
 		MaxLines: 2000, MaxQuantity: 1_000_000, OutboxMode: "cdc", OutboxPollInterval: 5 * time.Second, OutboxRetention: 24 * time.Hour,
 		InboxRetention: 7 * 24 * time.Hour, ConsumerBatch: 128, HoldTTL: 15 * time.Minute, HoldMaxAge: time.Hour, SweepInterval: time.Minute,
 		ReconcileInterval: 5 * time.Minute, ReconcileCooldown: time.Second, PaymentProvider: "sandbox",
-		SandboxURL: provider.URL(), SandboxKey: sandboxKey,
+		SandboxKey: sandboxKey,
 	}}
+	s.ledger = filepath.Join(t.TempDir(), "ledger.jsonl")
+	s.startProvider("127.0.0.1:0")
 	for _, c := range change {
 		c(&s.cfg)
 	}
 	s.start()
 	return s
+}
+
+// startProvider runs the payment sandbox, on the ledger of the one before.
+func (s *shop) startProvider(addr string) {
+	s.t.Helper()
+	provider, err := sandbox.Open(sandbox.Options{
+		Addr: addr, LedgerFile: s.ledger, APIKey: sandboxKey, Log: s.env.Log,
+		SlowBy: 300 * time.Millisecond, HangFor: 200 * time.Millisecond,
+	})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.cfg.SandboxURL = provider.URL()
+	s.stopProvider = background(s.t, "sandbox", provider.Run)
 }
 
 // start runs an instance and waits until it answers.
