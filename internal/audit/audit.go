@@ -12,7 +12,7 @@
 //	money.go     M1 M2 M3, ledger.go the provider's side of it
 //	orders.go    O1 O2 O3 V1, combinations.go the table of allowed states
 //	facts.go     E1 E2, queues.go the broker's side of it
-//	redis.go     R1
+//	redis.go     R1: the walk; shelf.go, carts.go: what is compared
 package audit
 
 import (
@@ -52,9 +52,10 @@ func (o Options) withDefaults() Options {
 // auditor is one run: what it was told, where it works, and what it judges.
 type auditor struct {
 	Options
-	desk *desk
-	snap *snapshot // nil until it is taken
-	rest rest
+	desk     *desk
+	snap     *snapshot // nil until it is taken
+	rest     rest
+	deadline time.Time // when there is no more waiting
 }
 
 // invariant is one of the promises of the contract and the way to prove it.

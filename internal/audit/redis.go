@@ -13,8 +13,9 @@ import (
 // redisPage is how many products or carts are compared at once.
 const redisPage = 200
 
-// looks is how often a difference is looked at before it counts: customers go on changing their carts while others are
-// audited, and a cart may expire between the two readings.
+// looks is how often at least a difference is looked at before it counts, and as often as the time to wait for rest allows:
+// customers go on changing their carts while others are audited, a cart may expire between the two readings, and after a
+// failure the reconciler may be at work.
 const looks = 4
 
 // differs is one thing on which Redis and Postgres do not agree.
@@ -77,8 +78,8 @@ func (a *auditor) eachPage(ctx context.Context, v *Verdict, sql string, look com
 // lookTwice compares in the snapshot, and what differs again as it is now, until it agrees or has been looked at for long.
 func (a *auditor) lookTwice(ctx context.Context, ids []uuid.UUID, look compare) ([]differs, error) {
 	found, err := look(ctx, a.snap.tx, ids)
-	for again := 1; again < looks && err == nil && len(found) > 0; again++ {
-		if err := pause(ctx, time.Duration(again)*100*time.Millisecond); err != nil {
+	for again := 1; err == nil && len(found) > 0 && (again < looks || time.Now().Before(a.deadline)); again++ {
+		if err := pause(ctx, time.Duration(min(again, 10))*100*time.Millisecond); err != nil {
 			return nil, err
 		}
 		found, err = look(ctx, a.Postgres, keysOf(found))

@@ -29,12 +29,12 @@ func (r rest) waiting() []string {
 
 // awaitRest takes snapshots until one is at rest or no time is left; the last one is what is judged.
 func (a *auditor) awaitRest(ctx context.Context) error {
-	deadline := time.Now().Add(a.Wait)
+	a.deadline = time.Now().Add(a.Wait)
 	for {
 		if err := a.look(ctx); err != nil {
 			return err
 		}
-		left := time.Until(deadline)
+		left := time.Until(a.deadline)
 		a.rest.final = left <= 0
 		if a.rest.reached() || a.rest.final {
 			return nil

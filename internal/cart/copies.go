@@ -22,6 +22,7 @@ type copies struct {
 // copy brings a cart's copy to where a change has brought its rows. What fails is left for the reconciler.
 func (s *Service) copy(ctx context.Context, ch Change) {
 	if err := s.copies.follow(ctx, ch); err != nil {
+		s.doubt()
 		s.log.WarnContext(ctx, "copy of a cart left to the reconciler", "cart", ch.After.ID, "error", err)
 	}
 }

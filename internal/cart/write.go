@@ -142,6 +142,7 @@ func (s *Service) giveBack(ctx context.Context, ch *Change, rest *left) error {
 	}
 	if err := s.takeOff(ctx, *ch); err != nil {
 		rest.products, rest.down = nil, unavailable(err)
+		s.doubt()
 		s.log.WarnContext(ctx, "units of a cart left to their expiry", "cart", ch.After.ID, "error", err)
 		return nil
 	}
@@ -184,11 +185,16 @@ func (s *Service) putRight(ctx context.Context, rest left) {
 		}
 		s.log.WarnContext(ctx, "shelf and cart may differ until they are reconciled", "cart", rest.cartID, "products", len(rest.products), "error", err)
 	}
-	if s.Doubt != nil {
-		s.Doubt()
-	}
+	s.doubt()
 	if err := noteChange(ctx, s.db, rest.cartID); err != nil {
 		s.log.WarnContext(ctx, "cart not noted for the reconciler", "cart", rest.cartID, "error", err)
+	}
+}
+
+// doubt has rows and Redis compared.
+func (s *Service) doubt() {
+	if s.Doubt != nil {
+		s.Doubt()
 	}
 }
 
