@@ -12,7 +12,7 @@ import (
 
 var (
 	queues    = []string{"order", "inventory", "payment", "view", "shelf", "dead", "unrouted"}
-	exchanges = []string{"events", "unrouted", "alternate"}
+	exchanges = []string{"events", "unrouted"}
 )
 
 // cleanBroker deletes the namespace's queues and exchanges afterwards. One that was never made is none to delete.
