@@ -5,7 +5,7 @@ CREATE TABLE orders.orders (
     id               uuid        PRIMARY KEY,
     customer         text        NOT NULL CHECK (length(customer) BETWEEN 1 AND 128),
     strategy         text        NOT NULL CHECK (strategy <> ''),
-    hold_id          uuid,                   -- what holds its units in Redis: the cart's id, its own, or nothing
+    hold_id          uuid,                   -- what holds its units in Redis: the cart's id, one made of the request, or nothing
     cart_id          uuid        UNIQUE,     -- a cart is bought once
     status           text        NOT NULL CHECK (status IN ('CREATED', 'PROCESSING', 'COMPLETED', 'ENDING', 'FAILED', 'CANCELLED')),
     payment_status   text        NOT NULL CHECK (payment_status IN

@@ -166,8 +166,10 @@ func (s *server) build() error {
 	if err := s.newRelay(); err != nil {
 		return err
 	}
+	unhurried := redisx.NewScripts(s.patient, lua.Sources())
+	unhurried.Patience = patience
 	s.repairs = reconcile.New(reconcile.Options{
-		Postgres: s.db, Redis: s.patient, Scripts: redisx.NewScripts(s.patient, lua.Sources()), Keys: s.keys, Shelf: s.modules.shelf,
+		Postgres: s.db, Redis: s.patient, Scripts: unhurried, Keys: s.keys, Shelf: s.modules.shelf,
 		Lease: s.lease, Log: s.log,
 		Registry: s.registry, Interval: s.cfg.ReconcileInterval, Cooldown: s.cfg.ReconcileCooldown,
 	})

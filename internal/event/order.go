@@ -32,7 +32,7 @@ type OrderLine struct {
 // Order is what order.created says.
 type Order struct {
 	Customer string      `json:"customer"`
-	HoldID   uuid.UUID   `json:"hold_id"` // the hold that keeps its units in Redis: the cart's id, or the order's own; zero for none
+	HoldID   uuid.UUID   `json:"hold_id"` // the hold that keeps its units in Redis: the cart's id, or one made of the request; zero for none
 	Lines    []OrderLine `json:"lines"`
 	Terms
 }

@@ -2,6 +2,7 @@ package order
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"slices"
@@ -111,8 +112,9 @@ func (s *Service) buyCart(ctx context.Context, o *Order, p Purchase) error {
 	return nil
 }
 
-// buyNow holds the units under the order's own id first. When the order does not come to be they are given back; when it is
-// not known whether it did (the commit's answer was lost), the hold is left to its expiry.
+// buyNow holds the units first, under an id that every repetition of the request has too. When the order does not come to be
+// they are given back. They are not when it is not known whether it did (the commit's answer was lost: the comparison of holds
+// and rows finds out), nor when a twin has made it: then the hold is that order's.
 func (s *Service) buyNow(ctx context.Context, o *Order, p Purchase) error {
 	items, err := merge(p.Items, s.limits)
 	if err != nil {
@@ -122,7 +124,7 @@ func (s *Service) buyNow(ctx context.Context, o *Order, p Purchase) error {
 		return err
 	}
 	if s.limits.HoldOnOrder {
-		o.HoldID = o.ID
+		o.HoldID = holdIDOf(p)
 		short, err := s.ports.Holds.HoldAll(ctx, o.HoldID, items, o.Deadline.Add(holdMargin))
 		if err != nil {
 			s.doubt()
@@ -134,13 +136,20 @@ func (s *Service) buyNow(ctx context.Context, o *Order, p Purchase) error {
 	}
 	err = s.commit(ctx, o, p, nil)
 	switch {
-	case err == nil || o.HoldID == uuid.Nil:
+	case err == nil || errors.Is(err, errTwin) || o.HoldID == uuid.Nil:
 	case postgres.Unavailable(err):
 		s.doubt()
 	default:
 		s.giveBack(ctx, o.HoldID, o)
 	}
 	return err
+}
+
+// holdIDOf names the hold of a purchase without a cart after its customer, key and contents, so that an attempt whose answer was
+// lost and the one that follows it hold the units once.
+func holdIDOf(p Purchase) uuid.UUID {
+	name := fmt.Appendf(nil, "%q %q ", p.Customer, p.Key)
+	return uuid.NewHash(sha256.New(), uuid.Nil, append(name, p.Fingerprint...), 8)
 }
 
 func (s *Service) commit(ctx context.Context, o *Order, p Purchase, basket *Basket) error {
