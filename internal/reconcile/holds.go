@@ -128,7 +128,7 @@ func (p *pass) compareHolds(s shelf, r row, fix *repair) (Difference, bool) {
 	if len(fix.drop)+len(fix.set) == 0 && (s.reserved == said || sum == 0 && s.reserved == "") {
 		return Difference{}, false
 	}
-	is, ought := holdsText(s, r, fix)
+	is, ought := holdsText(s, fix)
 	return Difference{
 		Pair: pairHolds, Key: "holds:{" + s.id.String() + "}",
 		Redis: "reserved " + s.reserved + is, Postgres: "reserved " + strconv.FormatInt(fix.sumAfter(s), 10) + ought,
@@ -202,7 +202,7 @@ func (r *repair) sumAfter(s shelf) int64 {
 const shownHolds = 10
 
 // holdsText shows the holds that a repair changes, as they are and as they ought to be.
-func holdsText(s shelf, r row, fix *repair) (is, ought string) {
+func holdsText(s shelf, fix *repair) (is, ought string) {
 	changed := map[string]string{}
 	for _, id := range fix.drop {
 		changed[id] = "none"
