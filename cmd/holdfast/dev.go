@@ -29,6 +29,9 @@ type devCmd struct {
 
 // Run starts everything and stops it, in order, when ctx ends. What a person starts with one command they end with one key.
 func (c *devCmd) Run(ctx context.Context, out io.Writer) error {
+	if err := app.Check(c.Config); err != nil {
+		return usageError{err}
+	}
 	log := newLog(c.LogLevel, c.LogFormat)
 	redisx.LogTo(log)
 	options := stack.Options{Dir: c.Dir, Log: log, PostgresURL: c.PostgresURL, RedisURL: c.RedisURL, RabbitURL: c.RabbitMQURL}

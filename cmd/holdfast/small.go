@@ -19,7 +19,7 @@ import (
 type serveCmd struct{ config.Config }
 
 func (c *serveCmd) Run(ctx context.Context) error {
-	if err := c.Complete(); err != nil {
+	if err := errors.Join(c.Complete(), app.Check(c.Config)); err != nil {
 		return usageError{err}
 	}
 	log := newLog(c.LogLevel, c.LogFormat)

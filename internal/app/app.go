@@ -55,6 +55,12 @@ type server struct {
 	web       *web.Server
 }
 
+// Check says what is wrong with a configuration beyond what its package can know: whether its strategies exist.
+func Check(cfg config.Config) error {
+	_, err := saga.NewBook(saga.All(), cfg.Strategy, cfg.StrategiesAllowed)
+	return err
+}
+
 // Serve runs an instance until ctx ends: then what is under way is finished, as far as it can be, and the rest is left where
 // the next start finds it. ready, if any, is called with the API's URL once requests are answered; its error ends the instance.
 func Serve(ctx context.Context, cfg config.Config, log *slog.Logger, ready func(ctx context.Context, url string) error) error {
