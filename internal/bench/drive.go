@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"sync/atomic"
 	"time"
@@ -22,7 +23,8 @@ const (
 	pageSize  = 200             // products per request
 	patience  = 2 * time.Minute // for one order
 	pollPause = 20 * time.Millisecond
-	// againAfter is the second that the server asks for when it has too much to do.
+	// againAfter is the second that the server asks for when it has too much to do. Customers take it more or less exactly,
+	// or they would all come back at once.
 	againAfter = time.Second
 )
 
@@ -172,7 +174,7 @@ func (d *driver) place(ctx context.Context, token, key string, body []byte) (int
 		select {
 		case <-ctx.Done():
 			return 0, nil, ctx.Err()
-		case <-time.After(againAfter):
+		case <-time.After(againAfter/2 + rand.N(againAfter)):
 		}
 	}
 }

@@ -90,7 +90,11 @@ func (r *reference) play(ctx context.Context, first, orders int) (tps, seconds f
 	if r.strategy == "post-payment" {
 		payment, firstPayment, firstInventory = "PENDING", "SUCCESS", "NOT_STARTED"
 	}
-	cmd := exec.CommandContext(ctx, r.pgbench, "-n", "-M", "prepared", "-c", strconv.Itoa(r.Clients), "-j", strconv.Itoa(min(r.Clients, runtime.NumCPU())),
+	latencies := "--progress=60"
+	if first == 0 { // the warm-up tells how long each statement takes, which costs something
+		latencies = "--report-per-command"
+	}
+	cmd := exec.CommandContext(ctx, r.pgbench, latencies, "-n", "-M", "prepared", "-c", strconv.Itoa(r.Clients), "-j", strconv.Itoa(min(r.Clients, runtime.NumCPU())),
 		"-t", strconv.Itoa(each), "-f", r.script, "-D", fmt.Sprintf("first=%d", first), "-D", fmt.Sprintf("per_client=%d", each), "-D", "i=0",
 		"-D", "strategy="+r.strategy, "-D", "payment="+payment, "-D", "first_payment="+firstPayment, "-D", "first_inventory="+firstInventory, r.url)
 	out, err := cmd.CombinedOutput()
