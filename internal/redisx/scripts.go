@@ -41,6 +41,7 @@ type Scripts struct {
 	Patience time.Duration // with one pipeline; 400 ms unless it is set before the first Run
 
 	client  redis.UniversalClient
+	gate    *gate
 	sources map[string]string
 	digests map[string]string
 }
@@ -52,7 +53,7 @@ func NewScripts(client redis.UniversalClient, sources map[string]string) *Script
 		sum := sha1.Sum([]byte(source)) // Redis' own name for a script
 		digests[name] = hex.EncodeToString(sum[:])
 	}
-	return &Scripts{Patience: patience, client: client, sources: sources, digests: digests}
+	return &Scripts{Patience: patience, client: client, gate: newGate(), sources: sources, digests: digests}
 }
 
 // Run sends calls as pipelines and gives their replies, in order. The error is the first by which Redis was unavailable:
@@ -77,10 +78,22 @@ func (s *Scripts) One(ctx context.Context, call Call) (any, error) {
 	return replies[0].Value, replies[0].Err
 }
 
-// rounds is how often a pipeline is sent at most: a second time after loading, a third after a node that was met meanwhile.
-const rounds = 3
+// mostRounds is how often a pipeline is sent at most: a second time after loading, a third after a node that was met meanwhile.
+const mostRounds = 3
 
 func (s *Scripts) run(ctx context.Context, calls []Call, replies []Reply) error {
+	if err := s.gate.enter(ctx); err != nil {
+		return err
+	}
+	defer s.gate.leave()
+	err := s.rounds(ctx, calls, replies)
+	if Unavailable(err) && ctx.Err() == nil {
+		s.gate.turnAway()
+	}
+	return err
+}
+
+func (s *Scripts) rounds(ctx context.Context, calls []Call, replies []Reply) error {
 	open := make([]int, len(calls)) // indexes of the calls that are not done
 	for i := range calls {
 		open[i] = i
@@ -90,7 +103,7 @@ func (s *Scripts) run(ctx context.Context, calls []Call, replies []Reply) error 
 		if err != nil {
 			return err
 		}
-		if len(unknown) == 0 || round == rounds-1 {
+		if len(unknown) == 0 || round == mostRounds-1 {
 			return nil
 		}
 		if err := s.load(ctx, calls, unknown); err != nil {

@@ -1,0 +1,62 @@
+package redisx
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+)
+
+// Redis does one thing at a time: what is sent to it beyond what it can do within the client's time-outs is not done sooner but
+// given up half way. So the pipelines of one process queue here, where nothing is lost by waiting.
+const (
+	atOnce   = 24          // pipelines under way; of 50 calls each they are some 70 ms of Redis' time
+	mostWait = time.Second // for a place
+)
+
+// errCrowded says that no place was to be had in time, or that Redis went away while it was waited for.
+var errCrowded = errors.New("redis: too much is waiting for it")
+
+// gate lets a number of callers in at once. Who waits is sent away as soon as one of those inside finds Redis gone, so that an
+// outage costs nobody more than one time-out.
+type gate struct {
+	places chan struct{}
+	mu     sync.Mutex
+	gone   chan struct{} // closed when somebody found Redis gone; then a new one is made
+}
+
+func newGate() *gate { return &gate{places: make(chan struct{}, atOnce), gone: make(chan struct{})} }
+
+// enter waits for a place, which leave gives back.
+func (g *gate) enter(ctx context.Context) error {
+	select {
+	case g.places <- struct{}{}:
+		return nil
+	default:
+	}
+	g.mu.Lock()
+	gone := g.gone
+	g.mu.Unlock()
+	timer := time.NewTimer(mostWait)
+	defer timer.Stop()
+	select {
+	case g.places <- struct{}{}:
+		return nil
+	case <-gone:
+		return errCrowded
+	case <-timer.C:
+		return errCrowded
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (g *gate) leave() { <-g.places }
+
+// turnAway sends away whoever waits.
+func (g *gate) turnAway() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	close(g.gone)
+	g.gone = make(chan struct{})
+}
