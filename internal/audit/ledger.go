@@ -51,12 +51,6 @@ func (l *Ledger) after(ctx context.Context, seq int64, limit int) (entries []ent
 	return page.Entries, page.NextAfter > seq, err
 }
 
-// reachable says whether the provider answers at all.
-func (l *Ledger) reachable(ctx context.Context) bool {
-	_, _, err := l.after(ctx, 0, 1)
-	return err == nil
-}
-
 func (l *Ledger) get(ctx context.Context, after int64, limit int, page any) error {
 	query := url.Values{"after": {strconv.FormatInt(after, 10)}, "limit": {strconv.Itoa(limit)}}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, l.URL+"/ledger?"+query.Encode(), nil)

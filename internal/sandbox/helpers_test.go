@@ -131,12 +131,3 @@ func ledger(t *testing.T, url string) []*sandbox.Entry {
 		}
 	}
 }
-
-func eventually(t *testing.T, what string, done func() bool) {
-	t.Helper()
-	for end := time.Now().Add(10 * time.Second); !done(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("%s: not within 10 s", what)
-		}
-	}
-}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/holdfast-checkout/holdfast/internal/sandbox"
+	"github.com/holdfast-checkout/holdfast/internal/testkit"
 )
 
 // childLedger tells a copy of this test program to be a sandbox on that ledger.
@@ -110,9 +111,7 @@ func load(t *testing.T, url string, kill func(), next *atomic.Int64, answers *sy
 			}
 		})
 	}
-	for end := time.Now().Add(10 * time.Second); answered.Load() < 100 && time.Now().Before(end); {
-		time.Sleep(time.Millisecond)
-	}
+	testkit.Eventually(t, 30*time.Second, func() bool { return answered.Load() >= 100 })
 	kill()
 	clients.Wait()
 	return answered.Load()

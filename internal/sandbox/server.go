@@ -26,7 +26,7 @@ type Options struct {
 	Log        *slog.Logger
 }
 
-// Server is the provider. It holds its ledger file and its port from Open until Run or Close has returned.
+// Server is the provider. It holds its ledger file and its port from Open until Run has returned.
 type Server struct {
 	options  Options
 	books    *books
@@ -57,9 +57,6 @@ func (s *Server) Addr() string { return s.listener.Addr().String() }
 
 // URL is where clients find it.
 func (s *Server) URL() string { return "http://" + s.Addr() }
-
-// Close gives up a server that was opened but is not to run.
-func (s *Server) Close() error { return errors.Join(s.listener.Close(), s.books.journal.close()) }
 
 // Run serves until ctx ends, then drops the requests that hang, answers the others and closes the ledger.
 func (s *Server) Run(ctx context.Context) error {
