@@ -31,6 +31,18 @@ test: ## test everything, on real servers and with the race detector
 	@command -v $${CC:-gcc} >/dev/null || { echo 'the race detector needs a C compiler: apt-get install gcc libc6-dev'; exit 1; }
 	$(GO) run ./internal/testkit/withstack $(GO) test -race -timeout 10m $(ARGS)
 
+# How often, and from which seed on; each run takes the next seed.
+RUNS ?= 1
+SEED ?= $(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')
+
+.PHONY: drill
+drill: ## the long form of every drill, one after the other: faults, soaks, millions of operations (RUNS=3 SEED=1 ARGS=./...)
+	@for run in $$(seq 0 $$(($(RUNS) - 1))); do \
+		export HOLDFAST_DRILL=1 HOLDFAST_SEED=$$(($(SEED) + run)); \
+		echo "drill: SEED=$$HOLDFAST_SEED"; \
+		$(GO) run ./internal/testkit/withstack $(GO) test -v -run '^TestDrill' -count=1 -p 1 -timeout 90m $(ARGS) || exit 1; \
+	done
+
 .PHONY: lint
 lint: bin/tools/golangci-lint ## look for mistakes, and for code that is not formatted
 	bin/tools/golangci-lint run ./...
