@@ -13,11 +13,16 @@ export GOFLAGS := $(strip $(GOFLAGS) -buildvcs=false)
 
 .PHONY: help
 help: ## list what can be done here
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: run
-run: build ## start everything on this machine and print what to do next; Ctrl-C stops all of it
+run: ## start everything on this machine and print what to do next; Ctrl-C stops all of it
+	@$(MAKE) --no-print-directory -j2 servers build
 	@bin/holdfast dev
+
+.PHONY: servers
+servers: ## install PostgreSQL, Redis and RabbitMQ if they are missing and this is Debian or Ubuntu as root
+	@internal/stack/install.sh
 
 .PHONY: build
 build: ## build bin/holdfast, one static binary

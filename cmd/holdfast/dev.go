@@ -35,11 +35,6 @@ func (c *devCmd) Run(ctx context.Context, out io.Writer) error {
 	log := newLog(c.LogLevel, c.LogFormat)
 	redisx.LogTo(log)
 	options := stack.Options{Dir: c.Dir, Log: log, PostgresURL: c.PostgresURL, RedisURL: c.RedisURL, RabbitURL: c.RabbitMQURL}
-	if needs := stack.Missing(options); len(needs) > 0 {
-		if err := stack.Install(ctx, needs, log); err != nil {
-			return err
-		}
-	}
 	if err := portFree(c.HTTPAddr); err != nil {
 		return err
 	}

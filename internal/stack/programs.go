@@ -88,8 +88,8 @@ func executable(path string) bool {
 	return err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0
 }
 
-// Need is a server whose program is not on this machine, and what gives it.
-type Need struct {
+// need is a server whose program is not on this machine, and what gives it.
+type need struct {
 	Server  string // as people call it
 	Package string // of Debian and Ubuntu
 	Service string // in docker/compose.yaml
@@ -98,31 +98,29 @@ type Need struct {
 }
 
 // String says what is missing and the ways to get it.
-func (n Need) String() string {
+func (n need) String() string {
 	return fmt.Sprintf("%s is not installed: install the Debian package %[2]s (apt-get install %[2]s), "+
 		"or run its container (docker compose -f docker/compose.yaml up -d %s) and set %s=%s", n.Server, n.Package, n.Service, n.Setting, n.URL)
 }
 
 var (
-	postgresNeed = Need{
+	postgresNeed = need{
 		Server: "PostgreSQL", Package: "postgresql", Service: "postgres",
 		Setting: "HOLDFAST_POSTGRES_URL", URL: "postgres://holdfast:holdfast@127.0.0.1:5432/holdfast",
 	}
-	redisNeed = Need{
+	redisNeed = need{
 		Server: "Redis", Package: "redis-server", Service: "redis",
 		Setting: "HOLDFAST_REDIS_URL", URL: "redis://127.0.0.1:6379/0",
 	}
-	rabbitNeed = Need{
+	rabbitNeed = need{
 		Server: "RabbitMQ", Package: "rabbitmq-server", Service: "rabbitmq",
 		Setting: "HOLDFAST_RABBITMQ_URL", URL: "amqp://holdfast:holdfast@127.0.0.1:5672/",
 	}
 )
 
-// Missing lists what Start with these options would lack.
-func Missing(opts Options) []Need { return missing(find(), opts) }
-
-func missing(found programs, opts Options) []Need {
-	var needs []Need
+// missing lists what Start with these options would lack.
+func missing(found programs, opts Options) []need {
+	var needs []need
 	if opts.PostgresURL == "" && found.postgres == "" {
 		needs = append(needs, postgresNeed)
 	}
@@ -135,7 +133,7 @@ func missing(found programs, opts Options) []Need {
 	return needs
 }
 
-func missingError(needs []Need) error {
+func missingError(needs []need) error {
 	lines := make([]string, len(needs))
 	for i, need := range needs {
 		lines[i] = need.String()

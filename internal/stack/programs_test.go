@@ -1,10 +1,8 @@
 package stack
 
 import (
-	"context"
 	"errors"
 	"io/fs"
-	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -78,59 +76,6 @@ func TestFindTakesTheNewestPostgresAndTheRealRabbit(t *testing.T) {
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(programs{})); diff != "" {
 		t.Errorf("found (-want +got):\n%s", diff)
 	}
-}
-
-func TestInstallKeepsServicesDown(t *testing.T) {
-	t.Parallel()
-	failure := errors.New("no network")
-	for name, c := range map[string]struct {
-		before string // the machine's own policy, "" for none
-		during string
-		after  string
-		fails  error
-	}{
-		"no policy":                   {before: "", during: denial, after: ""},
-		"a policy of the machine":     {before: "#!/bin/sh\nexit 0\n", during: "#!/bin/sh\nexit 0\n", after: "#!/bin/sh\nexit 0\n"},
-		"one that a killed run left":  {before: denial, during: denial, after: ""},
-		"an installation that failed": {before: "", during: denial, after: "", fails: failure},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			policy := filepath.Join(t.TempDir(), "policy-rc.d")
-			if c.before != "" {
-				if err := os.WriteFile(policy, []byte(c.before), 0o755); err != nil {
-					t.Fatal(err)
-				}
-			}
-			var calls [][]string
-			apt := func(_ context.Context, args ...string) error {
-				if got := content(t, policy); got != c.during {
-					t.Errorf("policy while apt-get runs: %q", got)
-				}
-				calls = append(calls, args)
-				return c.fails
-			}
-			err := installer{policy: policy, apt: apt}.install(t.Context(), missing(programs{}, Options{}), slog.New(slog.DiscardHandler))
-			if !errors.Is(err, c.fails) {
-				t.Errorf("error %v, want %v", err, c.fails)
-			}
-			if got := content(t, policy); got != c.after {
-				t.Errorf("policy afterwards: %q, want %q", got, c.after)
-			}
-			if c.fails == nil && (len(calls) != 2 || calls[0][0] != "update" || !slices.Contains(calls[1], "rabbitmq-server")) {
-				t.Errorf("apt-get was called with %v", calls)
-			}
-		})
-	}
-}
-
-func content(t *testing.T, path string) string {
-	t.Helper()
-	body, err := os.ReadFile(path)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		t.Fatal(err)
-	}
-	return string(body)
 }
 
 func TestClosureFollowsWhatApplicationsNeed(t *testing.T) {

@@ -47,8 +47,8 @@ func Start(ctx context.Context, opts Options) (*Stack, error) {
 	if !supported {
 		return nil, ErrUnsupported
 	}
-	if missing := Missing(opts); len(missing) > 0 {
-		return nil, missingError(missing)
+	if needs := missing(find(), opts); len(needs) > 0 {
+		return nil, missingError(needs)
 	}
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)

@@ -1,17 +1,13 @@
 // Command withstack runs a command, usually go test, with a set of servers that all its packages share:
 //
 //	go run ./internal/testkit/withstack go test -race ./...
-//
-// With -install alone it installs the servers' programs where it may, and runs nothing.
 package main
 
 import (
 	"context"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
-	"log/slog"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -23,11 +19,9 @@ import (
 )
 
 func main() {
-	install := flag.Bool("install", false, "install missing programs first (root on Debian or Ubuntu)")
-	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	code, err := run(ctx, *install, flag.Args())
+	code, err := run(ctx, os.Args[1:])
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "withstack:", err)
 		code = max(code, 1)
@@ -35,15 +29,9 @@ func main() {
 	os.Exit(code)
 }
 
-func run(ctx context.Context, install bool, command []string) (code int, err error) {
-	if install {
-		log := slog.New(slog.NewTextHandler(os.Stderr, nil))
-		if err := stack.Install(ctx, stack.Missing(stack.Options{}), log); err != nil {
-			return 1, err
-		}
-	}
+func run(ctx context.Context, command []string) (code int, err error) {
 	if len(command) == 0 {
-		return 0, nil
+		return 2, errors.New("no command: withstack COMMAND [ARGUMENT...]")
 	}
 	s, err := testkit.StartShared(ctx)
 	if err != nil {
