@@ -22,6 +22,7 @@ type cli struct {
 	Concurrency int    `default:"256" help:"Sagas at the same time."`
 	Clients     int    `default:"8" help:"Clients of pgbench."`
 	Products    int    `default:"3500" help:"Products in the catalogue."`
+	Catalogue   int    `default:"1000000" help:"Products that are reconciled."`
 	Seed        uint64 `default:"1" help:"Decides what is bought."`
 	Binary      string `default:"bin/holdfast" help:"The program to measure."`
 	Dir         string `default:"bench/out" help:"Folder of data and logs; emptied first."`
@@ -48,7 +49,7 @@ func (c *cli) run(ctx context.Context) error {
 		level = slog.LevelInfo
 	}
 	_, err := bench.Run(ctx, bench.Options{
-		Rows: c.Rows, Orders: c.Orders, Lines: c.Lines, Concurrency: c.Concurrency, Clients: c.Clients, Products: c.Products, Seed: c.Seed,
+		Rows: c.Rows, Orders: c.Orders, Lines: c.Lines, Concurrency: c.Concurrency, Clients: c.Clients, Products: c.Products, Catalogue: c.Catalogue, Seed: c.Seed,
 		Binary: c.Binary, Dir: c.Dir, Scripts: c.Scripts, Out: c.Out, ServerFlags: strings.Fields(c.ServerFlags),
 		Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})),
 	}, os.Stdout)

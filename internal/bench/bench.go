@@ -24,6 +24,7 @@ type Options struct {
 	Concurrency int      // sagas at the same time
 	Clients     int      // of pgbench
 	Products    int      // in the catalogue
+	Catalogue   int      // products that are reconciled
 	Seed        uint64   // decides which products are in which order
 	Binary      string   // the holdfast program
 	Dir         string   // data and logs of the run; emptied first
@@ -55,7 +56,7 @@ func measures() []measure {
 	saga := func(strategy string) measure {
 		return measure{"saga/" + strategy, func(ctx context.Context, p *place) (Row, error) { return p.saga(ctx, strategy) }}
 	}
-	return []measure{saga("optimistic"), saga("post-payment")}
+	return []measure{saga("optimistic"), saga("post-payment"), reconcileRow()}
 }
 
 // chosen are the rows that the options ask for.

@@ -26,7 +26,7 @@ var mayImport = map[string][]string{
 		"internal/payment", "internal/postgres", "internal/reconcile", "internal/redisx", "internal/relay", "internal/run",
 		"internal/saga", "internal/web",
 	},
-	"internal/bench":             {"internal/event", "internal/postgres", "internal/stack", "internal/web"},
+	"internal/bench":             {"internal/event", "internal/postgres", "internal/redisx", "internal/stack", "internal/web", "lua"},
 	"internal/replay":            {},
 	"internal/saga":              {"internal/event", "internal/inventory", "internal/order", "internal/payment"},
 	"internal/order":             base,
