@@ -18,14 +18,14 @@ WHERE customer = :customer AND key = :key AND expires_at > now();
 BEGIN;
 INSERT INTO shared.inbox (module, fact_id, name, order_id)
 SELECT 'payment', id, name, nullif(order_id, '00000000-0000-0000-0000-000000000000')
-FROM unnest(ARRAY[:f_charge::uuid], ARRAY['stock.reserved'], ARRAY[:order_id::uuid]) AS f(id, name, order_id)
+FROM unnest(ARRAY[:f_reserved::uuid], ARRAY['stock.reserved'], ARRAY[:order_id::uuid]) AS f(id, name, order_id)
 ORDER BY id ON CONFLICT DO NOTHING RETURNING fact_id;
 INSERT INTO payment.payments (order_id, state, strategy, amount_minor, currency, payment_method, charge_key, refund_key,
                               cause, traceparent, undo_cause, undo_traceparent, due_at)
 SELECT order_id, state, strategy, amount, currency, method, charge_key, refund_key,
        cause, trace, nullif(undo, '00000000-0000-0000-0000-000000000000'), undo_trace, CASE WHEN state = 'PENDING' THEN now() END
 FROM unnest(ARRAY[:order_id::uuid], ARRAY['PENDING'], ARRAY[:strategy::text], ARRAY[:total::bigint], ARRAY['GBP'], ARRAY['pm_ok'],
-            ARRAY['charge-' || :order_id::text], ARRAY['refund-' || :order_id::text], ARRAY[:f_charge::uuid], ARRAY[''],
+            ARRAY['charge-' || :order_id::text], ARRAY['refund-' || :order_id::text], ARRAY[:f_reserved::uuid], ARRAY[''],
             ARRAY['00000000-0000-0000-0000-000000000000'::uuid], ARRAY[''])
      AS w(order_id, state, strategy, amount, currency, method, charge_key, refund_key, cause, trace, undo, undo_trace)
 ORDER BY order_id ON CONFLICT (order_id) DO NOTHING RETURNING order_id;
@@ -59,7 +59,7 @@ FROM unnest(ARRAY[:order_id::uuid], ARRAY['SUCCESS'], ARRAY['ch_' || :order_id::
 WHERE p.order_id = c.order_id;
 INSERT INTO shared.outbox (id, name, strategy, order_id, cause, body)
 SELECT id, name, strategy, order_id, cause, body
-FROM unnest(ARRAY[:f_processed::uuid], ARRAY['payment.processed'], ARRAY[:strategy::text], ARRAY[:order_id::uuid], ARRAY[:f_charge::uuid],
+FROM unnest(ARRAY[:f_processed::uuid], ARRAY['payment.processed'], ARRAY[:strategy::text], ARRAY[:order_id::uuid], ARRAY[:f_reserved::uuid],
             ARRAY[convert_to(:processed_body::text, 'UTF8')]) AS f(id, name, strategy, order_id, cause, body);
 COMMIT;
 
@@ -67,7 +67,7 @@ COMMIT;
 BEGIN;
 INSERT INTO shared.inbox (module, fact_id, name, order_id)
 SELECT 'order', id, name, nullif(order_id, '00000000-0000-0000-0000-000000000000')
-FROM unnest(ARRAY[:f_first::uuid], ARRAY['first'], ARRAY[:order_id::uuid]) AS f(id, name, order_id)
+FROM unnest(ARRAY[:f_reserved::uuid], ARRAY['stock.reserved'], ARRAY[:order_id::uuid]) AS f(id, name, order_id)
 ORDER BY id ON CONFLICT DO NOTHING RETURNING fact_id;
 SELECT id, customer, strategy, hold_id, cart_id, status, payment_status, inventory_status, failure_reason, owes_stock, owes_money,
        total_minor, currency, payment_method, version, deadline, created_at, ended_at
@@ -75,13 +75,13 @@ FROM orders.orders WHERE id = ANY(ARRAY[:order_id::uuid]) ORDER BY id FOR NO KEY
 UPDATE orders.orders o SET version = u.version, status = u.status, payment_status = u.payment,
 	inventory_status = u.inventory, failure_reason = nullif(u.reason, ''), owes_stock = u.owes_stock,
 	owes_money = u.owes_money, last_fact = coalesce(u.fact, o.last_fact), ended_at = u.ended_at
-FROM unnest(ARRAY[:order_id::uuid], ARRAY[2::bigint], ARRAY['PROCESSING'], ARRAY[:first_payment::text], ARRAY[:first_inventory::text],
-            ARRAY[''], ARRAY[false], ARRAY[false], ARRAY[:f_first::uuid], ARRAY[NULL::timestamptz])
+FROM unnest(ARRAY[:order_id::uuid], ARRAY[2::bigint], ARRAY['PROCESSING'], ARRAY['PENDING'], ARRAY['RESERVED'],
+            ARRAY[''], ARRAY[false], ARRAY[false], ARRAY[:f_reserved::uuid], ARRAY[NULL::timestamptz])
      AS u(id, version, status, payment, inventory, reason, owes_stock, owes_money, fact, ended_at)
 WHERE o.id = u.id AND o.version = u.version - 1;
 INSERT INTO shared.outbox (id, name, strategy, order_id, cause, body)
 SELECT id, name, strategy, order_id, cause, body
-FROM unnest(ARRAY[:f_updated::uuid], ARRAY['order.updated'], ARRAY[:strategy::text], ARRAY[:order_id::uuid], ARRAY[:f_first::uuid],
+FROM unnest(ARRAY[:f_updated::uuid], ARRAY['order.updated'], ARRAY[:strategy::text], ARRAY[:order_id::uuid], ARRAY[:f_reserved::uuid],
             ARRAY[convert_to(:updated_body::text, 'UTF8')]) AS f(id, name, strategy, order_id, cause, body);
 COMMIT;
 
@@ -89,7 +89,7 @@ COMMIT;
 BEGIN;
 INSERT INTO shared.inbox (module, fact_id, name, order_id)
 SELECT 'order', id, name, nullif(order_id, '00000000-0000-0000-0000-000000000000')
-FROM unnest(ARRAY[:f_second::uuid], ARRAY['second'], ARRAY[:order_id::uuid]) AS f(id, name, order_id)
+FROM unnest(ARRAY[:f_processed::uuid], ARRAY['payment.processed'], ARRAY[:order_id::uuid]) AS f(id, name, order_id)
 ORDER BY id ON CONFLICT DO NOTHING RETURNING fact_id;
 SELECT id, customer, strategy, hold_id, cart_id, status, payment_status, inventory_status, failure_reason, owes_stock, owes_money,
        total_minor, currency, payment_method, version, deadline, created_at, ended_at
@@ -98,12 +98,12 @@ UPDATE orders.orders o SET version = u.version, status = u.status, payment_statu
 	inventory_status = u.inventory, failure_reason = nullif(u.reason, ''), owes_stock = u.owes_stock,
 	owes_money = u.owes_money, last_fact = coalesce(u.fact, o.last_fact), ended_at = u.ended_at
 FROM unnest(ARRAY[:order_id::uuid], ARRAY[3::bigint], ARRAY['COMPLETED'], ARRAY['SUCCESS'], ARRAY['RESERVED'],
-            ARRAY[''], ARRAY[false], ARRAY[false], ARRAY[:f_second::uuid], ARRAY[now()])
+            ARRAY[''], ARRAY[false], ARRAY[false], ARRAY[:f_processed::uuid], ARRAY[now()])
      AS u(id, version, status, payment, inventory, reason, owes_stock, owes_money, fact, ended_at)
 WHERE o.id = u.id AND o.version = u.version - 1;
 INSERT INTO shared.outbox (id, name, strategy, order_id, cause, body)
 SELECT id, name, strategy, order_id, cause, body
-FROM unnest(ARRAY[:f_completed::uuid], ARRAY['order.completed'], ARRAY[:strategy::text], ARRAY[:order_id::uuid], ARRAY[:f_second::uuid],
+FROM unnest(ARRAY[:f_completed::uuid], ARRAY['order.completed'], ARRAY[:strategy::text], ARRAY[:order_id::uuid], ARRAY[:f_processed::uuid],
             ARRAY[convert_to(:completed_body::text, 'UTF8')]) AS f(id, name, strategy, order_id, cause, body);
 COMMIT;
 
@@ -114,8 +114,8 @@ SELECT 'view', id, name, nullif(order_id, '00000000-0000-0000-0000-000000000000'
 FROM unnest(ARRAY[:f_updated::uuid], ARRAY['order.updated'], ARRAY[:order_id::uuid]) AS f(id, name, order_id)
 ORDER BY id ON CONFLICT DO NOTHING RETURNING fact_id;
 WITH said AS (
-	SELECT * FROM unnest(ARRAY[:order_id::uuid], ARRAY[:f_updated::uuid], ARRAY[2::bigint], ARRAY['PROCESSING'], ARRAY[:first_payment::text],
-		ARRAY[:first_inventory::text], ARRAY['AWAITING_PAYMENT'], ARRAY[''], ARRAY[NULL::timestamptz])
+	SELECT * FROM unnest(ARRAY[:order_id::uuid], ARRAY[:f_updated::uuid], ARRAY[2::bigint], ARRAY['PROCESSING'], ARRAY['PENDING'],
+		ARRAY['RESERVED'], ARRAY['AWAITING_PAYMENT'], ARRAY[''], ARRAY[NULL::timestamptz])
 		AS s(id, fact, version, status, payment, inventory, display, reason, ended_at)
 ), mine AS (
 	SELECT v.id FROM orders.view v WHERE v.id = ANY(ARRAY[:order_id::uuid]) ORDER BY v.id FOR NO KEY UPDATE

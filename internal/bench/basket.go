@@ -31,7 +31,7 @@ type basket struct {
 }
 
 // newBasket makes the n-th. Lines are by product id, as stock is locked; the bodies of facts are as long as real ones.
-func newBasket(n int, strategy string, order []bought) (basket, error) {
+func newBasket(n int, order []bought) (basket, error) {
 	b := basket{n: n, customer: fmt.Sprintf("bench-%d", n%customers)}
 	slices.SortFunc(order, func(x, y bought) int { return strings.Compare(x.ID, y.ID) })
 	type shown struct {
@@ -58,12 +58,12 @@ func newBasket(n int, strategy string, order []bought) (basket, error) {
 	}
 	print := sha256.Sum256(lines)
 	b.lines, b.print = string(lines), `\x`+hex.EncodeToString(print[:])
-	b.say(strategy)
+	b.say()
 	return b, nil
 }
 
 // say writes the bodies of the facts.
-func (b *basket) say(strategy string) {
+func (b *basket) say() {
 	order, now := newID(), time.Now().UTC()
 	terms := event.Terms{TotalMinor: b.total, Currency: "GBP", PaymentMethod: "pm_ok"}
 	created := event.Order{Customer: b.customer, HoldID: order, Terms: terms}
@@ -76,7 +76,7 @@ func (b *basket) say(strategy string) {
 		Version: 2, Customer: b.customer, Status: "PROCESSING", PaymentStatus: "PENDING", InventoryStatus: "RESERVED",
 		DisplayStatus: "AWAITING_PAYMENT", HoldID: order, TotalMinor: b.total, Currency: "GBP",
 	}
-	first := event.New(event.OrderCreated, strategy, order, created)
+	first := event.New(event.OrderCreated, referenceStrategy, order, created)
 	body := func(name event.Name, data any) string { return string(event.Encode(first.Answer(name, data))) }
 	b.created, b.reserved = string(event.Encode(first)), body(event.StockReserved, reserved)
 	b.processed = body(event.PaymentProcessed, event.Payment{ChargeID: "ch_" + order.String(), Terms: terms})

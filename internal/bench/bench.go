@@ -20,6 +20,7 @@ import (
 type Options struct {
 	Rows        string   // only rows whose name begins so; empty: all
 	Orders      int      // sagas per row
+	References  int      // orders of each pgbench reference: not more than Orders are played
 	Lines       int      // of each order
 	Concurrency int      // sagas at the same time
 	Clients     int      // of pgbench
@@ -45,20 +46,6 @@ type Row struct {
 	Detail        map[string]any `json:"detail"`
 }
 
-// measure is how a row is made.
-type measure struct {
-	name string
-	run  func(ctx context.Context, p *place) (Row, error)
-}
-
-// measures are all rows, in the order in which they are run.
-func measures() []measure {
-	saga := func(strategy string) measure {
-		return measure{"saga/" + strategy, func(ctx context.Context, p *place) (Row, error) { return p.saga(ctx, strategy) }}
-	}
-	return []measure{saga("optimistic"), saga("post-payment"), reconcileRow()}
-}
-
 // chosen are the rows that the options ask for.
 func (o Options) chosen() ([]measure, error) {
 	var chosen []measure
@@ -76,12 +63,10 @@ func (o Options) chosen() ([]measure, error) {
 // validate says what cannot be run.
 func (o Options) validate() error {
 	switch {
-	case o.Orders < 1 || o.Lines < 1 || o.Concurrency < 1 || o.Clients < 1:
-		return errors.New("orders, lines, concurrency and clients must be above 0")
+	case o.Orders < 1 || o.References < 1 || o.Lines < 1 || o.Concurrency < 1 || o.Clients < 1:
+		return errors.New("orders, reference orders, lines, concurrency and clients must be above 0")
 	case o.Products < o.Lines:
 		return fmt.Errorf("%d products are too few for orders of %d lines", o.Products, o.Lines)
-	case o.Orders%o.Clients != 0:
-		return fmt.Errorf("%d orders cannot be shared out evenly among %d clients", o.Orders, o.Clients)
 	}
 	return nil
 }
@@ -120,8 +105,9 @@ func Run(ctx context.Context, o Options, out io.Writer) ([]Row, error) {
 
 func runOn(ctx context.Context, o Options, servers *stack.Stack, chosen []measure) ([]Row, error) {
 	var rows []Row
+	shared := references{}
 	for i, m := range chosen {
-		p := &place{Options: o, servers: servers, postgresURL: servers.PostgresURL(), prefix: fmt.Sprintf("bench%d", i), shop: newShop(o)}
+		p := &place{Options: o, servers: servers, postgresURL: servers.PostgresURL(), prefix: fmt.Sprintf("bench%d", i), shop: newShop(o), references: shared}
 		row, err := m.run(ctx, p)
 		if err != nil {
 			return rows, fmt.Errorf("%s: %w", m.name, err)

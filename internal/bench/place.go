@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 
@@ -21,6 +22,7 @@ type place struct {
 	postgresURL string // of any database on its server
 	prefix      string // of the row's databases, keys and files
 	shop        *shop
+	references  references
 }
 
 // database makes an empty, migrated database and gives its URL.
@@ -60,12 +62,38 @@ func (p *place) checkpoint(ctx context.Context, url string) error {
 type engine struct {
 	sandbox, server *process
 	url             string
+	database        string // URL
 	secret          []byte
 	env             []string // of tools that look at the same servers
 }
 
-// startEngine starts the sandbox and the server as processes of their own, on a database.
-func (p *place) startEngine(ctx context.Context, databaseURL string) (*engine, error) {
+// processes are the engine's, to be watched.
+func (e *engine) processes() watched {
+	return watched{"server": e.server.cmd.Process.Pid, "sandbox": e.sandbox.cmd.Process.Pid}
+}
+
+// open starts the engine on an empty database, with a driver that has made the row's catalogue. Flags are the server's.
+func (p *place) open(ctx context.Context, strategy string, flags ...string) (*engine, *driver, error) {
+	url, err := p.database(ctx, "ours")
+	if err != nil {
+		return nil, nil, err
+	}
+	e, err := p.startEngine(ctx, url, flags...)
+	if err != nil {
+		return nil, nil, err
+	}
+	d, err := newDriver(e.url, strategy, p.prefix, e.secret, p.Concurrency)
+	if err == nil {
+		err = d.fill(ctx, p.shop)
+	}
+	if err != nil {
+		return nil, nil, errors.Join(err, e.stop())
+	}
+	return e, d, nil
+}
+
+// startEngine starts the sandbox and the server as processes of their own, on a database. Flags are the server's.
+func (p *place) startEngine(ctx context.Context, databaseURL string, flags ...string) (*engine, error) {
 	sandboxAddr, err := freeAddr()
 	if err != nil {
 		return nil, err
@@ -79,7 +107,7 @@ func (p *place) startEngine(ctx context.Context, databaseURL string) (*engine, e
 		return nil, err
 	}
 	key := rand.Text()
-	e := &engine{url: "http://" + httpAddr, secret: []byte(rand.Text() + rand.Text())}
+	e := &engine{url: "http://" + httpAddr, database: databaseURL, secret: []byte(rand.Text() + rand.Text())}
 	e.env = []string{
 		"HOLDFAST_POSTGRES_URL=" + databaseURL, "HOLDFAST_REDIS_URL=" + p.servers.RedisURL(), "HOLDFAST_RABBITMQ_URL=" + p.servers.RabbitURL(),
 		"HOLDFAST_NAMESPACE=" + p.prefix, "HOLDFAST_SANDBOX_URL=http://" + sandboxAddr, "HOLDFAST_SANDBOX_KEY=" + key,
@@ -92,7 +120,7 @@ func (p *place) startEngine(ctx context.Context, databaseURL string) (*engine, e
 		return nil, errors.Join(err, e.stop())
 	}
 	env := append([]string{"HOLDFAST_HTTP_ADDR=" + httpAddr, "HOLDFAST_JWT_SECRET=" + string(e.secret), "HOLDFAST_LOG_LEVEL=warn"}, e.env...)
-	if e.server, err = start(dir, "server", env, p.Binary, append([]string{"serve"}, p.ServerFlags...)...); err != nil {
+	if e.server, err = start(dir, "server", env, p.Binary, slices.Concat([]string{"serve"}, flags, p.ServerFlags)...); err != nil {
 		return nil, errors.Join(err, e.stop())
 	}
 	if err := e.server.ready(ctx, e.url+"/readyz"); err != nil {

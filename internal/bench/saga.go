@@ -6,6 +6,10 @@ import (
 	"fmt"
 )
 
+func sagaRow(strategy string) measure {
+	return measure{"saga/" + strategy, func(ctx context.Context, p *place) (Row, error) { return p.saga(ctx, strategy) }}
+}
+
 // saga measures whole sagas per second: an order of so many lines, from its POST until it is final. The engine is stopped
 // before the references run, so that each has the machine to itself.
 func (p *place) saga(ctx context.Context, strategy string) (Row, error) {
@@ -21,11 +25,11 @@ func (p *place) saga(ctx context.Context, strategy string) (Row, error) {
 	if err != nil {
 		return Row{}, fmt.Errorf("ours: %w", err)
 	}
-	set, err := p.beside(ctx, strategy, "set")
+	set, err := p.references.measure(ctx, p, "set.sql")
 	if err != nil {
 		return Row{}, err
 	}
-	rows, err := p.beside(ctx, strategy, "rows")
+	rows, err := p.references.measure(ctx, p, "rows.sql")
 	if err != nil {
 		return Row{}, err
 	}
@@ -34,40 +38,20 @@ func (p *place) saga(ctx context.Context, strategy string) (Row, error) {
 	return compared(ours, set.TPS, "pgbench, our SQL for one order per step, set-based", "sagas/s", detail), nil
 }
 
-// beside runs a reference on a database of its own.
-func (p *place) beside(ctx context.Context, strategy, name string) (measured, error) {
-	url, err := p.database(ctx, name)
-	if err != nil {
-		return measured{}, err
-	}
-	return p.reference(ctx, url, strategy, name+".sql")
-}
-
 // ours gives sagas per second of the engine.
 func (p *place) ours(ctx context.Context, strategy string, detail map[string]any) (rate float64, err error) {
-	url, err := p.database(ctx, "ours")
-	if err != nil {
-		return 0, err
-	}
-	e, err := p.startEngine(ctx, url)
+	e, d, err := p.open(ctx, strategy)
 	if err != nil {
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, e.stop()) }()
-	d, err := newDriver(e.url, strategy, p.prefix, e.secret, p.Concurrency)
-	if err != nil {
-		return 0, err
-	}
-	if err := d.fill(ctx, p.shop); err != nil {
-		return 0, err
-	}
 	if _, err := d.buy(ctx, p.shop, 0, p.warmUp(), p.Concurrency); err != nil {
 		return 0, fmt.Errorf("warm up: %w", err)
 	}
-	if err := p.checkpoint(ctx, url); err != nil {
+	if err := p.checkpoint(ctx, e.database); err != nil {
 		return 0, err
 	}
-	watch := p.watch(watched{"server": e.server.cmd.Process.Pid, "sandbox": e.sandbox.cmd.Process.Pid})
+	watch := p.watch(e.processes())
 	before := watch.now()
 	run, err := d.buy(ctx, p.shop, p.warmUp(), p.Orders, p.Concurrency)
 	if err != nil {

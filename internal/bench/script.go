@@ -8,25 +8,14 @@ import (
 	"strings"
 )
 
-// stepsOf a strategy, in the order in which one order goes through them.
-func stepsOf(strategy string) ([]string, error) {
-	begin := []string{"next", "basket", "seen", "catalogue", "place"}
-	end := []string{"complete", "show-completed", "read"}
-	switch strategy {
-	case "optimistic":
-		return append(append(begin, "reserve", "advance", "show-updated", "shelf", "charge", "claim", "settle"), end...), nil
-	case "post-payment":
-		return append(append(begin, "charge", "claim", "settle", "advance", "show-updated", "lines", "reserve", "shelf"), end...), nil
-	}
-	return nil, fmt.Errorf("there is no reference for strategy %q", strategy)
+// steps are those of one order, in the order in which it goes through them.
+var steps = []string{
+	"next", "basket", "seen", "catalogue", "place", "reserve", "advance", "show-updated", "shelf", "charge", "claim", "settle",
+	"complete", "show-completed", "read",
 }
 
-// script puts the steps of a strategy together: those of the file named, and of steps.sql what that file does not have.
-func script(folder, file, strategy string, lines int) (string, error) {
-	steps, err := stepsOf(strategy)
-	if err != nil {
-		return "", err
-	}
+// script puts the steps together: those of the file named, and of steps.sql what that file does not have.
+func script(folder, file string, lines int) (string, error) {
 	text, err := readSteps(filepath.Join(folder, "steps.sql"))
 	if err != nil {
 		return "", err
