@@ -1,13 +1,13 @@
 #!lua
 -- extend moves the expiry of a live hold to a later time. It never shortens one, never brings one back, and it alone decides
 -- whether the hold has expired.
--- KEYS    the product's four (product.inc.lua)
+-- KEYS    the product's five (product.inc.lua)
 -- ARGV    hold id, expiry in ms
 -- answers {1, quantity, expiry}   live, at least until then
 --         {0, 0, 0}               no such hold (never taken, ended, lost, or expired and cleaned away)
 --         {-2, quantity, expiry}  it has expired
 --         {-1, 0, 0}              not loaded
--- cost    O(log holds); nothing is dropped but this hold
+-- cost    O(log holds), with an owner O(holds of the owner) too; nothing is dropped but this hold
 local id, e = ARGV[1], whole(ARGV[2], 1, MOST)
 if not named(id) then return refuse('extend: id') end
 if not e then return refuse('extend: expiry is no whole number of ms') end
@@ -15,7 +15,7 @@ local s = shelf()
 if not s.loaded then return { -1, 0, 0 } end
 local value = redis.call('HGET', HOLDS, id)
 if not value then return { 0, 0, 0 } end
-local q, was = entry(value)
+local q, was, owner = entry(value)
 if not q then
   spoil(s)
   return { -1, 0, 0 }
@@ -26,6 +26,7 @@ if was <= clock() then
 end
 if e > was then
   touch(s)
-  put(id, q, e)
+  put(id, q, e, owner)
+  note(owner, id, was, q, e)
 end
 return { 1, q, math.max(e, was) }

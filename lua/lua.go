@@ -15,6 +15,7 @@ const (
 	Extend     = "extend"
 	Settle     = "settle"
 	Read       = "read"
+	Tell       = "tell"
 	Sweep      = "sweep"
 	Open       = "open"
 	Load       = "load"
@@ -30,18 +31,27 @@ const (
 var files embed.FS
 
 // Sources gives every script by name, complete as Redis gets it: the scripts of a product begin with the common part of
-// product.inc.lua.
+// product.inc.lua, and where they know owners, that of owner.inc.lua.
 func Sources() map[string]string {
 	sources := map[string]string{}
 	common := read("product.inc")
-	for _, name := range []string{Hold, Release, Extend, Settle, Read, Sweep, Open, Load, State, Repair} {
-		shebang, body, _ := strings.Cut(read(name), "\n") // Redis wants it on the first line
-		sources[name] = shebang + "\n" + common + body
+	owners := common + read("owner.inc")
+	for _, name := range []string{Settle, Read, Tell, Sweep, Open, State} {
+		sources[name] = behind(common, read(name))
+	}
+	for _, name := range []string{Hold, Release, Extend, Load, Repair} {
+		sources[name] = behind(owners, read(name))
 	}
 	for _, name := range []string{CartPut, CartDrop, CartRepair, Unlock} {
 		sources[name] = read(name)
 	}
 	return sources
+}
+
+// behind puts a script behind its common part, but for its first line, which Redis wants to be the first.
+func behind(common, script string) string {
+	shebang, body, _ := strings.Cut(script, "\n")
+	return shebang + "\n" + common + body
 }
 
 func read(name string) string {

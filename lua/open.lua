@@ -2,7 +2,7 @@
 -- open begins a load or a repair: it gives the product's change sequence, which load then asks to find unchanged. What is read
 -- from Postgres after open is at least as new as all that the shelf was told before, and whatever the shelf is told later, or
 -- the loss of its memory, changes the sequence.
--- KEYS    the product's four (product.inc.lua)
+-- KEYS    the product's five (product.inc.lua)
 -- ARGV    none
 -- answers {1, seq} loaded already, {0, seq} not loaded; seq is a string
 -- cost    O(1)

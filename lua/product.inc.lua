@@ -1,9 +1,10 @@
 -- The common part of every script that touches a product. lua.go puts it in front of those that declare these keys:
 --   KEYS[1] stock:{p}     hash    n: units in the books, v: version of the stock row, seq: changes with every change of any of the four
 --   KEYS[2] reserved:{p}  string  sum of the quantities of all entries of holds:{p}
---   KEYS[3] holds:{p}     hash    hold id -> "quantity:expiry in ms"
+--   KEYS[3] holds:{p}     hash    hold id -> "quantity:expiry in ms", and ":owner" where limits for customers are on (owner.inc.lua)
 --   KEYS[4] expiry:{p}    zset    hold id by expiry in ms; the same ids as holds:{p}
--- A product is loaded when n is there and the four agree. Whatever else is found, a key lost or of the wrong type, counts as
+--   KEYS[5] owners:{p}    hash    what customers have of the product, where limits for customers are on (owner.inc.lua)
+-- A product is loaded when n is there and the first four agree. Whatever else is found, a key lost or of the wrong type, counts as
 -- not loaded, so that it is loaded anew and never guessed. An entry whose expiry is now or earlier counts for nobody.
 local STOCK, RESERVED, HOLDS, EXPIRY = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local MOST = 9007199254740991 -- 2^53-1, the last whole number that a Lua number holds exactly
@@ -32,13 +33,15 @@ local function clock()
   return tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000)
 end
 
--- entry reads one entry: its quantity and expiry, or nil.
+-- entry reads one entry: its quantity, its expiry and, where there is one, its owner; or nil.
 local function entry(value)
   if not value then return nil end
-  local q, e = string.match(value, '^(%d+):(%d+)$')
+  local q, e, owner = string.match(value, '^(%d+):(%d+)(.*)$')
   q, e = whole(q, 1, MOST), whole(e, 1, MOST)
   if not (q and e) then return nil end
-  return q, e
+  if owner == '' then return q, e end
+  if #owner ~= 17 or not string.find(owner, '^:[%w_-]+$') then return nil end
+  return q, e, string.sub(owner, 2)
 end
 
 -- try calls a command that may meet a key of the wrong type, and then gives nil.
@@ -102,8 +105,8 @@ local function finish(s, gone, reserved)
   touch(s)
 end
 
--- put writes one entry.
-local function put(id, q, e)
-  redis.call('HSET', HOLDS, id, text(q) .. ':' .. text(e))
+-- put writes one entry. The owner may be nil.
+local function put(id, q, e, owner)
+  redis.call('HSET', HOLDS, id, text(q) .. ':' .. text(e) .. (owner and ':' .. owner or ''))
   redis.call('ZADD', EXPIRY, text(e), id)
 end

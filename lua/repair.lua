@@ -1,9 +1,9 @@
 #!lua
 -- repair sets a product right as a compare-and-set: it writes only if nothing has changed since state showed that sequence.
--- KEYS    the product's four (product.inc.lua)
+-- KEYS    the product's five (product.inc.lua)
 -- ARGV    seq; stock and version, or '' and '' to leave them; reserved as the sum of all entries shown, or '' to trust what is
---         stored; the number of ids to remove, these ids; then entries to set: hold id, quantity, expiry in ms (one that has
---         expired is left out). At most 500 ids and 500 entries.
+--         stored; the number of ids to remove, these ids; then entries to set: hold id, quantity, expiry in ms or
+--         "expiry:owner" (one that has expired is left out; without an owner it keeps the one it has). At most 500 ids and 500 entries.
 -- answers {1, seq} written, {2, seq} changed meanwhile, {-1, '0'} not loaded, or the keys do not agree: load it instead
 -- cost    O((ids + entries) x log holds)
 local seq, drops = whole(ARGV[1], 1, MOST), whole(ARGV[5], 0, MANY)
@@ -14,31 +14,37 @@ if ARGV[4] ~= '' and not sum then return refuse('repair: reserved') end
 local first = 6 + drops
 if #ARGV < first - 1 or #ARGV > first - 1 + 3 * MANY or (#ARGV - first + 1) % 3 ~= 0 then return refuse('repair: ids and entries') end
 for i = first, #ARGV, 3 do
-  if not (named(ARGV[i]) and whole(ARGV[i + 1], 1, MOST) and whole(ARGV[i + 2], 1, MOST)) then return refuse('repair: entry') end
+  local e, owner = dated(ARGV[i + 2])
+  if not (named(ARGV[i]) and whole(ARGV[i + 1], 1, MOST) and e) or (owner and not marked(ARGV[i])) then return refuse('repair: entry') end
 end
 local s = shelf()
 if not s.loaded then return { -1, '0' } end
 if s.seq ~= seq then return { 2, text(s.seq) } end
 local now, reserved = clock(), sum or s.reserved
-local gone, seen = {}, {}
+local gone, seen, whose = {}, {}, {}
 for i = 6, #ARGV do -- what is to be removed, and what is to be replaced
   local id = ARGV[i]
   if (i < first or (i - first) % 3 == 0) and not seen[id] then
     seen[id] = true
     local value = redis.call('HGET', HOLDS, id)
-    if value then reserved, gone[#gone + 1] = reserved - (entry(value) or 0), id end -- one that cannot be read counted for nothing
+    local q, _, owner = entry(value)
+    if value then reserved, gone[#gone + 1], whose[id] = reserved - (q or 0), id, owner end -- one that cannot be read counted for nothing
   end
 end
 local entries = {}
 for i = first, #ARGV, 3 do
-  local id, q, e = ARGV[i], tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2])
+  local id, q, e, owner = ARGV[i], tonumber(ARGV[i + 1]), dated(ARGV[i + 2])
   if e > now and seen[id] ~= 'put' then
-    seen[id], entries[#entries + 1] = 'put', { id, q, e }
+    seen[id], entries[#entries + 1] = 'put', { id, q, e, owner or whose[id] }
     reserved = reserved + q
   end
 end
 if reserved < 0 then return refuse('repair: reserved is less than what is removed') end
 finish(s, gone, reserved)
-for _, one in ipairs(entries) do put(one[1], one[2], one[3]) end
+for _, id in ipairs(gone) do note(whose[id], id, now) end
+for _, one in ipairs(entries) do
+  put(one[1], one[2], one[3], one[4])
+  note(one[4], one[1], now, one[2], one[3])
+end
 if n then redis.call('HSET', STOCK, 'n', text(n), 'v', text(v)) end
 return { 1, text(seq + 1) }

@@ -3,7 +3,7 @@
 -- books have taken or given up. Stock falls and hold ends in one step, so that the units are free for nobody in between.
 -- The version gates the stock alone: an older one never overwrites a newer one. The named holds end whatever the version.
 -- On a product that is not loaded the holds end too, and whoever is loading it is refused and reads again.
--- KEYS    the product's four (product.inc.lua)
+-- KEYS    the product's five (product.inc.lua)
 -- ARGV    version, available (0 and 0: the holds end, the stock stays), then up to 500 hold ids
 -- answers {1, ended} loaded, {-1, ended} not loaded; ended is the number of holds that were there
 -- cost    O(ids x log holds); at most 100 expired entries are dropped

@@ -110,11 +110,12 @@ func (s shelf) against(id uuid.UUID, p product, now int64) []differs {
 	return found
 }
 
-// live reads the entries, "units:expiry in ms": those that count, and the sum of all.
+// live reads the entries, "units:expiry in ms", the owner behind it where it is known: those that count, and the sum of all.
 func (s shelf) live(now int64) (map[string]hold, int64, error) {
 	live, sum := make(map[string]hold, len(s.entries)), int64(0)
 	for id, value := range s.entries {
-		units, expires, _ := strings.Cut(value, ":")
+		units, rest, _ := strings.Cut(value, ":")
+		expires, _, _ := strings.Cut(rest, ":")
 		q, err1 := strconv.ParseInt(units, 10, 64)
 		e, err2 := strconv.ParseInt(expires, 10, 64)
 		if err1 != nil || err2 != nil || q <= 0 {

@@ -70,7 +70,7 @@ func (p *pass) sort(keys []string) (products, carts []uuid.UUID) {
 		switch kind {
 		case "cart":
 			carts = append(carts, id)
-		case "stock", "reserved", "holds", "expiry":
+		case "stock", "reserved", "holds", "expiry", "owners":
 			ofProducts[id] = true
 		}
 	}

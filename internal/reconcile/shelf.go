@@ -33,7 +33,7 @@ type shelf struct {
 	version   string
 	reserved  string
 	now       int64             // Redis' clock, ms
-	entries   map[string]string // hold id to "quantity:expiry in ms", expired ones too
+	entries   map[string]string // hold id to "quantity:expiry in ms[:owner]", expired ones too
 }
 
 // rereads is how often a product with many holds is read again when it changed between two pages of them.
@@ -154,7 +154,8 @@ func (h hold) live(now int64) bool { return h.quantity > 0 && h.expires > now }
 
 // parse reads an entry; false is what no script has written.
 func parse(value string) (hold, bool) {
-	quantity, expires, _ := strings.Cut(value, ":")
+	quantity, rest, _ := strings.Cut(value, ":")
+	expires, _, _ := strings.Cut(rest, ":") // its owner may be behind it
 	q, err1 := strconv.ParseInt(quantity, 10, 64)
 	e, err2 := strconv.ParseInt(expires, 10, 64)
 	return hold{q, e}, err1 == nil && err2 == nil && q > 0 && e > 0

@@ -1,6 +1,8 @@
 package redisx
 
 import (
+	"crypto/sha256"
+	"encoding/base64"
 	"fmt"
 	"net/url"
 
@@ -15,10 +17,19 @@ type Keys struct {
 	Namespace string // prefix, so that several installations can share a server
 }
 
-// Product gives the four keys of a product, in the order in which its scripts want them: stock, reserved, holds, expiry.
+// Product gives the five keys of a product, in the order in which its scripts want them: stock, reserved, holds, expiry, owners.
 func (k Keys) Product(p uuid.UUID) []string {
 	id := "{" + p.String() + "}"
-	return []string{k.Namespace + ":stock:" + id, k.Namespace + ":reserved:" + id, k.Namespace + ":holds:" + id, k.Namespace + ":expiry:" + id}
+	return []string{
+		k.Namespace + ":stock:" + id, k.Namespace + ":reserved:" + id, k.Namespace + ":holds:" + id, k.Namespace + ":expiry:" + id,
+		k.Namespace + ":owners:" + id,
+	}
+}
+
+// Owner is the name of 16 characters under which a customer stands in the holds of products: short, and nobody's to read.
+func Owner(customer string) string {
+	sum := sha256.Sum256([]byte(customer))
+	return base64.RawURLEncoding.EncodeToString(sum[:12])
 }
 
 // Due is the key of the index (zset: product id by the expiry in ms of a hold) in which the sweeper finds the product.
