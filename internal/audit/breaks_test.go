@@ -10,7 +10,8 @@ import (
 const (
 	completed = `SELECT id FROM orders.orders WHERE status = 'COMPLETED' ORDER BY id LIMIT 1`
 	declined  = `SELECT id FROM orders.orders WHERE failure_reason = 'PAYMENT_FAILED' AND strategy = 'optimistic'`
-	refunded  = `SELECT id FROM orders.orders WHERE payment_status = 'REFUNDED'`
+	refunded  = `SELECT id FROM orders.orders WHERE payment_status = 'REFUNDED' AND status = 'FAILED'`
+	cancelled = `SELECT id FROM orders.orders WHERE status = 'CANCELLED' ORDER BY id LIMIT 1`
 	plenty    = `SELECT id FROM inventory.products WHERE sku = 'plenty'`
 	liveCart  = `SELECT id FROM cart.carts WHERE state = 'OPEN' ORDER BY id LIMIT 1`
 )
@@ -87,6 +88,11 @@ var breaks = []struct {
 		b.free("orders.orders")
 		b.exec(`UPDATE orders.orders SET payment_status = 'DECLINED' WHERE id = $1`, b.id(completed))
 		b.exec(`UPDATE orders.view SET payment_status = 'DECLINED' WHERE id = $1`, b.id(completed))
+	}, "O1"},
+	{"O1 cancelled and still paid", func(b *broken) {
+		b.free("orders.orders")
+		b.exec(`UPDATE orders.orders SET payment_status = 'SUCCESS' WHERE id = $1`, b.id(cancelled))
+		b.exec(`UPDATE orders.view SET payment_status = 'SUCCESS' WHERE id = $1`, b.id(cancelled))
 	}, "O1"},
 	{"O1 a total that is not the sum", func(b *broken) {
 		b.exec(`UPDATE orders.lines SET unit_price_minor = unit_price_minor + 1 WHERE order_id = $1`, b.id(completed))

@@ -49,12 +49,26 @@ var postPayment = []legal{
 	{"FAILED", "TIMED_OUT", "REFUNDED VOIDED", "RELEASED OUT_OF_STOCK"},
 }
 
+// cancelled is the row of the cancelled orders that a row of those whose time is over stands for: they go the same way, and give
+// no reason. Of a complete order, which can only be cancelled, stock and money are given back in one of the ways that these rows
+// have already.
+func (l legal) cancelled() (legal, bool) {
+	if l.reason != "TIMED_OUT" {
+		return l, false
+	}
+	l.status, l.reason = strings.ReplaceAll(l.status, "FAILED", "CANCELLED"), ""
+	return l, true
+}
+
 // combinations spells every allowed state out as strategy/status/reason/payment/inventory, as allowedState in orders.go does.
 func combinations() []string {
 	var all []string
 	for strategy, rows := range map[string][]legal{"optimistic": optimistic, "post-payment": postPayment} {
 		for _, r := range rows {
 			all = append(all, r.spell(strategy)...)
+			if c, too := r.cancelled(); too {
+				all = append(all, c.spell(strategy)...)
+			}
 		}
 	}
 	return all

@@ -39,7 +39,8 @@ func proveHeardOnce(ctx context.Context, a *auditor, v *Verdict) error {
 			  AND NOT EXISTS (SELECT FROM shared.outbox f WHERE f.id = i.fact_id)`},
 		rule{says: "a state that followed from a fact names it", sql: `
 			SELECT o.id AS order_id, o.status, o.version, o.last_fact FROM orders.orders o
-			WHERE o.last_fact IS NULL AND o.version > 1 AND o.failure_reason IS DISTINCT FROM 'TIMED_OUT'
+			WHERE o.last_fact IS NULL AND o.version > 1 AND o.failure_reason IS DISTINCT FROM 'TIMED_OUT' -- the clock names none
+			  AND NOT (o.failure_reason IS NULL AND o.status IN ('ENDING', 'CANCELLED')) -- nor does who cancels
 			   OR ` + unknownFact("o.last_fact", "order")},
 		rule{says: "a row of the read model names the fact that it shows", sql: `
 			SELECT w.id AS order_id, w.version, w.last_fact FROM orders.view w

@@ -72,8 +72,9 @@ func proveAllEnded(ctx context.Context, a *auditor, v *Verdict) error {
 const displayed = `
 	CASE WHEN o.status IN ('COMPLETED', 'CANCELLED') THEN o.status
 	     WHEN o.status IN ('ENDING', 'FAILED') THEN
-	          CASE WHEN o.payment_status = 'REFUNDED' THEN 'REFUNDED'
-	               WHEN o.payment_status = 'REFUNDING' THEN 'REFUND_IN_PROGRESS'
+	          CASE WHEN o.payment_status = 'REFUNDING' THEN 'REFUND_IN_PROGRESS'
+	               WHEN o.failure_reason IS NULL THEN 'CANCELLED'
+	               WHEN o.payment_status = 'REFUNDED' THEN 'REFUNDED'
 	               WHEN o.failure_reason = 'OUT_OF_STOCK' THEN 'FAILED_OUT_OF_STOCK'
 	               WHEN o.failure_reason = 'TIMED_OUT' THEN 'FAILED_TIMED_OUT'
 	               ELSE 'FAILED_PAYMENT' END

@@ -46,6 +46,7 @@ type OrderState struct {
 	InventoryStatus string     `json:"inventory_status"`
 	DisplayStatus   string     `json:"display_status"`
 	FailureReason   string     `json:"failure_reason,omitempty"`
+	EndingReason    string     `json:"ending_reason,omitempty"` // while it is ending: the failure reason, or CANCELLED
 	HoldID          uuid.UUID  `json:"hold_id"`
 	TotalMinor      int64      `json:"total_minor"`
 	Currency        string     `json:"currency"`

@@ -21,6 +21,7 @@ func (h *HTTP) Routes(r web.Routes) {
 	r.Customer.POST("/orders", h.place)
 	r.Customer.GET("/orders", h.list)
 	r.Customer.GET("/orders/:id", h.get)
+	r.Customer.POST("/orders/:id/cancel", h.cancel)
 }
 
 // PurchaseRequest buys the cart, or items at once without a cart.
@@ -104,16 +105,53 @@ func keyOf(c echo.Context) (string, error) {
 }
 
 func answerPlaced(c echo.Context, view View, replayed bool) error {
-	head := c.Response().Header()
-	head.Set("Location", web.Prefix+"/orders/"+view.ID.String())
 	if replayed {
-		head.Set("Idempotent-Replayed", "true")
+		c.Response().Header().Set("Idempotent-Replayed", "true")
 	}
 	if view.Status.Final() {
+		c.Response().Header().Set("Location", locationOf(view))
 		return web.JSON(c, http.StatusCreated, view)
 	}
-	head.Set("Retry-After", "1")
+	return accepted(c, view)
+}
+
+// accepted answers with an order that is on its way.
+func accepted(c echo.Context, view View) error {
+	c.Response().Header().Set("Location", locationOf(view))
+	if !view.Status.Final() {
+		c.Response().Header().Set("Retry-After", "1")
+	}
 	return web.JSON(c, http.StatusAccepted, view)
+}
+
+func locationOf(view View) string { return web.Prefix + "/orders/" + view.ID.String() }
+
+// cancel takes an order back.
+//
+//	@Summary	Cancel one of my orders
+//	@Description	Stops an order that is under way; of one that is complete, stock and money are given back. The order is ENDING until nothing of it is held any more, then CANCELLED. Cancelled again, nothing changes and the answer is the same. An order that fails or has failed cannot be cancelled.
+//	@Tags		orders
+//	@Produce	json
+//	@Security	Bearer
+//	@Param		id	path		string	true	"id of the order"	format(uuid)
+//	@Success	202	{object}	View	"the order is being cancelled, or was"
+//	@Header		202	{string}	Location	"/api/v1/orders/{id}"
+//	@Header		202	{integer}	Retry-After	"seconds until it makes sense to look again, while it is not CANCELLED"
+//	@Failure	400,401,404,409,503	{object}	web.Problem
+//	@Router		/orders/{id}/cancel [post]
+func (h *HTTP) cancel(c echo.Context) error {
+	id, err := web.PathID(c, "id")
+	if err != nil {
+		return err
+	}
+	if _, err := web.Query(c); err != nil {
+		return err
+	}
+	view, err := h.orders.Cancel(c.Request().Context(), web.Customer(c), id, web.TraceParent(c))
+	if err != nil {
+		return err
+	}
+	return accepted(c, view)
 }
 
 // get shows one order.

@@ -1,6 +1,7 @@
 package order
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/google/uuid"
@@ -86,7 +87,7 @@ type State struct {
 	Status    Status
 	Payment   PaymentStatus
 	Inventory InventoryStatus
-	Reason    Reason // "" while it has not failed
+	Reason    Reason // "" while it has not failed; an order that is ending without one is being cancelled
 	OwesStock bool   // ending, and inventory has yet to give back
 	OwesMoney bool   // ending, and payment has yet to give back
 }
@@ -148,10 +149,23 @@ func (s *State) Settle(fact event.Name) {
 
 // TimeOut ends an order that has not ended: both sides are asked to give back. It says whether there was anything to end.
 func (s *State) TimeOut() bool {
-	if !s.underWay() {
-		return false
-	}
-	s.Status, s.Reason = Ending, TimedOut
+	return s.underWay() && s.end(TimedOut)
+}
+
+// Cancel ends an order that has not ended, or that is complete: both sides are asked to give back. It says whether there was
+// anything to end.
+func (s *State) Cancel() bool {
+	return (s.underWay() || s.Status == Completed) && s.end("")
+}
+
+// Cancelling says whether the order was cancelled, or will be once all is given back. One that ends for a reason has failed.
+func (s *State) Cancelling() bool {
+	return s.Status == Cancelled || s.Status == Ending && s.Reason == ""
+}
+
+// end asks both sides to give back what they hold.
+func (s *State) end(why Reason) bool {
+	s.Status, s.Reason = Ending, why
 	s.OwesStock, s.OwesMoney = !s.Inventory.settled(), !s.Payment.settled()
 	s.refunding()
 	s.finish()
@@ -216,7 +230,11 @@ func (s *State) refunding() {
 
 // finish makes an ending order final once nothing of it is held.
 func (s *State) finish() {
-	if s.Status == Ending && !s.OwesStock && !s.OwesMoney {
+	switch {
+	case s.Status != Ending || s.OwesStock || s.OwesMoney:
+	case s.Reason == "":
+		s.Status = Cancelled
+	default:
 		s.Status = Failed
 	}
 }
@@ -226,6 +244,14 @@ func reasonOf(fact event.Name) Reason {
 		return OutOfStock
 	}
 	return PaymentFailed
+}
+
+// SaysEnding is the fact that tells that a person or the clock has ended the order.
+func (s *State) SaysEnding() event.Name {
+	if s.Status == Ending {
+		return event.OrderEnding
+	}
+	return s.Says() // nothing was held, and nothing will be
 }
 
 // Says is the fact that tells of the order's present state after a change.
@@ -262,10 +288,12 @@ func (s *State) Display() string {
 
 func (s *State) displayEnd() string {
 	switch {
-	case s.Payment == PaymentRefunded:
-		return "REFUNDED"
 	case s.Payment == PaymentRefunding:
 		return "REFUND_IN_PROGRESS"
+	case s.Reason == "":
+		return string(Cancelled)
+	case s.Payment == PaymentRefunded:
+		return "REFUNDED"
 	case s.Reason == OutOfStock:
 		return "FAILED_OUT_OF_STOCK"
 	case s.Reason == TimedOut:
@@ -278,10 +306,20 @@ func (s *State) displayEnd() string {
 // advanced counts a change of state, made now.
 func (o *Order) advanced(now time.Time) {
 	o.Version++
-	if o.Status.Final() && o.EndedAt == nil {
+	if !o.Status.Final() {
+		o.EndedAt = nil // one that was complete may be cancelled
+	} else if o.EndedAt == nil {
 		utc := now.UTC()
 		o.EndedAt = &utc
 	}
+}
+
+// endingReason is why an order is ending: why it fails, or that it was cancelled.
+func (o *Order) endingReason() string {
+	if o.Status != Ending {
+		return ""
+	}
+	return cmp.Or(string(o.Reason), string(Cancelled))
 }
 
 // state is what the order's facts carry.
@@ -289,6 +327,6 @@ func (o *Order) state() event.OrderState {
 	return event.OrderState{
 		Version: o.Version, Customer: o.Customer, Status: string(o.Status), PaymentStatus: string(o.Payment),
 		InventoryStatus: string(o.Inventory), DisplayStatus: o.Display(), FailureReason: string(o.Reason),
-		HoldID: o.HoldID, TotalMinor: o.Terms.TotalMinor, Currency: o.Terms.Currency, EndedAt: o.EndedAt,
+		EndingReason: o.endingReason(), HoldID: o.HoldID, TotalMinor: o.Terms.TotalMinor, Currency: o.Terms.Currency, EndedAt: o.EndedAt,
 	}
 }

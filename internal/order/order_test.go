@@ -1,6 +1,7 @@
 package order
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/holdfast-checkout/holdfast/internal/event"
@@ -124,5 +125,59 @@ func TestTimeOutIsNotRevived(t *testing.T) {
 		if s != want {
 			t.Fatalf("after %v: %+v", names(facts), s)
 		}
+	}
+}
+
+// A cancelled order goes to its end in whatever order the facts that are under way come, and is never revived: stopped before
+// the end, or taken back when it was complete.
+func TestCancelIsNotRevived(t *testing.T) {
+	t.Parallel()
+	late := []heard{
+		{(*State).Advance, event.StockReserved},
+		{(*State).Advance, event.PaymentProcessed},
+		{(*State).Settle, event.StockReleased},
+		{(*State).Settle, event.PaymentRefunded},
+	}
+	want := State{Status: Cancelled, Payment: PaymentRefunded, Inventory: InventoryReleased}
+	for _, facts := range permutations(late) {
+		for at := range facts {
+			if slices.ContainsFunc(facts[:at], givesBack) {
+				continue // nothing is given back before the cancel
+			}
+			s := fresh(PaymentPending)
+			for i, h := range facts {
+				if i == at && (!s.Cancel() || s.Cancel() || !s.Cancelling()) {
+					t.Fatal("an order is cancelled once")
+				}
+				h.rule(&s, h.fact)
+			}
+			if s != want || s.Says() != event.OrderCancelled || s.Display() != "CANCELLED" {
+				t.Fatalf("cancelled after %d of %v: %+v", at, names(facts), s)
+			}
+		}
+	}
+}
+
+func givesBack(h heard) bool { return h.fact == event.StockReleased || h.fact == event.PaymentRefunded }
+
+// What has failed, or is failing, cannot be cancelled any more; what is being cancelled does not time out.
+func TestOneEndWins(t *testing.T) {
+	t.Parallel()
+	over := fresh(PaymentPending)
+	over.TimeOut()
+	failed := fresh(PaymentNotStarted)
+	failed.Fail(event.StockFailed)
+	for _, s := range []State{over, failed} {
+		if before := s; s.Cancel() || s.Cancelling() || s != before {
+			t.Errorf("%+v was cancelled", s)
+		}
+	}
+	cancelled, complete := fresh(PaymentPending), State{Status: Completed, Payment: PaymentSuccess, Inventory: InventoryReserved}
+	cancelled.Cancel()
+	if cancelled.TimeOut() || complete.TimeOut() {
+		t.Error("timed out though its end was decided")
+	}
+	if !complete.Cancel() || complete.Display() != "REFUND_IN_PROGRESS" || complete.SaysEnding() != event.OrderEnding {
+		t.Errorf("%+v", complete)
 	}
 }

@@ -177,11 +177,7 @@ func (s *Service) TimeOut(ctx context.Context, limit int) (int, error) {
 		for _, o := range orders {
 			o.TimeOut()
 			o.advanced(time.Now())
-			says := o.Says()
-			if o.Status == Ending {
-				says = event.OrderEnding
-			}
-			facts = append(facts, event.New(says, o.Strategy, o.ID, o.state()))
+			facts = append(facts, event.New(o.SaysEnding(), o.Strategy, o.ID, o.state()))
 		}
 		if err := update(ctx, tx, orders, nil); err != nil {
 			return err

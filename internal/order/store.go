@@ -90,10 +90,10 @@ func update(ctx context.Context, tx pgx.Tx, orders []*Order, causes map[uuid.UUI
 	n := len(orders)
 	ids, facts, versions := make([]uuid.UUID, n), make([]*uuid.UUID, n), make([]int64, n)
 	status, payment, inventory, reasons := make([]Status, n), make([]PaymentStatus, n), make([]InventoryStatus, n), make([]Reason, n)
-	owesStock, owesMoney, ended := make([]bool, n), make([]bool, n), make([]*time.Time, n)
+	owesStock, owesMoney, ended, deadlines := make([]bool, n), make([]bool, n), make([]*time.Time, n), make([]time.Time, n)
 	for i, o := range orders {
 		ids[i], versions[i], status[i], payment[i], inventory[i] = o.ID, o.Version, o.Status, o.Payment, o.Inventory
-		reasons[i], owesStock[i], owesMoney[i], ended[i] = o.Reason, o.OwesStock, o.OwesMoney, o.EndedAt
+		reasons[i], owesStock[i], owesMoney[i], ended[i], deadlines[i] = o.Reason, o.OwesStock, o.OwesMoney, o.EndedAt, o.Deadline
 		if f, heard := causes[o.ID]; heard {
 			facts[i] = &f.ID
 		}
@@ -101,12 +101,13 @@ func update(ctx context.Context, tx pgx.Tx, orders []*Order, causes map[uuid.UUI
 	tag, err := tx.Exec(ctx, `
 		UPDATE orders.orders o SET version = u.version, status = u.status, payment_status = u.payment,
 			inventory_status = u.inventory, failure_reason = nullif(u.reason, ''), owes_stock = u.owes_stock,
-			owes_money = u.owes_money, last_fact = coalesce(u.fact, o.last_fact), ended_at = u.ended_at
+			owes_money = u.owes_money, last_fact = coalesce(u.fact, o.last_fact), ended_at = u.ended_at,
+			deadline = u.deadline
 		FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bool[], $8::bool[],
-			$9::uuid[], $10::timestamptz[])
-			AS u(id, version, status, payment, inventory, reason, owes_stock, owes_money, fact, ended_at)
+			$9::uuid[], $10::timestamptz[], $11::timestamptz[])
+			AS u(id, version, status, payment, inventory, reason, owes_stock, owes_money, fact, ended_at, deadline)
 		WHERE o.id = u.id AND o.version = u.version - 1`,
-		ids, versions, status, payment, inventory, reasons, owesStock, owesMoney, facts, ended)
+		ids, versions, status, payment, inventory, reasons, owesStock, owesMoney, facts, ended, deadlines)
 	if err != nil {
 		return fmt.Errorf("update %d orders: %w", n, err)
 	}

@@ -10,7 +10,6 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/holdfast-checkout/holdfast/internal/event"
-	"github.com/holdfast-checkout/holdfast/internal/fault"
 	"github.com/holdfast-checkout/holdfast/internal/inbox"
 	"github.com/holdfast-checkout/holdfast/internal/postgres"
 )
@@ -134,7 +133,7 @@ func (s *Service) Get(ctx context.Context, customer string, id uuid.UUID) (View,
 	}
 	v, err := pgx.CollectExactlyOneRow(rows, scanView)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return View{}, fault.New(fault.NotFound, "There is no such order.")
+		return View{}, noSuchOrder()
 	}
 	if err != nil {
 		return View{}, fmt.Errorf("get order %s: %w", id, err)

@@ -13,7 +13,7 @@ import (
 // Check refuses a table in which a fact is said that nobody hears, or heard that nobody says, an actor hears one fact twice,
 // facts lead to one another in a circle, a verb says what its row does not announce, or an order does not end, or ends while
 // stock or money is still held. The last three are found by walking every path: every outcome of every verb, in every order of
-// arrival, with the order's time running out at any moment or never.
+// arrival, with the order's time running out, or its customer cancelling it, at any moment or never.
 func Check(s Strategy) error {
 	if err := errors.Join(checkHeard(s), checkTwice(s), checkCircle(s)); err != nil {
 		return fmt.Errorf("strategy %s: %w", s.Name, err)
@@ -100,7 +100,6 @@ type world struct {
 	order     order.State
 	inventory string // "", reserved, failed, released
 	payment   string // "", charged, declined, voided, refunded
-	timed     bool   // the order's time has run out
 	pending   string // deliveries under way, sorted, one per line: module, fact
 }
 
@@ -140,9 +139,12 @@ func (w walker) visit(at world) error {
 			return err
 		}
 	}
-	if timed := at; !at.timed && timed.order.TimeOut() {
-		timed.timed = true
-		return w.visit(w.say(timed, event.OrderEnding))
+	for _, end := range []func(*order.State) bool{(*order.State).TimeOut, (*order.State).Cancel} {
+		if ended := at; end(&ended.order) {
+			if err := w.visit(w.say(ended, ended.order.SaysEnding())); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }

@@ -63,6 +63,10 @@ func TestCheckRefusesBrokenTables(t *testing.T) {
 		"never gives back stock": {edit(Optimistic, event.PaymentFailed, release, drop), "is left at ENDING"},
 		"never gives back money": {edit(PostPayment, event.StockFailed, giveBack, drop), "is left at ENDING"},
 		"never ends":             {edit(PostPayment, event.StockReserved, advance, drop), "is left at PROCESSING"},
+		"cancel is not announced": {edit(Optimistic, event.StockReleased, settle, func(step *Step) bool {
+			step.Then = says(event.OrderFailed, event.OrderUpdated)
+			return true
+		}), "says order.cancelled, which its row does not announce"},
 		"says what is not announced": {edit(Optimistic, event.StockReserved, advance, func(step *Step) bool {
 			step.Then = says(event.OrderCompleted)
 			return true

@@ -3,24 +3,26 @@ package saga
 import "github.com/holdfast-checkout/holdfast/internal/event"
 
 // everyOrder is what is the same in every strategy: a payment whose outcome is asked for is shown; an order that is ended from
-// outside (its time is over) is given back by both sides; the read model follows; the shelf keeps Redis with the books.
+// outside (its time is over, its customer has cancelled it) is given back by both sides; the read model follows; the shelf keeps Redis with the books.
 var everyOrder = []Step{
 	{event.PaymentUnknown, advance, says(event.OrderUpdated)},
 
 	{event.OrderEnding, release, says(event.StockReleased)},
 	{event.OrderEnding, giveBack, says(event.PaymentVoided, event.PaymentRefunded)},
-	{event.StockReleased, settle, says(event.OrderFailed, event.OrderUpdated)},
-	{event.PaymentVoided, settle, says(event.OrderFailed, event.OrderUpdated)},
-	{event.PaymentRefunded, settle, says(event.OrderFailed, event.OrderUpdated)},
+	{event.StockReleased, settle, says(event.OrderFailed, event.OrderCancelled, event.OrderUpdated)},
+	{event.PaymentVoided, settle, says(event.OrderFailed, event.OrderCancelled, event.OrderUpdated)},
+	{event.PaymentRefunded, settle, says(event.OrderFailed, event.OrderCancelled, event.OrderUpdated)},
 
 	{event.OrderUpdated, show, nil},
 	{event.OrderEnding, show, nil},
 	{event.OrderCompleted, show, nil},
 	{event.OrderFailed, show, nil},
+	{event.OrderCancelled, show, nil},
 
 	{event.StockReserved, shelve, nil},
 	{event.StockReleased, shelve, nil},
 	{event.OrderFailed, shelve, nil},
+	{event.OrderCancelled, shelve, nil},
 }
 
 // shop is the table of the facts that belong to no order.

@@ -7,8 +7,8 @@ var PostPayment = Strategy{Name: "post-payment", Steps: append([]Step{
 	{event.OrderCreated, charge, says(event.PaymentProcessed, event.PaymentFailed, event.PaymentUnknown)},
 	{event.PaymentProcessed, reserve, says(event.StockReserved, event.StockFailed)},
 	{event.PaymentProcessed, advance, says(event.OrderUpdated, event.OrderCompleted)},
-	{event.PaymentFailed, fail, says(event.OrderFailed, event.OrderUpdated)},
+	{event.PaymentFailed, fail, says(event.OrderFailed, event.OrderCancelled, event.OrderUpdated)},
 	{event.StockReserved, advance, says(event.OrderCompleted, event.OrderUpdated)},
 	{event.StockFailed, giveBack, says(event.PaymentRefunded, event.PaymentVoided)},
-	{event.StockFailed, unwind, says(event.OrderUpdated, event.OrderFailed)},
+	{event.StockFailed, unwind, says(event.OrderUpdated, event.OrderFailed, event.OrderCancelled)},
 }, everyOrder...)}
