@@ -19,6 +19,7 @@ type cli struct {
 	Rows        string `default:"" help:"Run the rows whose name begins so; empty: all."`
 	Orders      int    `default:"20000" help:"Sagas per row."`
 	References  int    `name:"reference-orders" default:"6000" help:"Orders of each pgbench reference, which all saga rows share; not more than --orders."`
+	Holds       int    `default:"20000" help:"Holds per row."`
 	Lines       int    `default:"25" help:"Lines of each order."`
 	Concurrency int    `default:"256" help:"Sagas at the same time."`
 	Clients     int    `default:"8" help:"Clients of pgbench."`
@@ -50,7 +51,7 @@ func (c *cli) run(ctx context.Context) error {
 		level = slog.LevelInfo
 	}
 	_, err := bench.Run(ctx, bench.Options{
-		Rows: c.Rows, Orders: c.Orders, References: c.References, Lines: c.Lines, Concurrency: c.Concurrency, Clients: c.Clients,
+		Rows: c.Rows, Orders: c.Orders, References: c.References, Holds: c.Holds, Lines: c.Lines, Concurrency: c.Concurrency, Clients: c.Clients,
 		Products: c.Products, Catalogue: c.Catalogue, Seed: c.Seed,
 		Binary: c.Binary, Dir: c.Dir, Scripts: c.Scripts, Out: c.Out, ServerFlags: strings.Fields(c.ServerFlags),
 		Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})),

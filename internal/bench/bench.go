@@ -21,6 +21,7 @@ type Options struct {
 	Rows        string   // only rows whose name begins so; empty: all
 	Orders      int      // sagas per row
 	References  int      // orders of each pgbench reference: not more than Orders are played
+	Holds       int      // per row
 	Lines       int      // of each order
 	Concurrency int      // sagas at the same time
 	Clients     int      // of pgbench
@@ -63,8 +64,8 @@ func (o Options) chosen() ([]measure, error) {
 // validate says what cannot be run.
 func (o Options) validate() error {
 	switch {
-	case o.Orders < 1 || o.References < 1 || o.Lines < 1 || o.Concurrency < 1 || o.Clients < 1:
-		return errors.New("orders, reference orders, lines, concurrency and clients must be above 0")
+	case o.Orders < 1 || o.References < 1 || o.Holds < 1 || o.Lines < 1 || o.Concurrency < 1 || o.Clients < 1:
+		return errors.New("orders, reference orders, holds, lines, concurrency and clients must be above 0")
 	case o.Products < o.Lines:
 		return fmt.Errorf("%d products are too few for orders of %d lines", o.Products, o.Lines)
 	}

@@ -13,6 +13,8 @@ func measures() []measure {
 	return []measure{
 		sagaRow("optimistic"),
 		sagaRow("post-payment"),
+		holdRow("spread", 1000),
+		holdRow("hot", 1),
 		reconcileRow(),
 	}
 }
