@@ -1,0 +1,339 @@
+package app
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"path/filepath"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/holdfast-checkout/holdfast/internal/audit"
+	"github.com/holdfast-checkout/holdfast/internal/config"
+	"github.com/holdfast-checkout/holdfast/internal/event"
+	"github.com/holdfast-checkout/holdfast/internal/inventory"
+	"github.com/holdfast-checkout/holdfast/internal/order"
+	"github.com/holdfast-checkout/holdfast/internal/saga"
+	"github.com/holdfast-checkout/holdfast/internal/sandbox"
+	"github.com/holdfast-checkout/holdfast/internal/testkit"
+)
+
+const stageKey = "key of the sandbox"
+
+// stage is the modules of an instance, wired as ever, without relay and broker: the test itself carries the facts from the
+// outbox to those who hear them, in whatever way it likes.
+type stage struct {
+	*testing.T
+	*server
+	hear     map[saga.Module]saga.Handler
+	plenty   []uuid.UUID // products that never run out
+	from     uint64      // transactions below have been read
+	read     map[uuid.UUID]bool
+	posts    []post // all that there were
+	products int
+}
+
+// post is a fact on its way to one module.
+type post struct {
+	to   saga.Module
+	fact event.Fact
+}
+
+func newStage(t *testing.T, way string) *stage {
+	t.Helper()
+	env := testkit.New(t)
+	provider, err := sandbox.Open(sandbox.Options{
+		Addr: "127.0.0.1:0", LedgerFile: filepath.Join(t.TempDir(), "ledger.jsonl"), APIKey: stageKey, Log: env.Log,
+		SlowBy: 50 * time.Millisecond, HangFor: 50 * time.Millisecond,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := config.Config{
+		Servers:  config.Servers{PostgresURL: env.PostgresURL, RedisURL: env.RedisURL, RabbitMQURL: env.RabbitURL, Namespace: env.Namespace},
+		HTTPAddr: "127.0.0.1:0", JWTSecret: "a secret of the tests, long enough", MaxBody: 1 << 20, Strategy: way, OrderTimeout: time.Hour,
+		HoldOnOrder: true, MaxLines: 2000, MaxQuantity: 1_000_000, OutboxMode: "polling", HoldTTL: time.Hour, HoldMaxAge: 4 * time.Hour,
+		ReconcileCooldown: time.Second, SandboxURL: provider.URL(), SandboxKey: stageKey,
+	}
+	s, err := open(t.Context(), cfg, env.Log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.close)
+	if err := s.build(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.modules.provider.Hangup)
+	inBackground(t, provider.Run)
+	inBackground(t, s.modules.charger.Run)
+	st := &stage{T: t, server: s, hear: map[saga.Module]saga.Handler{}, read: map[uuid.UUID]bool{}}
+	for _, module := range saga.Modules() {
+		st.hear[module] = s.book.Hear(module, s.modules.actors())
+	}
+	for range 4 {
+		st.plenty = append(st.plenty, st.product(1_000_000))
+	}
+	return st
+}
+
+func inBackground(t *testing.T, run func(context.Context) error) {
+	t.Helper()
+	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
+	ended := make(chan error, 1)
+	go func() { ended <- run(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func (s *stage) product(stock int64) uuid.UUID {
+	s.Helper()
+	s.products++
+	sku := fmt.Sprint("SKU", s.products)
+	made, err := s.modules.inventory.Upsert(s.Context(), []inventory.NewProduct{{
+		Product: inventory.Product{SKU: sku, Name: sku, UnitPriceMinor: 100 + int64(s.products%7), Currency: "GBP"}, Stock: stock,
+	}})
+	if err != nil {
+		s.Fatal(err)
+	}
+	return made[0].ID
+}
+
+// cast places orders that play the scenes in turn, each of two products. Nobody hears of them yet.
+func (s *stage) cast(n int) []actor {
+	s.Helper()
+	actors := make([]actor, n)
+	for i := range actors {
+		a := actor{scene: scenes[i%len(scenes)], units: 3}
+		second := s.plenty[(i+1)%len(s.plenty)]
+		if a.short {
+			second = s.product(2)
+		}
+		id, _, err := s.modules.order.Place(s.Context(), order.Purchase{
+			Customer: "c", Key: uuid.NewString(), Fingerprint: make([]byte, 32), PaymentMethod: a.method,
+			Items: []order.Item{{ProductID: s.plenty[i%len(s.plenty)], Quantity: 1}, {ProductID: second, Quantity: 2}},
+		})
+		if err != nil {
+			s.Fatal(err)
+		}
+		a.id = id
+		if a.short {
+			if _, err := s.modules.inventory.Restock(s.Context(), second, -1, "stolen"); err != nil {
+				s.Fatal(err)
+			}
+		}
+		if err := s.db.QueryRow(s.Context(), `SELECT total_minor FROM orders.orders WHERE id = $1`, id).Scan(&a.total); err != nil {
+			s.Fatal(err)
+		}
+		actors[i] = a
+	}
+	s.timeOut(slices.DeleteFunc(slices.Clone(actors), func(a actor) bool { return !a.over }))
+	return actors
+}
+
+// timeOut lets the time of orders be over.
+func (s *stage) timeOut(actors []actor) {
+	s.Helper()
+	_, err := s.db.Exec(s.Context(), `UPDATE orders.orders SET deadline = now() - interval '1 second' WHERE id = ANY ($1)`, ids(actors))
+	if err != nil {
+		s.Fatal(err)
+	}
+	if _, err := s.modules.order.TimeOut(s.Context(), len(actors)); err != nil {
+		s.Fatal(err)
+	}
+}
+
+// said gives what was said since it was last asked, in the order of commits, for each module that hears it.
+func (s *stage) said() []post {
+	s.Helper()
+	var next uint64
+	if err := s.db.QueryRow(s.Context(), `SELECT pg_snapshot_xmin(pg_current_snapshot())`).Scan(&next); err != nil {
+		s.Fatal(err)
+	}
+	rows, err := s.db.Query(s.Context(), `SELECT body FROM shared.outbox WHERE xid >= $1 ORDER BY xid, id`, s.from)
+	if err != nil {
+		s.Fatal(err)
+	}
+	defer rows.Close()
+	var fresh []post
+	hears := s.book.Hears()
+	for rows.Next() {
+		var body []byte
+		if err := rows.Scan(&body); err != nil {
+			s.Fatal(err)
+		}
+		facts, err := event.Split(body)
+		if err != nil {
+			s.Fatal(err)
+		}
+		if f := facts[0]; !s.read[f.ID] {
+			s.read[f.ID] = true
+			for _, module := range hears[f.RoutingKey()] {
+				fresh = append(fresh, post{saga.Module(module), f})
+			}
+		}
+	}
+	if err := rows.Err(); err != nil {
+		s.Fatal(err)
+	}
+	s.from, s.posts = next, append(s.posts, fresh...)
+	return fresh
+}
+
+// carrier decides in what order, how often and in what company posts are delivered.
+type carrier interface {
+	// carry takes what is new, and gives the batches to be delivered now: those of one wave at the same time, wave after wave.
+	// It may keep posts for later; it gives nothing once it has nothing.
+	carry(fresh []post) (waves [][]batch)
+}
+
+// batch is what a consumer hands its module at once.
+type batch struct {
+	to    saga.Module
+	facts []event.Fact
+}
+
+// play delivers what is said of the actors until everything has been said and heard.
+func (s *stage) play(actors []actor, by carrier) {
+	s.Helper()
+	racing := slices.DeleteFunc(slices.Clone(actors), func(a actor) bool { return !a.race })
+	for {
+		waves := by.carry(s.said())
+		if len(waves) == 0 {
+			if s.rest() {
+				return
+			}
+			continue
+		}
+		for _, wave := range waves {
+			s.deliver(wave)
+			if len(racing) > 0 { // two at a time, so that each meets its end at another point of the way
+				n := min(2, len(racing))
+				s.timeOut(racing[:n])
+				racing = racing[n:]
+			}
+		}
+	}
+}
+
+// rest says whether nothing will be said any more, after a payment that is under way has come to something.
+func (s *stage) rest() bool {
+	s.Helper()
+	before := len(s.read)
+	calm := false
+	testkit.Eventually(s, time.Minute, func() error {
+		var under, facts int
+		err := s.db.QueryRow(s.Context(), `SELECT (SELECT count(*) FROM payment.payments WHERE due_at IS NOT NULL), count(*) FROM shared.outbox`).
+			Scan(&under, &facts)
+		if err == nil && under > 0 && facts == before {
+			err = fmt.Errorf("%d payments are under way", under)
+		}
+		calm = under == 0 && facts == before
+		return err
+	})
+	return calm
+}
+
+// deliver hands batches to their modules, all at the same time.
+func (s *stage) deliver(wave []batch) {
+	s.Helper()
+	var wg sync.WaitGroup
+	errs := make([]error, len(wave))
+	for i, b := range wave {
+		wg.Go(func() { errs[i] = s.hear[b.to](s.Context(), b.facts) })
+	}
+	wg.Wait()
+	if err := errors.Join(errs...); err != nil {
+		s.Fatal(err)
+	}
+}
+
+// again delivers everything that ever was, shuffled, and wants nothing to be said.
+func (s *stage) again(random *rand.Rand) {
+	s.Helper()
+	posts := slices.Clone(s.posts)
+	random.Shuffle(len(posts), func(i, j int) { posts[i], posts[j] = posts[j], posts[i] })
+	for _, b := range batches(posts, 100) {
+		s.deliver([]batch{b})
+	}
+	if more := s.said(); len(more) > 0 || !s.rest() {
+		s.Errorf("hearing everything once more made %d facts, the first %+v", len(more), more[0].fact)
+	}
+}
+
+// batches sorts posts by module, in batches of a size at most.
+func batches(posts []post, size int) []batch {
+	facts := map[saga.Module][]event.Fact{}
+	for _, p := range posts {
+		facts[p.to] = append(facts[p.to], p.fact)
+	}
+	var list []batch
+	for _, module := range saga.Modules() {
+		for part := range slices.Chunk(facts[module], size) {
+			list = append(list, batch{module, part})
+		}
+	}
+	return list
+}
+
+// inOrder delivers each post once, in the order in which it was said, one batch after the other.
+type inOrder struct{}
+
+func (inOrder) carry(fresh []post) (waves [][]batch) {
+	for _, b := range batches(fresh, 128) {
+		waves = append(waves, []batch{b})
+	}
+	return waves
+}
+
+// shuffled delivers posts in any order, up to three times, some of them late, many at a time, and some to two consumers at once.
+type shuffled struct {
+	*stage
+	random *rand.Rand
+	held   []post
+}
+
+func (s *shuffled) carry(fresh []post) (waves [][]batch) {
+	for _, p := range fresh {
+		for range 1 + s.random.IntN(3) {
+			s.held = append(s.held, p)
+		}
+	}
+	s.random.Shuffle(len(s.held), func(i, j int) { s.held[i], s.held[j] = s.held[j], s.held[i] })
+	now := s.held[:(len(s.held)*2+2)/3]
+	s.held = slices.Clone(s.held[len(now):])
+	for len(now) > 0 {
+		n := min(1+s.random.IntN(120), len(now))
+		wave := batches(now[:n], 1+s.random.IntN(60))
+		for _, b := range wave {
+			if s.random.IntN(4) == 0 {
+				wave = append(wave, b)
+			}
+		}
+		waves, now = append(waves, wave), now[n:]
+	}
+	return waves
+}
+
+// clean wants every invariant to hold.
+func (s *stage) clean() {
+	s.Helper()
+	report, err := Audit(s.Context(), s.cfg.Servers, s.cfg.SandboxURL, s.cfg.SandboxKey, Rest{Wait: 30 * time.Second, Cooldown: -1})
+	if err != nil {
+		s.Fatal(err)
+	}
+	if report.ExitCode() != audit.ExitOK {
+		var b bytes.Buffer
+		_ = report.Print(&b)
+		s.Errorf("the audit is not clean:\n%s", b.String())
+	}
+}
