@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 )
 
 type reconcileCmd struct {
@@ -18,40 +17,6 @@ type reconcileCmd struct {
 func (c *reconcileCmd) Run(ctx context.Context, out io.Writer) error {
 	body := map[string]any{"scope": c.Scope, "dry_run": c.DryRun}
 	return c.operate(ctx, out, http.MethodPost, "/reconciliations", body)
-}
-
-type dlqCmd struct {
-	List   dlqListCmd   `cmd:"" default:"withargs" help:"What a module could not digest, and why."`
-	Replay dlqReplayCmd `cmd:"" help:"Hand a dead letter to its module again."`
-	Delete dlqDeleteCmd `cmd:"" help:"Give a dead letter up."`
-}
-
-type dlqListCmd struct {
-	target
-	Limit int `default:"50" help:"How many."`
-}
-
-func (c *dlqListCmd) Run(ctx context.Context, out io.Writer) error {
-	return c.operate(ctx, out, http.MethodGet, fmt.Sprintf("/dead-letters?limit=%d", c.Limit), nil)
-}
-
-type dlqReplayCmd struct {
-	target
-	ID string `arg:"" help:"Id of the dead letter."`
-}
-
-func (c *dlqReplayCmd) Run(ctx context.Context, out io.Writer) error {
-	return c.operate(ctx, out, http.MethodPost, "/dead-letters/"+url.PathEscape(c.ID)+"/replay", nil)
-}
-
-type dlqDeleteCmd struct {
-	target
-	ID     string `arg:"" help:"Id of the dead letter."`
-	Reason string `required:"" help:"Why it is given up."`
-}
-
-func (c *dlqDeleteCmd) Run(ctx context.Context, out io.Writer) error {
-	return c.operate(ctx, out, http.MethodDelete, "/dead-letters/"+url.PathEscape(c.ID)+"?reason="+url.QueryEscape(c.Reason), nil)
 }
 
 // operate calls one of the operators' endpoints and prints the answer.

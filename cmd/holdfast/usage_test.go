@@ -33,6 +33,9 @@ func TestWrongUsageIsTold(t *testing.T) {
 		"a file that is away": {[]string{"replay", "--products=away.csv", "--orders=away.csv"}, "away.csv"},
 		"a share above one":   {[]string{"replay", "--products=main.go", "--orders=main.go", "--decline=2", "--url=http://x", key}, "decline 2"},
 		"another scope":       {[]string{"reconcile", "--scope=half"}, "must be one of"},
+		"no dead letter":      {[]string{"dlq", "replay"}, "--all"},
+		"one and all":         {[]string{"dlq", "replay", "x", "--all"}, "--all"},
+		"a kind of one":       {[]string{"dlq", "replay", "x", "--module=view"}, "go with --all"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

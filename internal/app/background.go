@@ -21,6 +21,7 @@ func (s *server) background() []run.Part {
 		{Name: "publisher", Run: s.publisher.Run},
 		{Name: "relay", Run: s.relay.Run},
 		{Name: "dead letters", Run: broker.NewUndertaker(s.broker, s.letters.Keep).Run},
+		{Name: "dead letters, counted", Run: s.letters.Run},
 		{Name: "charger", Run: s.modules.charger.Run},
 		{Name: "order clock", Run: s.modules.order.Run},
 		{Name: "hold sweeper", Run: inventory.NewSweeper(s.redis, s.scripts, s.keys, s.cfg.SweepInterval, s.log).Run},

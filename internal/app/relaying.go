@@ -9,7 +9,7 @@ import (
 // newRelay makes the way from the outbox to the broker. Every commit rings its bell.
 func (s *server) newRelay() error {
 	s.publisher = broker.NewPublisher(s.broker)
-	s.letters = deadletter.New(s.db, s.publisher, s.broker.Topology, s.log)
+	s.letters = deadletter.New(s.db, s.publisher, s.broker.Topology, s.log, s.registry)
 	var err error
 	s.relay, err = relay.New(relay.Options{
 		Mode: relay.Mode(s.cfg.OutboxMode), DB: s.db, PostgresURL: s.cfg.PostgresURL, Publisher: s.publisher, Topology: s.broker.Topology,

@@ -7,6 +7,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/holdfast-checkout/holdfast/internal/broker"
+	"github.com/holdfast-checkout/holdfast/internal/deadletter"
 	"github.com/holdfast-checkout/holdfast/internal/lease"
 	"github.com/holdfast-checkout/holdfast/internal/reconcile"
 	"github.com/holdfast-checkout/holdfast/internal/relay"
@@ -15,16 +16,17 @@ import (
 
 // Status is what an operator looks at first.
 type Status struct {
-	Strategy           string         `json:"strategy"`
-	OutboxMode         string         `json:"outbox_mode"`
-	Outbox             relay.Status   `json:"outbox"`
-	Leaders            []lease.Held   `json:"leaders"`
-	Queues             []broker.Depth `json:"queues"`
-	QueuesError        string         `json:"queues_error,omitempty"` // why the depths could not be had
-	OrdersUnderWay     int64          `json:"orders_under_way"`
-	OrdersEnding       int64          `json:"orders_ending"`
-	OrdersUnknown      int64          `json:"orders_unknown"` // whose payment is being asked for
-	LastReconciliation *reconcile.Run `json:"last_reconciliation" extensions:"x-nullable"`
+	Strategy           string            `json:"strategy"`
+	OutboxMode         string            `json:"outbox_mode"`
+	Outbox             relay.Status      `json:"outbox"`
+	Leaders            []lease.Held      `json:"leaders"`
+	Queues             []broker.Depth    `json:"queues"`
+	QueuesError        string            `json:"queues_error,omitempty"` // why the depths could not be had
+	OrdersUnderWay     int64             `json:"orders_under_way"`
+	OrdersEnding       int64             `json:"orders_ending"`
+	OrdersUnknown      int64             `json:"orders_unknown"` // whose payment is being asked for
+	DeadLetters        deadletter.Status `json:"dead_letters"`
+	LastReconciliation *reconcile.Run    `json:"last_reconciliation" extensions:"x-nullable"`
 }
 
 func (s *server) statusRoutes(r web.Routes) { r.Admin.GET("/status", s.status) }
@@ -57,6 +59,9 @@ func (s *server) status(c echo.Context) error {
 	}
 	if len(runs) > 0 {
 		st.LastReconciliation = &runs[0]
+	}
+	if st.DeadLetters, err = s.letters.Status(ctx); err != nil {
+		return err
 	}
 	if st.Queues, err = broker.Depths(ctx, s.broker); err != nil {
 		st.QueuesError = "the broker does not answer" // its own words may hold a password

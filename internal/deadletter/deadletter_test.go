@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -52,7 +53,7 @@ func newWard(t *testing.T) *ward {
 		Namespace: env.Namespace, Queues: map[string][]string{"inventory": {"optimistic.order.created"}},
 	}}
 	w.publisher = broker.NewPublisher(w.cfg)
-	w.letters = deadletter.New(env.DB, w.publisher, w.cfg.Topology, env.Log)
+	w.letters = deadletter.New(env.DB, w.publisher, w.cfg.Topology, env.Log, nil)
 	w.start(w.publisher.Run)
 	w.start(broker.NewUndertaker(w.cfg, w.letters.Keep).Run)
 	w.start(broker.NewConsumer(w.cfg, w.publisher, broker.Subscription{Module: "inventory", Attempts: 1, Handle: w.hear}).Run)
@@ -142,9 +143,9 @@ func (w *ward) await(fact string, good func(map[string]any) bool) map[string]any
 	return found
 }
 
-func (w *ward) call(who, method, path string) (int, map[string]any) {
+func (w *ward) call(who, method, path string, body ...string) (int, map[string]any) {
 	w.Helper()
-	req, err := http.NewRequestWithContext(w.Context(), method, w.url+"/api/v1/admin"+path, nil)
+	req, err := http.NewRequestWithContext(w.Context(), method, w.url+"/api/v1/admin"+path, strings.NewReader(strings.Join(body, "")))
 	if err != nil {
 		w.Fatal(err)
 	}
@@ -153,6 +154,9 @@ func (w *ward) call(who, method, path string) (int, map[string]any) {
 		w.Fatal(err)
 	}
 	req.Header.Set("Authorization", "Bearer "+token)
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
 	resp, err := w.client.Do(req)
 	if err != nil {
 		w.Fatal(err)
@@ -206,6 +210,95 @@ func TestDeadLetterIsReplayed(t *testing.T) {
 		defer w.mu.Unlock()
 		return len(w.heard) == 1 && w.heard[0] == f.ID
 	})
+	_, got = w.call("admin", http.MethodGet, "/dead-letters/"+id)
+	results := actions(got, func(a map[string]any) string { return fmt.Sprint(a["action"], " by ", a["by"], ": ", a["result"]) })
+	if diff := cmp.Diff([]string{"replay by admin: sent", "replay by admin: died again"}, results); diff != "" {
+		t.Errorf("history, newest first (-want +got):\n%s", diff)
+	}
+	if got["replayed_by"] != "admin" {
+		t.Errorf("replayed by %v", got["replayed_by"])
+	}
+}
+
+// actions is the history of a letter, in words.
+func actions(letter map[string]any, word func(map[string]any) string) []string {
+	var words []string
+	history, _ := letter["history"].([]any)
+	for _, one := range history {
+		action, _ := one.(map[string]any)
+		words = append(words, word(action))
+	}
+	return words
+}
+
+// A module's letters are replayed together, those of others and of other reasons stay, and what dies again is left.
+func TestDeadLettersOfAKindAreReplayed(t *testing.T) {
+	t.Parallel()
+	w := newWard(t)
+	var letters []broker.DeadLetter
+	for i := range 450 { // more than a page
+		f := event.New(event.OrderCreated, "optimistic", uuid.Must(uuid.NewV7()), event.Order{Customer: "ada"})
+		body := event.Encode(f)
+		if i == 7 {
+			body = append(body, strings.Repeat(" ", 9<<20)...) // more than a page has bytes
+		}
+		letters = append(letters, broker.NewDeadLetter("inventory", "", broker.ReasonExhausted, body, errors.New("no appetite")))
+	}
+	other := broker.NewDeadLetter("inventory", "x", broker.ReasonUndecodable, []byte("junk"), errors.New("junk"))
+	elsewhere := broker.NewDeadLetter("relay", "x", broker.ReasonPermanent, []byte("large"), errors.New("too large"))
+	if err := w.letters.Keep(t.Context(), append(letters, other, elsewhere)); err != nil {
+		t.Fatal(err)
+	}
+	for body, want := range map[string]int{
+		`{"module":"inventory","type":"order.failed"}`: 0, `{"module":"shelf"}`: 0, `{"module":"relay"}`: 0,
+	} {
+		if status, done := w.call("admin", http.MethodPost, "/dead-letters/replay", body); status != http.StatusAccepted || done["replayed"] != float64(want) {
+			t.Errorf("%s: %d %v, want %d", body, status, done, want)
+		}
+	}
+	w.heal()
+	status, done := w.call("admin", http.MethodPost, "/dead-letters/replay", `{"module":"inventory","type":"order.created","reason":"exhausted"}`)
+	if status != http.StatusAccepted || done["replayed"] != float64(len(letters)) || done["left"] != 0.0 {
+		t.Errorf("replay: %d %v", status, done)
+	}
+	testkit.Eventually(t, patience, func() error {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if len(w.heard) != len(letters) {
+			return fmt.Errorf("heard %d of %d", len(w.heard), len(letters))
+		}
+		return nil
+	})
+	_, page := w.call("admin", http.MethodGet, "/dead-letters?state=open")
+	if items, _ := page["items"].([]any); len(items) != 2 {
+		t.Errorf("%d letters are open, want the 2 that were not meant", len(items))
+	}
+	_, page = w.call("admin", http.MethodGet, "/dead-letters?module=inventory&type=order.created&reason=exhausted&limit=200")
+	items, _ := page["items"].([]any)
+	for _, item := range items {
+		letter, _ := item.(map[string]any)
+		if body, _ := letter["body"].(string); len(body) > 4<<10 {
+			t.Errorf("a list shows %d bytes of a body", len(body))
+		}
+	}
+	if len(items) != 200 {
+		t.Errorf("%d letters on a page", len(items))
+	}
+}
+
+// What was done about a letter is known when it is gone.
+func TestDeletedLetterIsRemembered(t *testing.T) {
+	t.Parallel()
+	w := newWard(t)
+	_, letter := w.say()
+	id, _ := letter["id"].(string)
+	if status, _ := w.call("admin", http.MethodDelete, "/dead-letters/"+id+"?reason=test+order"); status != http.StatusNoContent {
+		t.Fatalf("delete: %d", status)
+	}
+	history, err := w.letters.History(t.Context(), uuid.MustParse(id))
+	if err != nil || len(history) != 1 || history[0].Action != "delete" || history[0].By != "admin" || history[0].Reason != "test order" {
+		t.Errorf("%+v, %v", history, err)
+	}
 }
 
 func TestDeadLettersOverHTTP(t *testing.T) {
@@ -257,6 +350,10 @@ func TestDeadLettersOverHTTP(t *testing.T) {
 		{"admin", http.MethodDelete, "/dead-letters/" + strange.ID.String() + "?reason=junk", http.StatusNoContent},
 		{"admin", http.MethodGet, "/dead-letters?limit=0", http.StatusBadRequest},
 		{"admin", http.MethodGet, "/dead-letters?cursor=x", http.StatusBadRequest},
+		{"admin", http.MethodGet, "/dead-letters?state=dead", http.StatusBadRequest},
+		{"admin", http.MethodGet, "/dead-letters?kind=x", http.StatusBadRequest},
+		{"admin", http.MethodGet, "/dead-letters/" + uuid.NewString(), http.StatusNotFound},
+		{"ada", http.MethodPost, "/dead-letters/replay", http.StatusForbidden},
 	} {
 		if status, body := w.call(tc.who, tc.method, tc.path); status != tc.want {
 			t.Errorf("%s %s as %s: %d %v, want %d", tc.method, tc.path, tc.who, status, body, tc.want)

@@ -16,13 +16,15 @@ import (
 const (
 	defaultPage = 50
 	mostPage    = 200
-	mostBody    = 4 << 10 // bytes of a body that are shown
-	mostReason  = 500     // characters of a reason
+	mostReason  = 500         // characters of a reason
+	mostReplay  = time.Minute // for a replay of many
 )
 
 // Routes adds the operators' way to the dead letters.
 func (l *Letters) Routes(r web.Routes) {
 	r.Admin.GET("/dead-letters", l.list)
+	r.Admin.POST("/dead-letters/replay", l.replayAll, web.Timeout(mostReplay))
+	r.Admin.GET("/dead-letters/:id", l.get)
 	r.Admin.POST("/dead-letters/:id/replay", l.replay)
 	r.Admin.DELETE("/dead-letters/:id", l.remit)
 }
@@ -38,26 +40,25 @@ type letterResponse struct {
 	FirstError string     `json:"first_error" validate:"required"`
 	LastError  string     `json:"last_error" validate:"required"`
 	Attempts   int        `json:"attempts" validate:"required"`
-	Body       string     `json:"body" validate:"required"` // the event as it was published, its first 4 KiB
+	Body       string     `json:"body" validate:"required"` // the event as it was published; in a list its first 4 KiB
 	Size       int        `json:"size" validate:"required"` // bytes of the whole body
 	At         time.Time  `json:"at" validate:"required"`   // when it died
 	ReplayedAt *time.Time `json:"replayed_at,omitempty"`    // when it was given to its module again; absent: it waits for somebody
+	ReplayedBy *string    `json:"replayed_by,omitempty"`    // who did so last
+	Heard      bool       `json:"heard"`                    // its module has heard the fact meanwhile
+	History    []Action   `json:"history,omitempty"`        // what was done about it, newest first; of one letter alone
 } //	@name	DeadLetter
 
 func show(l Letter) letterResponse {
 	return letterResponse{
 		ID: l.ID, Module: l.Module, FactID: l.FactID, Name: l.Name, RoutingKey: l.RoutingKey, Reason: l.Reason, FirstError: l.FirstError,
-		LastError: l.LastError, Attempts: l.Attempts, Body: excerpt(l.Body), Size: len(l.Body), At: l.At.UTC(), ReplayedAt: l.ReplayedAt,
+		LastError: l.LastError, Attempts: l.Attempts, Body: text(l.Body), Size: l.Size, At: l.At.UTC(), ReplayedAt: l.ReplayedAt,
+		ReplayedBy: l.ReplayedBy, Heard: l.Heard,
 	}
 }
 
-// excerpt is the beginning of a body as text, whatever its bytes are.
-func excerpt(body []byte) string {
-	if len(body) > mostBody {
-		body = body[:mostBody]
-	}
-	return strings.ToValidUTF8(string(body), string(utf8.RuneError))
-}
+// text is a body, whatever its bytes are.
+func text(body []byte) string { return strings.ToValidUTF8(string(body), string(utf8.RuneError)) }
 
 // list shows the dead letters.
 //
@@ -67,11 +68,19 @@ func excerpt(body []byte) string {
 //	@Security	Bearer
 //	@Param		limit	query		int		false	"letters on a page"	default(50)	maximum(200)
 //	@Param		cursor	query		string	false	"next_cursor of the page before"
+//	@Param		module	query		string	false	"only those of a module"	example(inventory)
+//	@Param		type	query		string	false	"only facts of a name"		example(order.created)
+//	@Param		reason	query		string	false	"only those that died of it"	enums(undecodable,permanent,exhausted,delivery)
+//	@Param		state	query		string	false	"open: only those that nobody has replayed"	enums(open,all)	default(all)
 //	@Success	200		{object}	web.List[letterResponse]
 //	@Failure	400,401,403,503	{object}	web.Problem
 //	@Router		/admin/dead-letters [get]
 func (l *Letters) list(c echo.Context) error {
-	limit, cursor, err := web.Page(c, defaultPage, mostPage)
+	limit, cursor, err := web.Page(c, defaultPage, mostPage, "module", "type", "reason", "state")
+	if err != nil {
+		return err
+	}
+	which, err := filterOf(c)
 	if err != nil {
 		return err
 	}
@@ -82,7 +91,7 @@ func (l *Letters) list(c echo.Context) error {
 			return err
 		}
 	}
-	letters, err := l.List(c.Request().Context(), after, limit+1)
+	letters, err := l.List(c.Request().Context(), which, after, limit+1)
 	if err != nil {
 		return err
 	}
@@ -97,6 +106,79 @@ func (l *Letters) list(c echo.Context) error {
 		}
 	}
 	return web.JSON(c, http.StatusOK, page)
+}
+
+// filterOf reads which letters a list is to show.
+func filterOf(c echo.Context) (Filter, error) {
+	which := Filter{Module: c.QueryParam("module"), Type: c.QueryParam("type"), Reason: c.QueryParam("reason")}
+	switch state := c.QueryParam("state"); state {
+	case "", "all":
+	case "open":
+		which.Open = true
+	default:
+		return which, fault.New(fault.InvalidRequest, "There is no state %q.", state).With(fault.Line{Field: "state", Detail: "open or all"})
+	}
+	return which, nil
+}
+
+// get shows one dead letter.
+//
+//	@Summary	A dead letter with the whole event, and what was done about it
+//	@Tags		admin
+//	@Produce	json
+//	@Security	Bearer
+//	@Param		id	path		string	true	"id of the dead letter"	format(uuid)
+//	@Success	200	{object}	letterResponse
+//	@Failure	400,401,403,404,503	{object}	web.Problem
+//	@Router		/admin/dead-letters/{id} [get]
+func (l *Letters) get(c echo.Context) error {
+	id, err := web.PathID(c, "id")
+	if err != nil {
+		return err
+	}
+	if _, err := web.Query(c); err != nil {
+		return err
+	}
+	letter, err := l.Find(c.Request().Context(), id)
+	if err != nil {
+		return err
+	}
+	answer := show(letter)
+	if answer.History, err = l.History(c.Request().Context(), id); err != nil {
+		return err
+	}
+	return web.JSON(c, http.StatusOK, answer)
+}
+
+// replayRequest says which letters are meant; without a member, all of them.
+type replayRequest struct {
+	Module string `json:"module,omitempty" validate:"max=100" example:"inventory"`
+	Type   string `json:"type,omitempty" validate:"max=100" example:"order.created"` // name of the facts
+	Reason string `json:"reason,omitempty" validate:"omitempty,oneof=undecodable permanent exhausted delivery" enums:"undecodable,permanent,exhausted,delivery"`
+} //	@name	ReplayDeadLetters
+
+// replayAll hands all open dead letters of a kind to their modules again.
+//
+//	@Summary		Hand all open dead letters of a kind to their modules again
+//	@Description	Oldest first, up to 10,000 at once; left says how many are still open, or open again.
+//	@Tags			admin
+//	@Accept			json
+//	@Produce		json
+//	@Security		Bearer
+//	@Param			request	body		replayRequest	true	"which; {} is all of them"
+//	@Success		202		{object}	Replayed
+//	@Failure		400,401,403,413,415,422,503	{object}	web.Problem
+//	@Router			/admin/dead-letters/replay [post]
+func (l *Letters) replayAll(c echo.Context) error {
+	var which replayRequest
+	if err := web.Decode(c, &which); err != nil {
+		return err
+	}
+	done, err := l.ReplayAll(c.Request().Context(), Filter{Module: which.Module, Type: which.Type, Reason: which.Reason}, web.Customer(c))
+	if err != nil {
+		return err
+	}
+	return web.JSON(c, http.StatusAccepted, done)
 }
 
 // replay hands a dead letter to its module again.
@@ -118,7 +200,7 @@ func (l *Letters) replay(c echo.Context) error {
 	if _, err := web.Query(c); err != nil {
 		return err
 	}
-	letter, err := l.Replay(c.Request().Context(), id)
+	letter, err := l.Replay(c.Request().Context(), id, web.Customer(c))
 	if err != nil {
 		return err
 	}
