@@ -41,7 +41,7 @@ type hello struct {
 func beChild(dir string) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	s, err := Start(ctx, Options{Dir: dir, Log: slog.New(slog.NewTextHandler(os.Stderr, nil))})
+	s, err := Start(ctx, Options{Dir: dir, RedisMasters: 3, Log: slog.New(slog.NewTextHandler(os.Stderr, nil))})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
@@ -100,6 +100,10 @@ const given = "given"
 
 func onlyRedis(dir string) Options {
 	return Options{Dir: dir, PostgresURL: given, RabbitURL: given}
+}
+
+func onlyCluster(dir string) Options {
+	return Options{Dir: dir, RedisMasters: 3, PostgresURL: given, RabbitURL: given}
 }
 
 func onlyPostgres(dir string) Options {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -58,25 +59,28 @@ func findPostgres(ctx context.Context, url, word string) error {
 	})
 }
 
-func onRedis(url string, do func(*goredis.Client) error) error {
+func onRedis(url string, do func(goredis.UniversalClient) error) error {
 	if url == given {
 		return nil
 	}
-	opts, err := goredis.ParseURL(url)
-	if err != nil {
-		return err
+	opts := &goredis.UniversalOptions{MaxRetries: -1, MaxRedirects: -1, ReadTimeout: time.Second}
+	for one := range strings.SplitSeq(url, ",") {
+		node, err := goredis.ParseURL(one)
+		if err != nil {
+			return err
+		}
+		opts.Addrs = append(opts.Addrs, node.Addr)
 	}
-	opts.MaxRetries, opts.ReadTimeout = -1, time.Second
-	client := goredis.NewClient(opts)
+	client := goredis.NewUniversalClient(opts)
 	return errors.Join(do(client), client.Close())
 }
 
 func markRedis(ctx context.Context, url, word string) error {
-	return onRedis(url, func(client *goredis.Client) error { return client.Set(ctx, word, word, 0).Err() })
+	return onRedis(url, func(client goredis.UniversalClient) error { return client.Set(ctx, word, word, 0).Err() })
 }
 
 func findRedis(ctx context.Context, url, word string) error {
-	return onRedis(url, func(client *goredis.Client) error { return client.Get(ctx, word).Err() })
+	return onRedis(url, func(client goredis.UniversalClient) error { return client.Get(ctx, word).Err() })
 }
 
 // marksQueue holds all words. It is one queue, because RabbitMQ forgets a quorum queue that it is killed too soon after.

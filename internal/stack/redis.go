@@ -31,16 +31,20 @@ var redisSettings = [][2]string{
 }
 
 func (d *redis) commands(p place) []command {
-	addr := loopback(p.ports["redis"])
-	args := []string{"--bind", "127.0.0.1", "--port", strconv.Itoa(p.ports["redis"]), "--dir", p.path("redis"), "--daemonize", "no"}
+	return []command{redisCommand(d.name(), d.program, p.path("redis"), p.ports["redis"])}
+}
+
+// redisCommand runs a node, alone or of a cluster.
+func redisCommand(name, program, dir string, port int) command {
+	args := []string{"--bind", "127.0.0.1", "--port", strconv.Itoa(port), "--dir", dir, "--daemonize", "no"}
 	for _, setting := range redisSettings {
 		args = append(args, "--"+setting[0], setting[1])
 	}
-	return []command{{
-		name: d.name(), path: d.program, args: args, env: bareEnv(), dir: p.path("redis"),
+	return command{
+		name: name, path: program, args: args, env: bareEnv(), dir: dir,
 		stop: syscall.SIGTERM, death: syscall.SIGTERM,
-		ready: func(ctx context.Context) error { return pingRedis(ctx, addr) },
-	}}
+		ready: func(ctx context.Context) error { return pingRedis(ctx, loopback(port)) },
+	}
 }
 
 // pingRedis speaks the few bytes that it takes; a client with a pool would log every attempt before the server listens.

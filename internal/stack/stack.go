@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"sync"
 )
 
@@ -19,6 +20,8 @@ type Options struct {
 	// kill -9, so a test that kills servers may use it.
 	Relaxed bool
 
+	RedisMasters int // 0: a single Redis node; 3 to 9: a Redis Cluster of so many masters in its place, with data of its own
+
 	PostgresURL string // a server that runs already: used as it is, none is started
 	RedisURL    string // likewise
 	RabbitURL   string // likewise
@@ -31,13 +34,27 @@ var ErrUnsupported = errors.New("private servers need Linux: run docker compose 
 // ErrBusy says that another process has a stack running in the same folder.
 var ErrBusy = errors.New("another process runs the servers of this folder")
 
+// Validate says what cannot be started together.
+func (o Options) Validate() error {
+	switch {
+	case o.RedisMasters == 0:
+		return nil
+	case o.RedisMasters < leastNodes || o.RedisMasters > mostNodes:
+		return fmt.Errorf("a Redis Cluster has from %d to %d masters here, not %d", leastNodes, mostNodes, o.RedisMasters)
+	case o.RedisURL != "":
+		return errors.New("either the masters of a Redis Cluster are started or a URL of Redis is given, not both")
+	}
+	return nil
+}
+
 // Stack is a set of running servers.
 type Stack struct {
 	opts   Options
 	folder *folder
 	record *record
 
-	postgres, redis, rabbit *Server // nil where a URL was given
+	postgres, redis, rabbit *Server // nil where a URL was given, redis also where there is a cluster
+	cluster                 cluster
 }
 
 // Start brings the servers up, on the data and ports of the last run if there was one, and returns when all answer.
@@ -46,6 +63,9 @@ type Stack struct {
 func Start(ctx context.Context, opts Options) (*Stack, error) {
 	if !supported {
 		return nil, ErrUnsupported
+	}
+	if err := opts.Validate(); err != nil {
+		return nil, err
 	}
 	if needs := missing(find(), opts); len(needs) > 0 {
 		return nil, missingError(needs)
@@ -76,7 +96,9 @@ func (s *Stack) start(ctx context.Context) error {
 		return err
 	}
 	for _, d := range s.drivers() {
-		if *d.slot, err = newServer(d.driver, s.folder, record, s.opts.Log); err != nil {
+		server, err := newServer(d.driver, s.folder, record, s.opts.Log)
+		d.keep(server) // even so: what it has claimed is given back
+		if err != nil {
 			return err
 		}
 	}
@@ -85,31 +107,41 @@ func (s *Stack) start(ctx context.Context) error {
 
 type slot struct {
 	driver driver
-	slot   **Server
+	keep   func(*Server)
 }
 
 func (s *Stack) drivers() []slot {
 	var all []slot
 	found := find()
 	if s.opts.PostgresURL == "" {
-		all = append(all, slot{&postgres{bin: found.postgres, relaxed: s.opts.Relaxed}, &s.postgres})
+		all = append(all, slot{&postgres{bin: found.postgres, relaxed: s.opts.Relaxed}, func(server *Server) { s.postgres = server }})
 	}
-	if s.opts.RedisURL == "" {
-		all = append(all, slot{&redis{program: found.redis}, &s.redis})
+	if s.opts.RedisURL == "" && s.opts.RedisMasters == 0 {
+		all = append(all, slot{&redis{program: found.redis}, func(server *Server) { s.redis = server }})
+	}
+	for i := range s.opts.RedisMasters {
+		all = append(all, slot{&master{program: found.redis, number: i, of: s.opts.RedisMasters}, func(server *Server) {
+			s.cluster.masters = append(s.cluster.masters, server)
+		}})
 	}
 	if s.opts.RabbitURL == "" {
-		all = append(all, slot{&rabbit{bin: found.rabbit, epmd: found.epmd}, &s.rabbit})
+		all = append(all, slot{&rabbit{bin: found.rabbit, epmd: found.epmd}, func(server *Server) { s.rabbit = server }})
 	}
 	return all
 }
 
 // startAll starts every server at the same time: RabbitMQ alone takes longer than the others together.
 func (s *Stack) startAll(ctx context.Context) error {
-	servers := s.Servers()
-	errs := make([]error, len(servers))
+	starts := []func(context.Context) error{s.cluster.start}
+	for _, server := range []*Server{s.rabbit, s.redis, s.postgres} {
+		if server != nil {
+			starts = append(starts, server.startAnywhere)
+		}
+	}
+	errs := make([]error, len(starts))
 	var wg sync.WaitGroup
-	for i, server := range servers {
-		wg.Go(func() { errs[i] = server.startAnywhere(ctx) })
+	for i, start := range starts {
+		wg.Go(func() { errs[i] = start(ctx) })
 	}
 	wg.Wait()
 	return errors.Join(errs...)
@@ -118,7 +150,7 @@ func (s *Stack) startAll(ctx context.Context) error {
 // Servers are those that this stack has started, in the order in which they are stopped.
 func (s *Stack) Servers() []*Server {
 	var all []*Server
-	for _, server := range []*Server{s.rabbit, s.redis, s.postgres} {
+	for _, server := range append([]*Server{s.rabbit, s.redis}, append(slices.Clone(s.cluster.masters), s.postgres)...) {
 		if server != nil {
 			all = append(all, server)
 		}
@@ -129,8 +161,15 @@ func (s *Stack) Servers() []*Server {
 // Postgres is the PostgreSQL server, nil when its URL was given.
 func (s *Stack) Postgres() *Server { return s.postgres }
 
-// Redis is the Redis server, nil when its URL was given.
+// Redis is the single Redis node, nil when its URL was given or a cluster was asked for.
 func (s *Stack) Redis() *Server { return s.redis }
+
+// RedisMasters are the masters of the Redis Cluster, none when there is a single node.
+func (s *Stack) RedisMasters() []*Server { return slices.Clone(s.cluster.masters) }
+
+// AwaitRedis returns when every slot of the cluster is served again, some seconds after the last of its masters was started
+// again. For a single node it returns at once.
+func (s *Stack) AwaitRedis(ctx context.Context) error { return s.cluster.await(ctx) }
 
 // Rabbit is the RabbitMQ server, nil when its URL was given.
 func (s *Stack) Rabbit() *Server { return s.rabbit }
@@ -138,8 +177,13 @@ func (s *Stack) Rabbit() *Server { return s.rabbit }
 // PostgresURL is where PostgreSQL is reached: its superuser, and the database postgres.
 func (s *Stack) PostgresURL() string { return urlOf(s.postgres, s.opts.PostgresURL) }
 
-// RedisURL is where Redis is reached.
-func (s *Stack) RedisURL() string { return urlOf(s.redis, s.opts.RedisURL) }
+// RedisURL is where Redis is reached: of a cluster the addresses of all masters, between commas.
+func (s *Stack) RedisURL() string {
+	if len(s.cluster.masters) > 0 {
+		return s.cluster.url()
+	}
+	return urlOf(s.redis, s.opts.RedisURL)
+}
 
 // RabbitURL is where RabbitMQ is reached over AMQP.
 func (s *Stack) RabbitURL() string { return urlOf(s.rabbit, s.opts.RabbitURL) }
