@@ -9,6 +9,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/holdfast-checkout/holdfast/internal/postgres"
+	"github.com/holdfast-checkout/holdfast/internal/redisx"
 	"github.com/holdfast-checkout/holdfast/internal/relay"
 )
 
@@ -33,8 +34,18 @@ func selfCheck(ctx context.Context, db *postgres.DB, client redis.UniversalClien
 	if keep == "-1" {
 		log.WarnContext(ctx, "a reader of the log that stays away could fill the disk: set max_slot_wal_keep_size")
 	}
-	if policy, err := client.ConfigGet(ctx, "maxmemory-policy").Result(); err == nil && policy["maxmemory-policy"] != "noeviction" {
-		log.WarnContext(ctx, "Redis may forget holds when its memory is full: set maxmemory-policy to noeviction", "policy", policy["maxmemory-policy"])
-	}
+	checkRedis(ctx, client, log)
 	return nil
+}
+
+// checkRedis looks at every master: one with other settings than the rest forgets the holds of its own products only. A Redis
+// that is away, or that does not tell, is looked at by nobody.
+func checkRedis(ctx context.Context, client redis.UniversalClient, log *slog.Logger) {
+	_ = redisx.EachMaster(ctx, client, func(ctx context.Context, node *redis.Client) error {
+		addr := slog.String("addr", node.Options().Addr)
+		if policy, err := node.ConfigGet(ctx, "maxmemory-policy").Result(); err == nil && policy["maxmemory-policy"] != "noeviction" {
+			log.WarnContext(ctx, "Redis may forget holds when its memory is full: set maxmemory-policy to noeviction", addr, "policy", policy["maxmemory-policy"])
+		}
+		return nil
+	})
 }

@@ -46,14 +46,7 @@ func (p *pass) scan(ctx context.Context, do func(keys []string) error) error {
 			}
 		}
 	}
-	switch client := p.Redis.(type) {
-	case *redis.ClusterClient:
-		return client.ForEachMaster(ctx, node)
-	case *redis.Client:
-		return node(ctx, client)
-	default:
-		return fmt.Errorf("cannot scan a %T", client)
-	}
+	return redisx.EachMaster(ctx, p.Redis, node)
 }
 
 // sort tells from their names the products and carts that keys belong to. Other keys are none of ours.

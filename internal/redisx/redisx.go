@@ -47,6 +47,7 @@ func Open(urls string, o Options) (redis.UniversalClient, error) {
 		return nil, fmt.Errorf("redis: %w", err)
 	}
 	u.MaxRetries = -1
+	u.MaxRedirects = -1 // following one, the cluster's client would also send again what it had no answer to
 	u.DialerRetries = 1
 	u.ContextTimeoutEnabled = true
 	u.DialTimeout, u.ReadTimeout, u.WriteTimeout = o.DialTimeout, o.ReadTimeout, o.ReadTimeout
@@ -76,6 +77,18 @@ func parse(urls string) (*redis.UniversalOptions, error) {
 	}
 	u.IsClusterMode = u.IsClusterMode || len(u.Addrs) > 1
 	return u, nil
+}
+
+// EachMaster does something on every node that has keys of its own: the single node, or all masters of a cluster at once.
+func EachMaster(ctx context.Context, client redis.UniversalClient, do func(ctx context.Context, node *redis.Client) error) error {
+	switch client := client.(type) {
+	case *redis.ClusterClient:
+		return client.ForEachMaster(ctx, do)
+	case *redis.Client:
+		return do(ctx, client)
+	default:
+		return fmt.Errorf("redis: the nodes of a %T are not known", client)
+	}
 }
 
 // LogTo has what the client library would print by itself logged as debug lines. It is for the start of a program, before

@@ -54,51 +54,51 @@ func TestOpenTellsANodeFromACluster(t *testing.T) {
 
 // What Redis does not know is loaded and run again, and what it knows runs once.
 func TestRunLoadsWhatIsUnknown(t *testing.T) {
-	t.Parallel()
-	env := testkit.New(t)
-	ctx, key := t.Context(), env.Namespace+":count"
-	fresh := "-- " + uuid.NewString() + "\n" // a script that no Redis has seen
-	scripts := redisx.NewScripts(env.Redis, map[string]string{
-		"count": fresh + "return redis.call('INCR', KEYS[1])",
-		"fail":  fresh + "return redis.error_reply('INVALID it is')",
+	testkit.OnEachRedis(t, func(t *testing.T, env *testkit.Env) {
+		ctx, key := t.Context(), env.Namespace+":count"
+		fresh := "-- " + uuid.NewString() + "\n" // a script that no Redis has seen
+		scripts := redisx.NewScripts(env.Redis, map[string]string{
+			"count": fresh + "return redis.call('INCR', KEYS[1])",
+			"fail":  fresh + "return redis.error_reply('INVALID it is')",
+		})
+		calls := []redisx.Call{
+			redisx.Command("SET", key, 10),
+			{Script: "count", Keys: []string{key}},
+			{Script: "fail", Keys: []string{key}},
+			{Script: "count", Keys: []string{key}},
+		}
+		for round, want := range []int64{12, 12} {
+			replies, err := scripts.Run(ctx, calls)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if replies[3].Value != want || replies[2].Err == nil || redisx.Unavailable(replies[2].Err) {
+				t.Fatalf("round %d: %v", round, replies)
+			}
+		}
+		if got, err := scripts.One(ctx, calls[1]); got != int64(13) || err != nil {
+			t.Fatalf("one = %v, %v", got, err)
+		}
 	})
-	calls := []redisx.Call{
-		redisx.Command("SET", key, 10),
-		{Script: "count", Keys: []string{key}},
-		{Script: "fail", Keys: []string{key}},
-		{Script: "count", Keys: []string{key}},
-	}
-	for round, want := range []int64{12, 12} {
-		replies, err := scripts.Run(ctx, calls)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if replies[3].Value != want || replies[2].Err == nil || redisx.Unavailable(replies[2].Err) {
-			t.Fatalf("round %d: %v", round, replies)
-		}
-	}
-	if got, err := scripts.One(ctx, calls[1]); got != int64(13) || err != nil {
-		t.Fatalf("one = %v, %v", got, err)
-	}
 }
 
 func TestRunSendsLongListsInPipelines(t *testing.T) {
-	t.Parallel()
-	env := testkit.New(t)
-	scripts := redisx.NewScripts(env.Redis, map[string]string{"echo": "return tonumber(ARGV[1])"})
-	calls := make([]redisx.Call, 2345)
-	for i := range calls {
-		calls[i] = redisx.Call{Script: "echo", Keys: []string{env.Namespace}, Args: []any{i}}
-	}
-	replies, err := scripts.Run(t.Context(), calls)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i, r := range replies {
-		if r.Value != int64(i) {
-			t.Fatalf("reply %d is %v, %v", i, r.Value, r.Err)
+	testkit.OnEachRedis(t, func(t *testing.T, env *testkit.Env) {
+		scripts := redisx.NewScripts(env.Redis, map[string]string{"echo": "return tonumber(ARGV[1])"})
+		calls := make([]redisx.Call, 2345)
+		for i := range calls {
+			calls[i] = redisx.Call{Script: "echo", Keys: []string{fmt.Sprint(env.Namespace, i)}, Args: []any{i}}
 		}
-	}
+		replies, err := scripts.Run(t.Context(), calls)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, r := range replies {
+			if r.Value != int64(i) {
+				t.Fatalf("reply %d is %v, %v", i, r.Value, r.Err)
+			}
+		}
+	})
 }
 
 // silent accepts connections and never answers, as a frozen Redis does.

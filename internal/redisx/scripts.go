@@ -36,7 +36,7 @@ type Reply struct {
 }
 
 // Scripts runs scripts by their digest. It loads them where Redis does not know them (at first, after a restart, on a new node
-// of a cluster) and runs again what was answered NOSCRIPT, and only that.
+// of a cluster) and runs again what was answered NOSCRIPT, or MOVED when slots have moved, and only that.
 type Scripts struct {
 	Patience time.Duration // with one pipeline; 400 ms unless it is set before the first Run
 
@@ -79,7 +79,13 @@ func (s *Scripts) One(ctx context.Context, call Call) (any, error) {
 }
 
 // mostRounds is how often a pipeline is sent at most: a second time after loading, a third after a node that was met meanwhile.
-const mostRounds = 3
+// Once for each of mostMoves more it is sent to where slots of the cluster have moved: the client learns of that in the
+// background, within some ms of the first answer that says so.
+const (
+	mostRounds = 3
+	mostMoves  = 8
+	movePause  = 25 * time.Millisecond
+)
 
 func (s *Scripts) run(ctx context.Context, calls []Call, replies []Reply) error {
 	if err := s.gate.enter(ctx); err != nil {
@@ -98,23 +104,28 @@ func (s *Scripts) rounds(ctx context.Context, calls []Call, replies []Reply) err
 	for i := range calls {
 		open[i] = i
 	}
-	for round := 0; ; round++ {
-		unknown, err := s.send(ctx, calls, replies, open)
+	for rounds, moves := 1, 0; ; {
+		unknown, moved, err := s.send(ctx, calls, replies, open)
 		if err != nil {
 			return err
 		}
-		if len(unknown) == 0 || round == mostRounds-1 {
+		if rounds += min(len(unknown), 1); rounds > mostRounds {
+			unknown = nil
+		}
+		if moves += min(len(moved), 1); moves > mostMoves {
+			return fmt.Errorf("redis: %w", replies[moved[0]].Err)
+		}
+		if open = append(unknown, moved...); len(open) == 0 {
 			return nil
 		}
-		if err := s.load(ctx, calls, unknown); err != nil {
+		if err := s.prepare(ctx, calls, unknown, len(moved) > 0); err != nil {
 			return err
 		}
-		open = unknown
 	}
 }
 
-// send runs the open calls and gives those that were answered NOSCRIPT.
-func (s *Scripts) send(ctx context.Context, calls []Call, replies []Reply, open []int) (unknown []int, err error) {
+// send runs the open calls and gives those that were not done: answered NOSCRIPT, or MOVED because their slot is elsewhere.
+func (s *Scripts) send(ctx context.Context, calls []Call, replies []Reply, open []int) (unknown, moved []int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, s.Patience)
 	defer cancel()
 	pipe := s.client.Pipeline()
@@ -134,11 +145,28 @@ func (s *Scripts) send(ctx context.Context, calls []Call, replies []Reply, open 
 		case failed == nil:
 		case strings.HasPrefix(failed.Error(), "NOSCRIPT"):
 			unknown = append(unknown, at)
+		case strings.HasPrefix(failed.Error(), "MOVED"):
+			moved = append(moved, at)
 		case err == nil && (Unavailable(failed) || ctx.Err() != nil):
 			err = fmt.Errorf("redis: %w", failed)
 		}
 	}
-	return unknown, err
+	return unknown, moved, err
+}
+
+// prepare makes sure that calls that were not done can be.
+func (s *Scripts) prepare(ctx context.Context, calls []Call, unknown []int, moved bool) error {
+	if moved {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(movePause):
+		}
+	}
+	if len(unknown) == 0 {
+		return nil
+	}
+	return s.load(ctx, calls, unknown)
 }
 
 // load makes the scripts of the named calls known to every node that may be asked to run them.
@@ -155,16 +183,7 @@ func (s *Scripts) load(ctx context.Context, calls []Call, named []int) error {
 		_, err := pipe.Exec(ctx)
 		return err
 	}
-	var err error
-	switch client := s.client.(type) {
-	case *redis.ClusterClient:
-		err = client.ForEachMaster(ctx, onNode)
-	case *redis.Client:
-		err = onNode(ctx, client)
-	default:
-		err = fmt.Errorf("cannot load scripts through a %T", client)
-	}
-	if err != nil {
+	if err := EachMaster(ctx, s.client, onNode); err != nil {
 		return fmt.Errorf("redis: load scripts: %w", err)
 	}
 	return nil
