@@ -2,7 +2,8 @@
 // broker namespace, all gone when the test has ended, so that tests run in parallel and never meet.
 //
 // One set of servers serves a whole test run. `make test` starts it and names it in HOLDFAST_TEST_STACK; a package that is
-// tested alone starts a set on its first call of New and stops it at the end of Main.
+// tested alone starts a set on its first call of New and stops it at the end of Main. Redis is there twice, as a single node
+// and as a cluster: OnEach runs a test on both.
 package testkit
 
 import (
@@ -50,11 +51,23 @@ func NewOn(t testing.TB, s *stack.Stack) *Env {
 // start: tests that only need a clean place use New.
 func Private(t testing.TB) *stack.Stack {
 	t.Helper()
+	return private(t, stack.Options{})
+}
+
+// PrivateCluster is Private with three masters of a Redis Cluster in place of the single node.
+func PrivateCluster(t testing.TB) *stack.Stack {
+	t.Helper()
+	return private(t, stack.Options{RedisMasters: 3})
+}
+
+func private(t testing.TB, opts stack.Options) *stack.Stack {
+	t.Helper()
 	dir, err := makeDir()
 	if err != nil {
 		t.Fatalf("make a folder for private servers: %v", err)
 	}
-	s, err := stack.Start(t.Context(), stack.Options{Dir: dir, Log: newLog(t), Relaxed: true})
+	opts.Dir, opts.Log, opts.Relaxed = dir, newLog(t), true
+	s, err := stack.Start(t.Context(), opts)
 	if err != nil {
 		t.Fatalf("start private servers: %v", err)
 	}

@@ -12,7 +12,9 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	amqp "github.com/rabbitmq/amqp091-go"
+	"github.com/redis/go-redis/v9"
 
+	"github.com/holdfast-checkout/holdfast/internal/redisx"
 	"github.com/holdfast-checkout/holdfast/internal/testkit"
 )
 
@@ -133,6 +135,47 @@ func readSlot(t *testing.T, env *testkit.Env) {
 		pglogrepl.StartReplicationOptions{PluginArgs: []string{"proto_version '1'", "publication_names 'test'"}})
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+func TestEachRedisIsItsOwnAndLeftClean(t *testing.T) {
+	t.Parallel()
+	places := make(chan *testkit.Env, 4)
+	t.Run("somebody", func(t *testing.T) {
+		for _, each := range []func(*testing.T, func(*testing.T, *testkit.Env)){testkit.OnEach, testkit.OnEachRedis} {
+			t.Run("each", func(t *testing.T) {
+				each(t, func(t *testing.T, env *testkit.Env) {
+					for i := range 50 { // on every master
+						if n, err := env.Redis.Incr(t.Context(), fmt.Sprint(env.Namespace, ":", i)).Result(); err != nil || n != 1 {
+							t.Errorf("counter is %d: %v", n, err)
+						}
+					}
+					places <- env
+				})
+			})
+		}
+	})
+	close(places)
+	kinds := map[bool]int{}
+	for env := range places {
+		client, err := redisx.Open(env.RedisURL, redisx.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, cluster := client.(*redis.ClusterClient)
+		kinds[cluster]++
+		err = redisx.EachMaster(t.Context(), client, func(ctx context.Context, node *redis.Client) error {
+			if left, err := node.Keys(ctx, env.Namespace+"*").Result(); err != nil || len(left) > 0 {
+				return fmt.Errorf("keys are left: %v, %w", left, err)
+			}
+			return nil
+		})
+		if err := errors.Join(err, client.Close()); err != nil {
+			t.Error(err)
+		}
+	}
+	if kinds[true] != 2 || kinds[false] != 2 {
+		t.Errorf("tests ran on %v", kinds)
 	}
 }
 

@@ -37,16 +37,13 @@ func run(ctx context.Context, command []string) (code int, err error) {
 	if err != nil {
 		return 1, err
 	}
-	defer func() {
-		s.Kill()
-		err = errors.Join(err, s.Remove())
-	}()
-	return runWith(ctx, s, command)
+	defer func() { err = errors.Join(err, s.Remove()) }()
+	return runWith(ctx, s.URLs(), command)
 }
 
 // runWith runs the command with the servers named in its environment and answers its exit code.
-func runWith(ctx context.Context, s *stack.Stack, command []string) (int, error) {
-	urls, err := json.Marshal(testkit.URLs{Postgres: s.PostgresURL(), Redis: s.RedisURL(), Rabbit: s.RabbitURL()})
+func runWith(ctx context.Context, at testkit.URLs, command []string) (int, error) {
+	urls, err := json.Marshal(at)
 	if err != nil {
 		return 1, err
 	}
