@@ -14,7 +14,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/holdfast-checkout/holdfast/internal/stack"
 	"github.com/holdfast-checkout/holdfast/internal/testkit"
 )
 
