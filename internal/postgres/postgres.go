@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
+	pgxuuid "github.com/vgarvardt/pgx-google-uuid/v5"
 )
 
 // DB is a pool whose transactions are run by InTx.
@@ -46,6 +47,10 @@ func Open(ctx context.Context, url string, o Options) (*DB, error) {
 	p["statement_timeout"] = millis(o.StatementTimeout)
 	p["lock_timeout"] = millis(o.LockTimeout)
 	p["idle_in_transaction_session_timeout"] = millis(o.StatementTimeout)
+	cfg.AfterConnect = func(_ context.Context, conn *pgx.Conn) error {
+		pgxuuid.Register(conn.TypeMap()) // lists of ids are sent as they are, not each by way of its text
+		return nil
+	}
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("postgres: %w", err)
