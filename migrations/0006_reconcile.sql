@@ -16,7 +16,7 @@ CREATE TABLE shared.reconciliations (
     CHECK (repaired <= drifted)
 );
 
--- What differed: the first of each run, at most a thousand. The counts above are of all.
+-- What differed.
 CREATE TABLE shared.reconciliation_differences (
     run_id   uuid        NOT NULL REFERENCES shared.reconciliations ON DELETE CASCADE,
     n        int         NOT NULL CHECK (n > 0),

@@ -51,21 +51,14 @@ func (p *pass) compareCarts(ctx context.Context) error {
 }
 
 func (p *pass) compareOpenCarts(ctx context.Context) error {
-	for last := uuid.Nil; ; {
-		ids, err := column(ctx, p.Postgres, `SELECT id FROM cart.carts WHERE state = 'OPEN' AND id > $1 ORDER BY id LIMIT $2`, last, page)
-		if err != nil || len(ids) == 0 {
-			return err
-		}
-		last = ids[len(ids)-1]
-		if err := p.compareCartPage(ctx, ids); err != nil {
-			return err
-		}
-	}
+	return walk(ctx, func(ctx context.Context, last uuid.UUID) ([]uuid.UUID, error) {
+		return column(ctx, p.Postgres, `SELECT id FROM cart.carts WHERE state = 'OPEN' AND id > $1 ORDER BY id LIMIT $2`, last, portion)
+	}, p.compareCartPage)
 }
 
 // compareCartPage reads the copies, then the rows, and repairs what differs.
 func (p *pass) compareCartPage(ctx context.Context, ids []uuid.UUID) error {
-	p.run.Compared += int64(len(ids))
+	p.compared(len(ids))
 	calls := make([]redisx.Call, len(ids))
 	for i, id := range ids {
 		calls[i] = redisx.Command("HGETALL", p.Keys.Cart(id))

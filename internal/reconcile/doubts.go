@@ -17,6 +17,8 @@ const mostDoubted = 10_000
 
 // doubted notes an entry at the first look and says yes at the second if it is the same.
 func (p *pass) doubted(product uuid.UUID, id, value string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if p.settled {
 		seen, there := p.doubts[product][id]
 		return there && seen == value

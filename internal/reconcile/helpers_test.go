@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/redis/go-redis/v9"
 
 	"github.com/holdfast-checkout/holdfast/internal/event"
 	"github.com/holdfast-checkout/holdfast/internal/inventory"
@@ -28,6 +29,7 @@ func TestMain(m *testing.M) { testkit.Main(m) }
 type place struct {
 	*testing.T
 	env        *testkit.Env
+	client     redis.UniversalClient // with patience, however busy the machine is
 	keys       redisx.Keys
 	scripts    *redisx.Scripts
 	books      *inventory.Service
@@ -46,7 +48,7 @@ func newPlace(t *testing.T) *place {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = client.Close() })
-	p := &place{T: t, env: env, keys: redisx.Keys{Namespace: env.Namespace}, scripts: redisx.NewScripts(client, lua.Sources())}
+	p := &place{T: t, env: env, client: client, keys: redisx.Keys{Namespace: env.Namespace}, scripts: redisx.NewScripts(client, lua.Sources())}
 	p.shelf = inventory.NewShelf(env.DB, p.scripts, p.keys, holders{p}, noOrders{}, env.Log)
 	p.books = inventory.New(env.DB, noOrders{}, p.shelf, env.Log)
 	p.reconciler = p.instance(time.Hour)
@@ -56,7 +58,7 @@ func newPlace(t *testing.T) *place {
 // instance is another instance of the reconciler.
 func (p *place) instance(interval time.Duration) *reconcile.Reconciler {
 	return reconcile.New(reconcile.Options{
-		Postgres: p.env.DB, Redis: p.env.Redis, Scripts: p.scripts, Keys: p.keys, Shelf: p.shelf, Log: p.env.Log,
+		Postgres: p.env.DB, Redis: p.client, Scripts: p.scripts, Keys: p.keys, Shelf: p.shelf, Log: p.env.Log,
 		Lease: lease.New(p.env.DB, p.env.Log, uuid.NewString(), 0), Interval: interval, Cooldown: cooldown, Patience: 3 * time.Second,
 	})
 }

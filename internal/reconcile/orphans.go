@@ -93,7 +93,7 @@ func (p *pass) compareOrphanProducts(ctx context.Context, ids []uuid.UUID) error
 	if err != nil || len(unknown) == 0 {
 		return err
 	}
-	p.run.Compared += int64(len(unknown))
+	p.compared(len(unknown))
 	calls, found := make([]redisx.Call, len(unknown)), make([]Difference, len(unknown))
 	for i, id := range unknown {
 		words := []any{"UNLINK"}

@@ -4,8 +4,8 @@
 //	holds  reserved:{p}, holds:{p} with cart lines and orders under way  holds.go
 //	cart   cart:{c}                with the rows of the cart             carts.go
 //
-// A run walks over pages of products and carts: those that changed since the last run, up to a cooldown ago, or all of them.
-// It reads Redis first and the rows after it, so the rows are at least as new; what differs is set right by a script that
+// A run walks over pages of products and carts, several at once: those that changed since the last run, up to a cooldown ago,
+// or all of them. It reads Redis first and the rows after it, so the rows are at least as new; what differs is set right by a script that
 // does so only if nothing has changed since it was read, and otherwise is left for the next run. What may be under way (a
 // line being put into a cart, an order being made) is looked at a second time after the cooldown before it is judged.
 // A product that Redis does not have is no difference: it is loaded when somebody asks for it.

@@ -3,6 +3,7 @@ package reconcile
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -48,12 +49,12 @@ type Run struct {
 	Compared    int64        `json:"compared"` // products once for each pair, and carts
 	Drifted     int64        `json:"drifted"`
 	Repaired    int64        `json:"repaired"`
-	Differences []Difference `json:"differences"` // the first of them; the counts are of all
+	Differences []Difference `json:"differences"` // the first 10,000, in a list of runs 100; the counts are of all
 	Error       string       `json:"error,omitempty"`
 }
 
-// keptDifferences is how many differences of a run are stored and answered.
-const keptDifferences = 1000
+// answered is how many differences of a run its answer lists. All of them are stored.
+const answered = 10_000
 
 // window is what a run looks at: rows that changed after from and up to to, by Postgres' clock, or all.
 type window struct {
@@ -68,6 +69,7 @@ type pass struct {
 	run     Run
 	window  window
 	began   time.Time
+	mu      sync.Mutex // over the run's counts, its differences and the doubts, since pages are compared at once
 	doubts  doubts
 	settled bool // the doubts are looked at for the second time
 }
@@ -114,23 +116,38 @@ func (p *pass) compareAll(ctx context.Context) error {
 	return nil
 }
 
-// differ notes differences with what was done about them: counted, measured, logged, and the first of them stored.
+// compared counts what was looked at.
+func (p *pass) compared(n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.run.Compared += int64(n)
+}
+
+// differ notes differences with what was done about them: counted, measured, logged and stored.
 func (p *pass) differ(ctx context.Context, found []Difference) error {
 	for _, d := range found {
-		p.run.Drifted++
-		if d.Action == Repaired {
-			p.run.Repaired++
-		}
 		p.metrics.differed(d)
 		if d.Action == Repaired || !p.run.DryRun {
 			p.Log.WarnContext(ctx, "Redis and Postgres differ", "run", p.run.ID, "pair", d.Pair, "key", d.Key, "redis", d.Redis,
 				"postgres", d.Postgres, "action", d.Action)
 		}
 	}
-	first := len(p.run.Differences)
-	found = found[:min(len(found), keptDifferences-first)]
-	p.run.Differences = append(p.run.Differences, found...)
-	return storeDifferences(ctx, p.Postgres, p.run.ID, first, found)
+	return storeDifferences(ctx, p.Postgres, p.run.ID, p.enter(found), found)
+}
+
+// enter counts differences, keeps the first of them for the answer, and gives how many there were before.
+func (p *pass) enter(found []Difference) (before int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	before = p.run.Drifted
+	p.run.Drifted += int64(len(found))
+	for _, d := range found {
+		if d.Action == Repaired {
+			p.run.Repaired++
+		}
+	}
+	p.run.Differences = append(p.run.Differences, found[:min(len(found), answered-len(p.run.Differences))]...)
+	return before
 }
 
 // action gives the word for a repair that a script answered, or that was not tried.

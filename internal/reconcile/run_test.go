@@ -142,7 +142,7 @@ func TestRunWithoutRedisSaysSo(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
 	p.product(10)
-	if err := p.env.Redis.Close(); err != nil {
+	if err := p.client.Close(); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := p.reconciler.Reconcile(t.Context(), reconcile.Full, false); err == nil {

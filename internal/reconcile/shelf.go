@@ -39,18 +39,21 @@ type shelf struct {
 // rereads is how often a product with many holds is read again when it changed between two pages of them.
 const rereads = 5
 
-// readShelves reads products. One that changed faster than it could be read is left out.
+// readShelves reads products, most of them at a glance. One that changed faster than it could be read is left out.
 func (p *pass) readShelves(ctx context.Context, ids []uuid.UUID) ([]shelf, error) {
-	calls := make([]redisx.Call, 0, 2*len(ids))
-	for _, id := range ids {
+	shelves, unsure, err := p.glance(ctx, ids)
+	if err != nil || len(unsure) == 0 {
+		return shelves, err
+	}
+	calls := make([]redisx.Call, 0, 2*len(unsure))
+	for _, id := range unsure {
 		calls = append(calls, p.stateCall(id, "0"), redisx.Command("HGET", p.Keys.Product(id)[0], "n"))
 	}
 	replies, err := p.Scripts.Run(ctx, calls)
 	if err != nil {
 		return nil, err
 	}
-	shelves := make([]shelf, 0, len(ids))
-	for i, id := range ids {
+	for i, id := range unsure {
 		s, cursor, err := stateOf(id, replies[2*i])
 		if err != nil {
 			return nil, err

@@ -121,7 +121,7 @@ func (r *Reconciler) ranWithin(ctx context.Context, within time.Duration) (bool,
 }
 
 // storeDifferences enters differences, numbered after those that are there.
-func storeDifferences(ctx context.Context, db *postgres.DB, run uuid.UUID, after int, found []Difference) error {
+func storeDifferences(ctx context.Context, db *postgres.DB, run uuid.UUID, after int64, found []Difference) error {
 	n := len(found)
 	if n == 0 {
 		return nil
