@@ -58,7 +58,19 @@ func (c cartsForOrders) Checkout(ctx context.Context, customer string, version *
 	if err != nil {
 		return order.Basket{}, err
 	}
-	return order.Basket{CartID: b.CartID, Version: b.Version, Items: itemsOf(b.Lines)}, nil
+	basket := order.Basket{CartID: b.CartID, Version: b.Version, Items: itemsOf(b.Lines), Shown: make([]fault.Price, len(b.Shown))}
+	for i, l := range b.Shown {
+		basket.Shown[i] = fault.Price{UnitPriceMinor: l.UnitPriceMinor, Currency: l.Currency}
+	}
+	return basket, nil
+}
+
+func (c cartsForOrders) ShowPrices(ctx context.Context, cartID uuid.UUID, lines []order.Line, currency string) error {
+	shown := make([]cart.Line, len(lines))
+	for i, l := range lines {
+		shown[i] = cart.Line{ProductID: l.ProductID, UnitPriceMinor: l.UnitPriceMinor, Currency: currency}
+	}
+	return c.m.cart.ShowPrices(ctx, cartID, shown)
 }
 
 func (c cartsForOrders) Take(ctx context.Context, tx pgx.Tx, b order.Basket, orderID uuid.UUID) error {

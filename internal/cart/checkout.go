@@ -19,6 +19,7 @@ type Basket struct {
 	Version   int64
 	ExpiresAt time.Time // until when its units are held
 	Lines     []event.OrderLine
+	Shown     []Line // the lines with the prices that were last shown, in the same order
 }
 
 // takenLately is how long a customer whose cart was bought is told so, rather than that there is nothing to buy: a twin of
@@ -54,7 +55,12 @@ func (s *Service) Checkout(ctx context.Context, customer string, version *int64,
 	if err != nil {
 		return Basket{}, err
 	}
-	return Basket{CartID: c.ID, Version: c.Version, ExpiresAt: until, Lines: orderLines(c.Lines)}, nil
+	return Basket{CartID: c.ID, Version: c.Version, ExpiresAt: until, Lines: orderLines(c.Lines), Shown: c.Lines}, nil
+}
+
+// ShowPrices remembers prices that the customer is being told, so that the next checkout is at them.
+func (s *Service) ShowPrices(ctx context.Context, cartID uuid.UUID, shown []Line) error {
+	return remember(ctx, s.db, cartID, shown)
 }
 
 // Take marks a cart as bought by an order, in that order's transaction. A cart that was bought or changed since Checkout is

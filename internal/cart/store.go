@@ -169,7 +169,7 @@ func remember(ctx context.Context, db querier, id uuid.UUID, shown []Line) error
 	_, err := db.Exec(ctx, `
 UPDATE cart.lines l SET unit_price_minor = n.price, currency = n.currency
 FROM unnest($2::uuid[], $3::bigint[], $4::text[]) AS n (product_id, price, currency)
-WHERE l.cart_id = $1 AND l.product_id = n.product_id`, id, ids, prices, currencies)
+WHERE l.cart_id = $1 AND l.product_id = n.product_id AND (l.unit_price_minor, l.currency) <> (n.price, n.currency)`, id, ids, prices, currencies)
 	if err != nil {
 		return fmt.Errorf("remember prices shown of cart %s: %w", id, err)
 	}

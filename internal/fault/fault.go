@@ -43,6 +43,20 @@ type Line struct {
 	Detail    string `json:"detail"`
 	Requested *int64 `json:"requested,omitempty"` // units asked for
 	Available *int64 `json:"available,omitempty"` // units that could be had
+	Was       *Price `json:"was,omitempty"`       // the price that was last shown, where it has changed
+	Now       *Price `json:"now,omitempty"`       // the price that the line has now
+}
+
+// Price is what one unit costs.
+type Price struct {
+	UnitPriceMinor int64  `json:"unit_price_minor"`
+	Currency       string `json:"currency"` // ISO 4217
+}
+
+// Total is what all lines cost.
+type Total struct {
+	TotalMinor int64
+	Currency   string // ISO 4217
 }
 
 // Error is a refusal that a caller can act on.
@@ -52,6 +66,7 @@ type Error struct {
 	Detail     string        // one sentence for a person; never SQL, never a stack
 	Lines      []Line        // what is wrong, field by field or line by line
 	Available  *int64        // units that could be had, for a single product
+	Total      *Total        // what it would cost now, where a price has changed
 	RetryAfter time.Duration // when it makes sense to try again; 0: not said
 	Cause      error         // for the log only
 }

@@ -16,9 +16,6 @@ import (
 	"github.com/holdfast-checkout/holdfast/internal/postgres"
 )
 
-// maxTotal keeps the sum of many orders far from the end of an int64, and a total exact in every client's numbers.
-const maxTotal = 1 << 53
-
 // Purchase is a customer's wish to buy: the cart, or items at once.
 type Purchase struct {
 	Customer      string
@@ -97,6 +94,9 @@ func (s *Service) buyCart(ctx context.Context, o *Order, p Purchase) error {
 		return err
 	}
 	if err := s.price(ctx, o, basket.Items); err != nil {
+		return err
+	}
+	if err := s.keepPromise(ctx, o, basket); err != nil {
 		return err
 	}
 	o.CartID, o.HoldID = basket.CartID, basket.CartID
@@ -181,45 +181,6 @@ func (s *Service) giveBack(ctx context.Context, holdID uuid.UUID, o *Order) {
 		s.doubt()
 		s.log.WarnContext(ctx, "hold left to its expiry", "hold", holdID, "error", err)
 	}
-}
-
-// price puts names, prices and the total on an order's lines, from the catalogue of this moment.
-func (s *Service) price(ctx context.Context, o *Order, items []Item) error {
-	ids := make([]uuid.UUID, len(items))
-	for i, item := range items {
-		ids[i] = item.ProductID
-	}
-	products, err := s.ports.Catalogue.Products(ctx, ids)
-	if err != nil {
-		return err
-	}
-	var wrong []fault.Line
-	for i, item := range items {
-		product, known := products[item.ProductID]
-		switch {
-		case !known:
-			wrong = append(wrong, wrongLine(i, item, "There is no such product."))
-		case o.Terms.Currency != "" && o.Terms.Currency != product.Currency:
-			wrong = append(wrong, wrongLine(i, item, "Its currency is not that of the first line."))
-		case !o.add(product, item.Quantity):
-			wrong = append(wrong, wrongLine(i, item, "The total is too large."))
-		}
-	}
-	if wrong != nil {
-		return fault.Unprocessable("These lines cannot be ordered.").With(wrong...)
-	}
-	return nil
-}
-
-// add puts a line on a new order. It refuses one that would make the total too large.
-func (o *Order) add(p Product, quantity int64) bool {
-	if p.UnitPriceMinor > 0 && quantity > (maxTotal-o.Terms.TotalMinor)/p.UnitPriceMinor {
-		return false
-	}
-	o.Terms.Currency = p.Currency
-	o.Terms.TotalMinor += p.UnitPriceMinor * quantity
-	o.Lines = append(o.Lines, Line{ProductID: p.ID, SKU: p.SKU, Name: p.Name, Quantity: quantity, UnitPriceMinor: p.UnitPriceMinor})
-	return true
 }
 
 // created is the fact that the order was made.

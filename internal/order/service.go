@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/holdfast-checkout/holdfast/internal/event"
+	"github.com/holdfast-checkout/holdfast/internal/fault"
 	"github.com/holdfast-checkout/holdfast/internal/inbox"
 	"github.com/holdfast-checkout/holdfast/internal/outbox"
 	"github.com/holdfast-checkout/holdfast/internal/postgres"
@@ -40,6 +41,7 @@ type Basket struct {
 	CartID  uuid.UUID
 	Version int64
 	Items   []Item
+	Shown   []fault.Price // what the customer was last shown of each item
 }
 
 // Short is a line that could not be held.
@@ -57,6 +59,8 @@ type Catalogue interface {
 type Carts interface {
 	// Checkout reads the cart and keeps its units held until then. The version wanted, if any, must be the current one.
 	Checkout(ctx context.Context, customer string, version *int64, until time.Time) (Basket, error)
+	// ShowPrices remembers that the customer is told these lines' prices from now on.
+	ShowPrices(ctx context.Context, cartID uuid.UUID, lines []Line, currency string) error
 	// Take marks the cart as bought, in the order's transaction.
 	Take(ctx context.Context, tx pgx.Tx, basket Basket, orderID uuid.UUID) error
 }

@@ -22,6 +22,8 @@ type Problem struct {
 	Instance          string       `json:"instance,omitempty" example:"/requests/0198a7c2b1d37c5e8a1b2c3d4e5f6071"` // the request, as the log names it
 	Errors            []fault.Line `json:"errors,omitempty"`                                                        // field by field, or line by line
 	Available         *int64       `json:"available,omitempty"`                                                     // units that could be had
+	TotalMinor        *int64       `json:"total_minor,omitempty"`                                                   // what it would cost now, where a price has changed
+	Currency          string       `json:"currency,omitempty"`                                                      // of the total
 	RetryAfterSeconds int64        `json:"retry_after_seconds,omitempty"`
 }
 
@@ -43,7 +45,7 @@ var kinds = map[fault.Kind]answer{
 	fault.CartChanged:           {409, "Cart changed", "The cart was bought or changed meanwhile: read it again."},
 	fault.HoldExpired:           {409, "Hold expired", "Units were held too long ago and could not be had again. errors[] names the lines."},
 	fault.HoldLost:              {409, "Hold lost", "Units that were held are no longer held, by no fault of yours. errors[] names the lines."},
-	fault.PriceChanged:          {409, "Price changed", "A price is not what was last shown: read the cart again."},
+	fault.PriceChanged:          {409, "Price changed", "A price is not what was last shown. errors[] names the lines with both prices, total_minor is the new total; the cart shows the new prices from now on, so a repetition buys at them."},
 	fault.IdempotencyKeyMissing: {400, "Idempotency-Key missing", "This request needs an Idempotency-Key header of 1 to 255 printable characters."},
 	fault.IdempotencyKeyReused:  {422, "Idempotency-Key reused", "Another request was sent under this Idempotency-Key."},
 	fault.IdempotencyKeyInUse:   {409, "Idempotency-Key in use", "The first request under this Idempotency-Key is still running: try again."},
@@ -86,6 +88,9 @@ func problemOfFault(f *fault.Error) Problem {
 	p := Problem{Type: "/problems/" + string(f.Kind), Title: a.title, Status: a.status, Detail: f.Detail, Errors: f.Lines, Available: f.Available}
 	if f.Status != 0 {
 		p.Status = f.Status
+	}
+	if f.Total != nil {
+		p.TotalMinor, p.Currency = &f.Total.TotalMinor, f.Total.Currency
 	}
 	if f.RetryAfter > 0 {
 		p.RetryAfterSeconds = int64((f.RetryAfter + time.Second - 1) / time.Second)
