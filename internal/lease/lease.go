@@ -181,11 +181,11 @@ func (l *Lease) giveBack(ctx context.Context, term Term) {
 }
 
 // Fence makes the transaction fail with ErrOver when the term is over, and keeps the term from being taken over until the
-// transaction has ended. Call it before the leader's writes.
+// transaction has ended; renewals go on meanwhile. Call it before the leader's writes.
 func Fence(ctx context.Context, tx pgx.Tx, term Term) error {
 	var held bool
 	err := tx.QueryRow(ctx, `
-		SELECT true FROM shared.leases WHERE name = $1 AND holder = $2 AND term = $3 FOR SHARE`,
+		SELECT true FROM shared.leases WHERE name = $1 AND holder = $2 AND term = $3 FOR KEY SHARE`,
 		term.Name, term.Holder, term.Number).Scan(&held)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return fmt.Errorf("fence %s: %w", term.Name, ErrOver)

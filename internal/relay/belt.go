@@ -145,7 +145,7 @@ func (b *belt) dispatch(ctx context.Context, items []item) (load, error) {
 		rows = append(rows, i.row)
 	}
 	l.facts = len(rows)
-	for _, p := range pack(rows) {
+	for _, p := range pack(rows, b.PackFacts) {
 		receipt, err := b.Publisher.Send(ctx, p.message(b.Topology.Exchange()))
 		if errors.Is(err, broker.ErrUnpublishable) {
 			if err := b.quarantine(ctx, p.rows[0], err); err != nil {

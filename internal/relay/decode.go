@@ -3,6 +3,7 @@ package relay
 import (
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pglogrepl"
@@ -12,21 +13,30 @@ import (
 
 // columns says where in a row of the outbox the relay finds what it needs. It is learnt anew on every connection and with
 // every relation message.
-type columns struct{ id, strategy, name, body int }
+type columns struct {
+	id, strategy, name, body int
+	foreign                  bool // another table, whose rows are none of ours
+}
 
 // decoder turns pgoutput messages into rows and checkpoints.
 type decoder struct {
+	*Relay
 	relations map[uint32]columns
 	inTx      bool
 	keys      map[[2]string]string // routing keys, made once
 }
 
-func newDecoder() *decoder {
-	return &decoder{relations: map[uint32]columns{}, keys: map[[2]string]string{}}
+func newDecoder(r *Relay) *decoder {
+	return &decoder{Relay: r, relations: map[uint32]columns{}, keys: map[[2]string]string{}}
 }
 
 func (d *decoder) learn(m *pglogrepl.RelationMessage) error {
-	c := columns{-1, -1, -1, -1}
+	if m.Namespace != "shared" || !strings.HasPrefix(m.RelationName, "outbox") {
+		d.met(foreignRows, "rows of another table are in the publication, and left out", "table", m.Namespace+"."+m.RelationName)
+		d.relations[m.RelationID] = columns{foreign: true}
+		return nil
+	}
+	c := columns{id: -1, strategy: -1, name: -1, body: -1}
 	for i, column := range m.Columns {
 		switch column.Name {
 		case "id":
@@ -46,24 +56,27 @@ func (d *decoder) learn(m *pglogrepl.RelationMessage) error {
 	return nil
 }
 
-// insert reads a row. The tuple's bytes are its own, so they may be kept.
-func (d *decoder) insert(m *pglogrepl.InsertMessage) (row, error) {
+// insert reads a row, unless it is another table's. The tuple's bytes are its own, so they may be kept.
+func (d *decoder) insert(m *pglogrepl.InsertMessage) (r row, ok bool, err error) {
 	c, ok := d.relations[m.RelationID]
 	if !ok {
-		return row{}, fmt.Errorf("row of unknown relation %d", m.RelationID)
+		return r, false, fmt.Errorf("row of unknown relation %d", m.RelationID)
+	}
+	if c.foreign {
+		return r, false, nil
 	}
 	cells := m.Tuple.Columns
 	if max(c.id, c.strategy, c.name, c.body) >= len(cells) {
-		return row{}, fmt.Errorf("row of %d columns", len(cells))
+		return r, false, fmt.Errorf("row of %d columns", len(cells))
 	}
 	if cells[c.id].DataType != pglogrepl.TupleDataTypeBinary || cells[c.body].DataType != pglogrepl.TupleDataTypeBinary {
-		return row{}, fmt.Errorf("row with id of kind %q and body of kind %q", cells[c.id].DataType, cells[c.body].DataType)
+		return r, false, fmt.Errorf("row with id of kind %q and body of kind %q", cells[c.id].DataType, cells[c.body].DataType)
 	}
 	id, err := uuid.FromBytes(cells[c.id].Data)
 	if err != nil {
-		return row{}, fmt.Errorf("row's id: %w", err)
+		return r, false, fmt.Errorf("row's id: %w", err)
 	}
-	return row{id: id, key: d.key(cells[c.strategy].Data, cells[c.name].Data), body: cells[c.body].Data}, nil
+	return row{id: id, key: d.key(cells[c.strategy].Data, cells[c.name].Data), body: cells[c.body].Data}, true, nil
 }
 
 // key makes a routing key. There are a few dozen, and each is made once.

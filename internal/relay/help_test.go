@@ -3,13 +3,17 @@ package relay
 import (
 	"context"
 	"fmt"
+	"log/slog"
+	"net/url"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	dto "github.com/prometheus/client_model/go"
 
 	"github.com/holdfast-checkout/holdfast/internal/broker"
 	"github.com/holdfast-checkout/holdfast/internal/event"
@@ -30,11 +34,13 @@ type bench struct {
 	publisher *broker.Publisher
 	heard     *ears
 	put       *shelf
+	log       *lines
+	proxy     *testkit.Proxy // between publisher and broker, or nil
 }
 
 func newBench(t *testing.T, env *testkit.Env) *bench {
 	t.Helper()
-	b := &bench{Env: env, heard: &ears{}, put: &shelf{}}
+	b := &bench{Env: env, heard: &ears{}, put: &shelf{}, log: &lines{}}
 	b.cfg = broker.Config{URL: env.RabbitURL, Log: env.Log, Topology: broker.Topology{
 		Namespace: env.Namespace, Queues: map[string][]string{"view": {"#"}},
 	}}
@@ -44,12 +50,30 @@ func newBench(t *testing.T, env *testkit.Env) *bench {
 	return b
 }
 
+// behindProxy is the same bench with a publisher of its own that reaches the broker over a network that can be cut. What it
+// publishes is heard as before.
+func (b *bench) behindProxy(t *testing.T) *bench {
+	t.Helper()
+	far := *b
+	u, err := url.Parse(b.RabbitURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	far.proxy = testkit.NewProxy(t, u.Host)
+	u.Host = far.proxy.Addr()
+	far.cfg.URL = u.String()
+	far.publisher = broker.NewPublisher(far.cfg)
+	start(t, far.publisher.Run)
+	return &far
+}
+
 // relay makes an instance of its own.
 func (b *bench) relay(t *testing.T, mode Mode) *Relay {
 	t.Helper()
 	r, err := New(Options{
 		Mode: mode, DB: b.DB, PostgresURL: b.PostgresURL, Publisher: b.publisher, Topology: b.cfg.Topology,
-		Lease: lease.New(b.DB, b.Log, uuid.NewString(), 2*time.Second), PollInterval: time.Second, Log: b.Log, Quarantine: b.put.keep,
+		Lease: lease.New(b.DB, b.Log, uuid.NewString(), 2*time.Second), PollInterval: time.Second, SenderTimeout: 2 * time.Second,
+		Log: slog.New(slog.NewMultiHandler(b.Log.Handler(), slog.NewTextHandler(b.log, nil))), Quarantine: b.put.keep,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -137,6 +161,16 @@ func (e *ears) has(facts []event.Fact) error {
 	return nil
 }
 
+// heardNone wants none of the facts to have been published.
+func (b *bench) heardNone(t *testing.T, facts []event.Fact) {
+	t.Helper()
+	for _, f := range facts {
+		if b.heard.has([]event.Fact{f}) == nil {
+			t.Fatalf("fact %s was published", f.ID)
+		}
+	}
+}
+
 func (e *ears) wait(t *testing.T, facts ...event.Fact) {
 	t.Helper()
 	testkit.Eventually(t, patience, func() error { return e.has(facts) })
@@ -185,4 +219,45 @@ func (b *bench) rest(t *testing.T, r *Relay) {
 		}
 		return err
 	})
+}
+
+// lines keeps what the relays log.
+type lines struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *lines) has(part string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Contains(l.text.String(), part)
+}
+
+// told waits until a relay has told of a trouble, in its log and in its metrics.
+func (b *bench) told(t *testing.T, r *Relay, kind trouble) {
+	t.Helper()
+	testkit.Eventually(t, patience, func() error {
+		var m dto.Metric
+		if err := r.m.troubles.WithLabelValues(string(kind)).Write(&m); err != nil {
+			return err
+		}
+		if n := m.GetCounter().GetValue(); n == 0 || !b.log.has("level=WARN") || !b.log.has("trouble="+string(kind)) {
+			return fmt.Errorf("%s was counted %v times; in the log: %v", kind, n, b.log.has("trouble="+string(kind)))
+		}
+		return nil
+	})
+}
+
+// exec does something to the database as somebody else would.
+func (b *bench) exec(t *testing.T, sql string, args ...any) {
+	t.Helper()
+	if _, err := b.DB.Exec(t.Context(), sql, args...); err != nil {
+		t.Fatal(err)
+	}
 }

@@ -3,8 +3,10 @@ package relay
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pglogrepl"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/holdfast-checkout/holdfast/internal/event"
@@ -58,55 +60,65 @@ func (b *belt) read(ctx context.Context, xid uint64, id uuid.UUID, below uint64)
 
 // horizon is where reading can go on and how far.
 type horizon struct {
-	mark  uint64 // all below has been published
-	slot  string // whose stream carries on from the mark, "" for none
-	xmin  uint64 // every transaction below has ended
-	xmax  uint64 // no transaction from here on has begun
-	exact bool   // whether slot is this relay's
+	mark        uint64        // all below has been published
+	slot        string        // whose stream carries on from the mark, "" for none
+	lsn         pglogrepl.LSN // all that was committed before it has been published
+	publication string        // its version when the mark was reached
+	at          time.Time     // when the mark was last moved
+	known       identity      // the server on which it was reached
+	server      identity      // this server
+	began       time.Time     // when this server was started
+	xmin        uint64        // every transaction below has ended
+	xmax        uint64        // no transaction from here on has begun
 }
 
 func (r *Relay) horizon(ctx context.Context) (horizon, error) {
 	var h horizon
+	var lsn string
 	err := r.DB.QueryRow(ctx, `
-		SELECT mark, slot, pg_snapshot_xmin(now.snapshot), pg_snapshot_xmax(now.snapshot)
-		FROM shared.relay_mark, (SELECT pg_current_snapshot() AS snapshot) AS now`).Scan(&h.mark, &h.slot, &h.xmin, &h.xmax)
+		SELECT mark, slot, lsn::text, publication, at, m.system, m.timeline, server.system, server.timeline, pg_postmaster_start_time(),
+		       pg_snapshot_xmin(now.snapshot), pg_snapshot_xmax(now.snapshot)
+		FROM shared.relay_mark AS m, (SELECT pg_current_snapshot() AS snapshot) AS now, `+identitySQL+` AS server`).Scan(
+		&h.mark, &h.slot, &lsn, &h.publication, &h.at, &h.known.system, &h.known.timeline, &h.server.system, &h.server.timeline, &h.began,
+		&h.xmin, &h.xmax)
 	if err != nil {
 		return h, fmt.Errorf("read the relay's mark: %w", err)
 	}
-	h.exact = h.slot == r.slot
+	if h.lsn, err = pglogrepl.ParseLSN(lsn); err != nil {
+		return h, fmt.Errorf("read the relay's mark: %w", err)
+	}
 	return h, nil
 }
 
-// advance moves the mark. It never goes back.
-func (r *Relay) advance(ctx context.Context, mark uint64) error {
-	_, err := r.DB.Exec(ctx, advanceMark, mark)
-	if err != nil {
-		return fmt.Errorf("move the relay's mark: %w", err)
+// advance moves the mark, and the position that goes with it. They never go back.
+func (r *Relay) advance(ctx context.Context, term lease.Term, mark uint64, lsn pglogrepl.LSN) error {
+	return r.fenced(ctx, term, "move the relay's mark", `
+		UPDATE shared.relay_mark SET mark = greatest(mark, $1::xid8), lsn = greatest(lsn, $2::pg_lsn), at = clock_timestamp()
+		WHERE mark < $1::xid8 OR lsn < $2::pg_lsn`, mark, lsn.String())
+}
+
+// carriesOn says that the slot's stream carries on from the mark from now on: everything before lsn is published.
+func (r *Relay) carriesOn(ctx context.Context, term lease.Term, publication string, lsn pglogrepl.LSN) error {
+	return r.fenced(ctx, term, "note the relay's slot", `
+		UPDATE shared.relay_mark SET slot = $1, publication = $2, lsn = $3::pg_lsn`, r.slot, publication, lsn.String())
+}
+
+// breaksOff says that rows at or above the mark may be in no stream. It needs no fence: at worst they are published again.
+func (r *Relay) breaksOff(ctx context.Context) error {
+	if _, err := r.DB.Exec(ctx, `UPDATE shared.relay_mark SET slot = '' WHERE slot <> ''`); err != nil {
+		return fmt.Errorf("note that no slot carries on: %w", err)
 	}
 	return nil
 }
 
-// advanceFenced moves the mark for a leader of polling, and fails when its term is over. It does not ring: the bell is for
-// commits with facts.
-func (r *Relay) advanceFenced(ctx context.Context, term lease.Term, mark uint64) error {
-	return pgx.BeginFunc(ctx, r.DB.Pool, func(tx pgx.Tx) error {
-		if err := lease.Fence(ctx, tx, term); err != nil {
-			return err
-		}
-		if _, err := tx.Exec(ctx, advanceMark, mark); err != nil {
-			return fmt.Errorf("move the relay's mark: %w", err)
-		}
-		return nil
+// fenced does one write of a reader, and fails when its term is over.
+func (r *Relay) fenced(ctx context.Context, term lease.Term, what, sql string, args ...any) error {
+	err := lease.InTx(ctx, r.DB, term, func(tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, sql, args...)
+		return err
 	})
-}
-
-const advanceMark = `UPDATE shared.relay_mark SET mark = $1::xid8, at = clock_timestamp() WHERE mark < $1::xid8`
-
-// carriesOn says from now on whose stream carries on from the mark: a slot's name, or "" when rows at or above the mark may
-// be in no stream.
-func (r *Relay) carriesOn(ctx context.Context, slot string) error {
-	if _, err := r.DB.Exec(ctx, `UPDATE shared.relay_mark SET slot = $1 WHERE slot <> $1`, slot); err != nil {
-		return fmt.Errorf("note the relay's slot: %w", err)
+	if err != nil {
+		return fmt.Errorf("%s: %w", what, err)
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import "github.com/prometheus/client_golang/prometheus"
 
 type metrics struct {
 	facts, messages, quarantined, recoveries, reconnects prometheus.Counter
+	troubles                                             *prometheus.CounterVec // trouble
 	leading, rows, bytes, seconds, retained              prometheus.Gauge
 }
 
@@ -18,16 +19,22 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		facts:       counter("facts_total", "Facts that are out, confirmed by the broker; repetitions included."),
 		messages:    counter("messages_total", "Messages in which they were."),
 		quarantined: counter("quarantined_total", "Facts that no broker would take."),
-		recoveries:  counter("recoveries_total", "Times that rows were published from the mark because no slot carried on."),
+		recoveries:  counter("recoveries_total", "Times that rows were published from the mark because it was not sure that the slot carries on from it."),
 		reconnects:  counter("disconnects_total", "Replication connections that were lost or could not be made."),
-		leading:     gauge("leading", "1 while this instance reads the outbox."),
-		rows:        gauge("lag_rows", "Rows at or above the mark, on the instance that reads."),
-		bytes:       gauge("lag_bytes", "Bytes of their bodies."),
-		seconds:     gauge("lag_seconds", "Age of the oldest of them."),
-		retained:    gauge("slot_retained_bytes", "Log that the replication slot keeps."),
+		troubles: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: "holdfast", Subsystem: "relay", Name: "troubles_total", Help: "What happened to slot, publication, server and reader, and was healed.",
+		}, []string{"trouble"}),
+		leading:  gauge("leading", "1 while this instance reads the outbox."),
+		rows:     gauge("lag_rows", "Rows at or above the mark, on the instance that reads."),
+		bytes:    gauge("lag_bytes", "Bytes of their bodies."),
+		seconds:  gauge("lag_seconds", "Age of the oldest of them."),
+		retained: gauge("slot_retained_bytes", "Log that the replication slot keeps."),
+	}
+	for _, t := range troubles {
+		m.troubles.WithLabelValues(string(t)) // shown as 0 before the first
 	}
 	if r != nil {
-		r.MustRegister(m.facts, m.messages, m.quarantined, m.recoveries, m.reconnects, m.leading, m.rows, m.bytes, m.seconds, m.retained)
+		r.MustRegister(m.troubles, m.facts, m.messages, m.quarantined, m.recoveries, m.reconnects, m.leading, m.rows, m.bytes, m.seconds, m.retained)
 	}
 	return m
 }

@@ -26,7 +26,10 @@ func (r *Relay) runPolling(ctx context.Context) error {
 }
 
 func (r *Relay) leadPolling(ctx context.Context, term lease.Term) error {
-	defer r.lead()()
+	if err := r.recognise(ctx, term); err != nil {
+		return err
+	}
+	defer r.lead(term)()
 	p := &poller{Relay: r, belt: newBelt(r), term: term}
 	return together(ctx, p.belt.run, r.listening, p.run)
 }
@@ -112,7 +115,7 @@ func (p *poller) store(ctx context.Context, flowing bool) error {
 	if p.cursor == p.stored || flowing && time.Since(p.storedA) < markPause {
 		return nil
 	}
-	if err := p.advanceFenced(ctx, p.term, p.cursor); err != nil {
+	if err := p.advance(ctx, p.term, p.cursor, 0); err != nil {
 		return err
 	}
 	p.stored, p.storedA = p.cursor, time.Now()

@@ -7,29 +7,33 @@ import (
 	"time"
 
 	"github.com/jackc/pglogrepl"
+
+	"github.com/holdfast-checkout/holdfast/internal/lease"
 )
 
 const (
-	ackEvery  = time.Second           // at the latest, also when nothing was confirmed
-	ackSoon   = 50 * time.Millisecond // after a confirm
-	markEvery = time.Second           // while rows flow
-	markTimes = 3                     // after the last row: one may be held down by a transaction that was still under way
-	markIdle  = 10 * time.Second      // so that an idle outbox does not pin the log
-	markWait  = 2 * time.Second       // for one statement
-	fullPause = 10 * time.Millisecond // between looks at a full belt
+	ackEvery  = 500 * time.Millisecond // at the latest, also when nothing was confirmed
+	ackSoon   = 50 * time.Millisecond  // after a confirm
+	fullPause = 10 * time.Millisecond  // between looks at a full belt
 )
 
 // reading is the state of one stream.
 type reading struct {
 	*Relay
-	stream  *stream
-	belt    *belt
-	decoder *decoder
+	term        lease.Term
+	publication string // its version
+	stream      *stream
+	belt        *belt
+	decoder     *decoder
+	from        horizon
+	exact       bool // the stream carries on from the mark
 
 	confirmed atomic.Uint64 // position before which everything is published; what is acknowledged
 	mark      atomic.Uint64 // newest mark that has been reached
 	marked    chan struct{} // holds a token when mark has grown
 	rows      atomic.Int64  // seen in this stream
+	notedMark uint64        // what is stored of the mark, and of the position; owned by keepMark
+	noted     uint64
 	caughtUp  chan struct{} // closed when the rows from before the slot are out
 
 	acked     uint64 // owned by read
@@ -38,26 +42,26 @@ type reading struct {
 }
 
 // run publishes what the slot does not have, then streams.
-func (s *reading) run(ctx context.Context, h horizon) error {
-	return together(ctx, s.belt.run, s.read, s.keepMark, func(ctx context.Context) error { return s.catchUp(ctx, h) })
+func (s *reading) run(ctx context.Context) error {
+	return together(ctx, s.belt.run, s.read, s.keepMark, s.catchUp)
 }
 
 // catchUp publishes the rows at or above the mark that were committed before the slot was made. It is noted when they are
 // out: until then every start does it again.
-func (s *reading) catchUp(ctx context.Context, h horizon) error {
-	if !h.exact {
-		n, err := s.belt.scan(ctx, h.mark, h.xmax)
+func (s *reading) catchUp(ctx context.Context) error {
+	if !s.exact {
+		n, err := s.belt.scan(ctx, s.from.mark, s.from.xmax)
 		if err != nil {
 			return err
 		}
 		if err := s.belt.flush(ctx); err != nil {
 			return err
 		}
-		if err := s.carriesOn(ctx, s.slot); err != nil {
+		if err := s.carriesOn(ctx, s.term, s.publication, s.stream.from); err != nil {
 			return err
 		}
 		s.m.recoveries.Inc()
-		s.Log.Info("published the rows from before the slot", "rows", n, "mark", h.mark)
+		s.Log.Info("published the rows from before the slot", "rows", n, "mark", s.from.mark)
 	}
 	close(s.caughtUp)
 	return nil
@@ -88,8 +92,29 @@ func (s *reading) read(ctx context.Context) error {
 			return err
 		}
 	}
-	_ = s.stream.ack(context.WithoutCancel(ctx), pglogrepl.LSN(s.confirmed.Load())) // spares the next reader repetitions
+	s.leave(context.WithoutCancel(ctx))
 	return ctx.Err()
+}
+
+// leave spares the next reader repetitions: it notes how far everything is published, then acknowledges it.
+func (s *reading) leave(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, markWait)
+	defer cancel()
+	position := pglogrepl.LSN(s.confirmed.Load())
+	if s.waiting() || s.advance(ctx, s.term, s.mark.Load(), position) != nil {
+		return
+	}
+	_ = s.stream.ack(ctx, position)
+}
+
+// waiting says that the rows from before the slot are not out.
+func (s *reading) waiting() bool {
+	select {
+	case <-s.caughtUp:
+		return false
+	default:
+		return true
+	}
 }
 
 // acknowledge sends the confirmed position: soon after it has moved, at once when Postgres asks, and every second.
@@ -140,8 +165,8 @@ func (s *reading) handle(m pglogrepl.Message) error {
 	case *pglogrepl.RelationMessage:
 		return s.decoder.learn(m)
 	case *pglogrepl.InsertMessage:
-		r, err := s.decoder.insert(m)
-		if err != nil {
+		r, ok, err := s.decoder.insert(m)
+		if err != nil || !ok {
 			return err
 		}
 		s.rows.Add(1)
@@ -169,51 +194,4 @@ func (s *reading) reach(lsn pglogrepl.LSN) {
 			s.confirmed.Store(uint64(lsn))
 		}
 	})
-}
-
-func (r *Relay) markPrefix() string { return r.slot + ".mark" }
-
-// keepMark writes a mark into the log every second while rows flow and every ten seconds in any case, and moves the stored
-// mark when one has come out at the other end. A failure is made good by the next mark.
-func (s *reading) keepMark(ctx context.Context) error {
-	ticker := time.NewTicker(markEvery)
-	defer ticker.Stop()
-	var seen int64 = -1 // a new reader does not know what was published since the last mark
-	var at time.Time
-	quiet := 0 // marks written since the last row
-	for {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-s.marked:
-			s.note(ctx, "mark not moved", func(ctx context.Context) error { return s.advance(ctx, s.mark.Load()) })
-		case <-ticker.C:
-			if rows := s.rows.Load(); rows != seen {
-				seen, quiet = rows, 0
-			}
-			if quiet >= markTimes && time.Since(at) < markIdle {
-				continue
-			}
-			if s.note(ctx, "mark not written", s.emitMark) {
-				quiet, at = quiet+1, time.Now()
-			}
-		}
-	}
-}
-
-// emitMark writes the mark into the log. Every transaction below the snapshot's xmin has ended, so its commit lies before
-// this one's, and this one is decoded after them all.
-func (r *Relay) emitMark(ctx context.Context) error {
-	_, err := r.DB.Exec(ctx, `SELECT pg_logical_emit_message(true, $1, pg_snapshot_xmin(pg_current_snapshot())::text)`, r.markPrefix())
-	return err
-}
-
-func (r *Relay) note(ctx context.Context, what string, do func(context.Context) error) bool {
-	ctx, cancel := context.WithTimeout(ctx, markWait)
-	defer cancel()
-	err := do(ctx)
-	if err != nil {
-		r.Log.Warn(what, "error", err)
-	}
-	return err == nil
 }

@@ -30,9 +30,6 @@ const (
 	Polling Mode = "polling"
 )
 
-// Publication is the publication of the outbox, made by the migrations.
-const Publication = "holdfast_outbox"
-
 // Options of a relay.
 type Options struct {
 	Mode         Mode
@@ -40,10 +37,16 @@ type Options struct {
 	PostgresURL  string // of the same database; replication connections go there directly, past any pooler
 	Publisher    *broker.Publisher
 	Topology     broker.Topology
-	Lease        *lease.Lease  // elects the leader of polling
+	Lease        *lease.Lease  // elects the leader of polling; gives the reader of the log its term
 	PollInterval time.Duration // 0 means 5 s
-	Log          *slog.Logger
-	Registerer   prometheus.Registerer // nil: not registered
+	PackFacts    int           // most facts in one message; 0 means 100
+
+	// SenderTimeout is after how long Postgres and the reader of the log give each other up that say nothing, so that another
+	// instance takes over; 0 means 10 s.
+	SenderTimeout time.Duration
+
+	Log        *slog.Logger
+	Registerer prometheus.Registerer // nil: not registered
 
 	// Quarantine takes rows that no broker would take, so that they do not stand in the way of the others. It must be
 	// repeatable.
@@ -70,6 +73,12 @@ func New(o Options) (*Relay, error) {
 	}
 	if o.PollInterval <= 0 {
 		o.PollInterval = 5 * time.Second
+	}
+	if o.PackFacts <= 0 {
+		o.PackFacts = packFacts
+	}
+	if o.SenderTimeout <= 0 {
+		o.SenderTimeout = 10 * time.Second
 	}
 	o.Log = o.Log.With("part", "relay", "mode", string(o.Mode))
 	return &Relay{
@@ -103,10 +112,10 @@ func poke(c chan<- struct{}) {
 }
 
 // lead tells who looks that this instance reads, and returns how to say that it does no more.
-func (r *Relay) lead() (stop func()) {
+func (r *Relay) lead(term lease.Term) (stop func()) {
 	r.leading.Store(true)
 	r.m.leading.Set(1)
-	r.Log.Info("relay reads the outbox")
+	r.Log.Info("relay reads the outbox", "term", term.Number)
 	return func() {
 		r.leading.Store(false)
 		r.m.leading.Set(0)

@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	packFacts = 100       // most facts in one message
+	packFacts = 100       // most facts in one message, unless told otherwise
 	packBytes = 128 << 10 // most bytes in one message of several facts
 )
 
@@ -29,12 +29,12 @@ type parcel struct {
 
 // pack puts rows of one routing key into one message each, in their order. Rows of one key keep their order; those of
 // different keys have none among themselves.
-func pack(rows []row) []parcel {
+func pack(rows []row, most int) []parcel {
 	var parcels []parcel
 	filling := map[string]int{} // index of the parcel that a key's next row goes into
 	for _, r := range rows {
 		at, ok := filling[r.key]
-		if !ok || !parcels[at].takes(r) {
+		if !ok || !parcels[at].takes(r, most) {
 			at = len(parcels)
 			parcels = append(parcels, parcel{})
 			filling[r.key] = at
@@ -45,8 +45,8 @@ func pack(rows []row) []parcel {
 }
 
 // takes says whether a row fits. What is no JSON travels alone, or it would spoil the batch around it.
-func (p *parcel) takes(r row) bool {
-	if len(p.rows) >= packFacts || p.bytes+len(r.body) > packBytes || !json.Valid(r.body) {
+func (p *parcel) takes(r row, most int) bool {
+	if len(p.rows) >= most || p.bytes+len(r.body) > packBytes || !json.Valid(r.body) {
 		return false
 	}
 	return len(p.rows) > 1 || json.Valid(p.rows[0].body)

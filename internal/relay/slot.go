@@ -57,7 +57,7 @@ func (r *Relay) inspectSlot(ctx context.Context) (slotState, error) {
 
 // dropSlot drops the slot if it is there, after noting that no stream carries on from the mark any more.
 func (r *Relay) dropSlot(ctx context.Context) error {
-	if err := r.carriesOn(ctx, ""); err != nil {
+	if err := r.breaksOff(ctx); err != nil {
 		return err
 	}
 	_, err := r.DB.Exec(ctx, `SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1`, r.slot)
@@ -67,15 +67,12 @@ func (r *Relay) dropSlot(ctx context.Context) error {
 	return nil
 }
 
-// published says whether the publication is there. A slot that reads without it is spoilt for good.
-func (r *Relay) published(ctx context.Context) error {
-	var there bool
-	err := r.DB.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_publication WHERE pubname = $1)`, Publication).Scan(&there)
+// reads says whether the process of Postgres with that id reads the slot.
+func (r *Relay) reads(ctx context.Context, pid uint32) (bool, error) {
+	var ours bool
+	err := r.DB.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = $1 AND active_pid = $2)`, r.slot, pid).Scan(&ours)
 	if err != nil {
-		return fmt.Errorf("look for publication %s: %w", Publication, err)
+		return false, fmt.Errorf("look who reads slot %s: %w", r.slot, err)
 	}
-	if !there {
-		return fmt.Errorf("publication %s is missing: apply the migrations", Publication)
-	}
-	return nil
+	return ours, nil
 }

@@ -60,7 +60,7 @@ func (r *Relay) measure(ctx context.Context) error {
 			r.m.lag(Status{})
 			continue
 		}
-		r.note(ctx, "lag not measured", func(ctx context.Context) error {
+		_ = r.note(ctx, "lag not measured", func(ctx context.Context) error {
 			s, err := r.Status(ctx)
 			if err == nil {
 				r.m.lag(s)

@@ -14,16 +14,20 @@ import (
 
 const (
 	// lookUp is how long a read waits, so that confirms are passed on and the end of the context is seen.
-	lookUp = 200 * time.Millisecond
-	// senderTimeout is after how long Postgres gives up a reader that says nothing, and lets another one take over.
-	senderTimeout = 10 * time.Second
-	streamWrite   = 5 * time.Second
+	lookUp      = 200 * time.Millisecond
+	streamWrite = 5 * time.Second
 )
+
+// errSilent says that Postgres has not even answered a question whether it is there.
+var errSilent = errors.New("replication stream: Postgres is silent")
 
 // stream is a replication connection. One goroutine owns it: reads and writes share deadlines.
 type stream struct {
-	pg    *pgconn.PgConn
-	until time.Time // the read deadline that is set
+	pg      *pgconn.PgConn
+	timeout time.Duration // after which Postgres and we give each other up
+	from    pglogrepl.LSN // where the stream begins
+	until   time.Time     // the read deadline that is set
+	heard   time.Time     // when Postgres last said something, or might have
 }
 
 // deadlineConn gives every write a deadline: a frozen Postgres would block it for ever.
@@ -38,14 +42,14 @@ func (c deadlineConn) Write(b []byte) (int, error) {
 }
 
 // connect opens a replication connection to the database of url.
-func connect(ctx context.Context, url, name string) (*stream, error) {
+func connect(ctx context.Context, url, name string, timeout time.Duration) (*stream, error) {
 	cfg, err := pgconn.ParseConfig(url)
 	if err != nil {
 		return nil, fmt.Errorf("replication connection: %w", err)
 	}
 	cfg.RuntimeParams["replication"] = "database"
 	cfg.RuntimeParams["application_name"] = name
-	cfg.RuntimeParams["wal_sender_timeout"] = fmt.Sprintf("%dms", senderTimeout.Milliseconds())
+	cfg.RuntimeParams["wal_sender_timeout"] = fmt.Sprintf("%dms", timeout.Milliseconds())
 	cfg.ConnectTimeout = 5 * time.Second
 	dialer := net.Dialer{Timeout: cfg.ConnectTimeout, KeepAlive: 5 * time.Second}
 	cfg.DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error) {
@@ -59,7 +63,7 @@ func connect(ctx context.Context, url, name string) (*stream, error) {
 	if err != nil {
 		return nil, fmt.Errorf("replication connection: %w", err)
 	}
-	return &stream{pg: pg}, nil
+	return &stream{pg: pg, timeout: timeout}, nil
 }
 
 // create makes the slot and gives the position where its stream begins. Postgres waits for the transactions that are under
@@ -98,6 +102,12 @@ func (s *stream) start(ctx context.Context, slot string, from pglogrepl.LSN) err
 // receive gives the next message's data, or nil after a while in which nothing came. The data is good until the next call.
 func (s *stream) receive() ([]byte, error) {
 	if now := time.Now(); now.After(s.until) {
+		if now.Sub(s.until) > lookUp {
+			s.heard = now // nobody has listened
+		}
+		if now.Sub(s.heard) > s.timeout {
+			return nil, fmt.Errorf("%w for %s", errSilent, s.timeout)
+		}
 		s.until = now.Add(lookUp)
 		if err := s.pg.Conn().SetReadDeadline(s.until); err != nil {
 			return nil, fmt.Errorf("replication stream: %w", err)
@@ -111,6 +121,7 @@ func (s *stream) receive() ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("replication stream: %w", err)
 	}
+	s.heard = s.until
 	switch msg := msg.(type) {
 	case *pgproto3.CopyData:
 		return msg.Data, nil
@@ -128,8 +139,10 @@ func (s *stream) ack(ctx context.Context, lsn pglogrepl.LSN) error {
 	if lsn == 0 {
 		return errors.New("replication stream: no position to acknowledge")
 	}
+	now := time.Now()
 	err := pglogrepl.SendStandbyStatusUpdate(ctx, s.pg, pglogrepl.StandbyStatusUpdate{
 		WALWritePosition: lsn, WALFlushPosition: lsn, WALApplyPosition: lsn,
+		ReplyRequested: now.Before(s.until) && now.Sub(s.heard) > s.timeout/4, // an idle Postgres says nothing unasked
 	})
 	if err != nil {
 		return fmt.Errorf("replication stream: acknowledge %s: %w", lsn, err)
