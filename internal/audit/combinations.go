@@ -49,6 +49,22 @@ var postPayment = []legal{
 	{"FAILED", "TIMED_OUT", "REFUNDED VOIDED", "RELEASED OUT_OF_STOCK"},
 }
 
+// parallel: stock and money are asked for at once, and each side's end may be heard, and undone, before the other's.
+var parallel = []legal{
+	{"CREATED", "", "PENDING", "NOT_STARTED RELEASED"},           // stock.released overtook payment.failed
+	{"CREATED PROCESSING", "", "REFUNDED VOIDED", "NOT_STARTED"}, // payment's giving back overtook stock.failed
+	{"PROCESSING", "", "UNKNOWN SUCCESS", "NOT_STARTED"},
+	{"PROCESSING", "", "PENDING UNKNOWN", "RESERVED RELEASED"},
+	{"COMPLETED", "", "SUCCESS", "RESERVED"},
+	{"ENDING", "OUT_OF_STOCK", "PENDING UNKNOWN SUCCESS REFUNDING", "OUT_OF_STOCK"},
+	{"ENDING", "PAYMENT_FAILED", "DECLINED", "NOT_STARTED RESERVED"},
+	{"ENDING", "TIMED_OUT", "PENDING UNKNOWN SUCCESS REFUNDING", "NOT_STARTED RESERVED RELEASED OUT_OF_STOCK"},
+	{"ENDING", "TIMED_OUT", "DECLINED REFUNDED VOIDED", "NOT_STARTED RESERVED"},
+	{"FAILED", "OUT_OF_STOCK", "DECLINED REFUNDED VOIDED", "OUT_OF_STOCK"},
+	{"FAILED", "PAYMENT_FAILED", "DECLINED", "RELEASED OUT_OF_STOCK"},
+	{"FAILED", "TIMED_OUT", "DECLINED REFUNDED VOIDED", "RELEASED OUT_OF_STOCK"},
+}
+
 // cancelled is the row of the cancelled orders that a row of those whose time is over stands for: they go the same way, and give
 // no reason. Of a complete order, which can only be cancelled, stock and money are given back in one of the ways that these rows
 // have already.
@@ -63,7 +79,7 @@ func (l legal) cancelled() (legal, bool) {
 // combinations spells every allowed state out as strategy/status/reason/payment/inventory, as allowedState in orders.go does.
 func combinations() []string {
 	var all []string
-	for strategy, rows := range map[string][]legal{"optimistic": optimistic, "post-payment": postPayment} {
+	for strategy, rows := range map[string][]legal{"optimistic": optimistic, "post-payment": postPayment, "parallel": parallel} {
 		for _, r := range rows {
 			all = append(all, r.spell(strategy)...)
 			if c, too := r.cancelled(); too {

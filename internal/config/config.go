@@ -30,7 +30,7 @@ type Config struct {
 	LogLevel  string `enum:"debug,info,warn,error" default:"info" help:"Least level that is logged (${enum})."`
 	LogFormat string `enum:"text,json" default:"text" help:"Form of the log (${enum})."`
 
-	Strategy          string        `default:"optimistic" help:"How new orders go: optimistic or post-payment."`
+	Strategy          string        `default:"optimistic" help:"How new orders go: a table of docs/strategies.md."`
 	StrategiesAllowed []string      `help:"Strategies that an order may ask for; empty: all."`
 	OrderTimeout      time.Duration `default:"15m" help:"An order that has not ended by then is ended."`
 	HoldOnOrder       bool          `default:"true" negatable:"" help:"Orders keep their units held in Redis until the stock is taken."`

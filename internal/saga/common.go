@@ -32,4 +32,4 @@ var shop = Strategy{Name: event.Shop, Steps: []Step{
 }}
 
 // All are the strategies.
-func All() []Strategy { return []Strategy{Optimistic, PostPayment} }
+func All() []Strategy { return []Strategy{Optimistic, PostPayment, Parallel} }
