@@ -75,6 +75,19 @@ var breaks = []struct {
 		}
 		b.book("/refunds/behind", fmt.Sprintf(`{"charge_id":"%s","amount_minor":1,"currency":"GBP"}`, charge))
 	}, "M2 M3"},
+	{"M2 a transfer was taken out of the ledger, with the payment's word for it", func(b *broken) {
+		b.exec(`ALTER TABLE payment.transfers DISABLE TRIGGER ALL`)
+		b.exec(`DELETE FROM payment.transfers WHERE order_id = $1 AND kind = 'refund'`, b.id(refunded))
+	}, "M2 M3"},
+	{"M2 a transfer from nowhere", func(b *broken) {
+		b.free("payment.transfers")
+		b.exec(`ALTER TABLE payment.transfers DISABLE TRIGGER ALL`)
+		b.exec(`UPDATE payment.transfers SET credit = 'nowhere' WHERE order_id = $1`, b.id(completed))
+	}, "M2"},
+	{"M2 another amount in the ledger", func(b *broken) {
+		b.exec(`ALTER TABLE payment.transfers DISABLE TRIGGER ALL`)
+		b.exec(`UPDATE payment.transfers SET amount_minor = amount_minor + 1 WHERE order_id = $1`, b.id(completed))
+	}, "M2"},
 	{"M3 a charge for nobody we know", func(b *broken) {
 		b.book("/charges/stranger", fmt.Sprintf(`{"order_id":"%s","amount_minor":9,"currency":"GBP","payment_method":"pm_ok"}`, uuid.NewString()))
 	}, "M3"},
@@ -135,6 +148,10 @@ var breaks = []struct {
 	}, "E1"},
 	{"E1 a state that followed from nothing", func(b *broken) {
 		b.exec(`UPDATE orders.orders SET last_fact = NULL WHERE id = $1`, b.id(completed))
+	}, "E1"},
+	{"E1 a transfer of money that no fact asked for", func(b *broken) {
+		b.exec(`ALTER TABLE payment.transfers DISABLE TRIGGER ALL`)
+		b.exec(`UPDATE payment.transfers SET cause = $1 WHERE order_id = $2`, uuid.Must(uuid.NewV7()), b.id(completed))
 	}, "E1"},
 	{"E1 a payment that no fact asked for", func(b *broken) {
 		b.exec(`UPDATE payment.payments SET cause = $1 WHERE order_id = $2`, uuid.Must(uuid.NewV7()), b.id(completed))

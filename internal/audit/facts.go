@@ -51,6 +51,8 @@ func proveHeardOnce(ctx context.Context, a *auditor, v *Verdict) error {
 		rule{says: "a payment names the facts that want it and that undo it", sql: `
 			SELECT p.order_id, p.state, p.cause, p.undo_cause FROM payment.payments p
 			WHERE p.cause IS NULL OR ` + unknownFact("p.cause", "payment") + ` OR ` + unknownFact("p.undo_cause", "payment")},
+		rule{says: "a transfer of money names the fact that wanted it", sql: `
+			SELECT t.order_id, t.kind, t.provider_id, t.cause FROM payment.transfers t WHERE ` + unknownFact("t.cause", "payment")},
 		rule{says: "a stock movement of an order names the fact that led to it", sql: `
 			SELECT m.id AS movement_id, m.order_id, m.kind, m.fact_id FROM inventory.movements m
 			WHERE m.kind IN ('reserve', 'release') AND (m.fact_id IS NULL OR ` + unknownFact("m.fact_id", "inventory") + `)`})

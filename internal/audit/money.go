@@ -4,12 +4,17 @@ import "context"
 
 const countPayments = `SELECT count(*) FROM payment.payments`
 
-// money is what payment's books say of an order: what was taken and what went back. VOIDED and DECLINED took nothing.
+// booked is what payment's ledger says of an order and a currency, by its own reading of the transfers.
+const booked = `
+	SELECT order_id, currency,
+		coalesce(sum(amount_minor) FILTER (WHERE credit = 'customer'), 0) AS charged,
+		coalesce(sum(amount_minor) FILTER (WHERE debit = 'refunds'), 0) AS refunded
+	FROM payment.transfers GROUP BY order_id, currency`
+
+// money is what the ledger says beside the state that the payment is in. VOIDED and DECLINED took nothing.
 const money = `
-	SELECT p.order_id, p.state, p.currency, p.amount_minor,
-		CASE WHEN p.state IN ('SUCCESS', 'REFUNDING', 'REFUNDED') THEN p.amount_minor ELSE 0 END AS charged,
-		CASE WHEN p.state = 'REFUNDED' THEN p.amount_minor ELSE 0 END AS refunded
-	FROM payment.payments p`
+	SELECT p.order_id, p.state, p.currency, p.amount_minor, coalesce(b.charged, 0) AS charged, coalesce(b.refunded, 0) AS refunded
+	FROM payment.payments p LEFT JOIN (` + booked + `) b ON b.order_id = p.order_id AND b.currency = p.currency`
 
 // withLedger adds rules that read the provider's ledger; without it the verdict is skipped, unless our own books break it.
 func (a *auditor) withLedger(v *Verdict, rules, ledger []rule) []rule {
@@ -46,9 +51,27 @@ func proveNobodyPaysTwice(ctx context.Context, a *auditor, v *Verdict) error {
 	})...)
 }
 
+// keptByState finds payments whose state does not say what the ledger says.
+const keptByState = `
+	SELECT m.order_id, m.state, m.amount_minor, m.charged, m.refunded FROM (` + money + `) m
+	WHERE m.charged <> CASE WHEN m.state IN ('SUCCESS', 'REFUNDING', 'REFUNDED') THEN m.amount_minor ELSE 0 END
+	   OR m.refunded > m.charged OR m.state <> 'REFUNDING' AND m.refunded <> CASE WHEN m.state = 'REFUNDED' THEN m.amount_minor ELSE 0 END`
+
+// balanced sums the ledger's entries, which must come to nothing in every currency.
+const balanced = `
+	SELECT currency, sum(got) AS sum_minor FROM (
+		SELECT currency, amount_minor AS got FROM payment.transfers WHERE debit IN ('provider', 'refunds')
+		UNION ALL SELECT currency, -amount_minor FROM payment.transfers WHERE credit IN ('customer', 'provider')) e
+	GROUP BY currency HAVING sum(got) <> 0`
+
 // proveMoneyConserved is M2. What a final order says is true of the ledger too: its money was settled before it became final.
 func proveMoneyConserved(ctx context.Context, a *auditor, v *Verdict) error {
 	ours := []rule{
+		{says: "the ledger's entries sum to zero in every currency", sql: balanced},
+		{says: "a payment's state is what the ledger says", sql: keptByState},
+		{says: "money moves for orders that have a payment, in its currency", sql: `
+			SELECT t.order_id, t.provider_id, t.currency FROM payment.transfers t
+			WHERE NOT EXISTS (SELECT FROM payment.payments p WHERE p.order_id = t.order_id AND p.currency = t.currency)`},
 		{says: "a completed order has paid its total", sql: `
 			SELECT o.id AS order_id, o.total_minor, m.state, m.charged, m.refunded
 			FROM orders.orders o LEFT JOIN (` + money + `) m ON m.order_id = o.id
@@ -87,7 +110,8 @@ const keptOfFinalOrders = `
 
 // proveBooksAgree is M3. A charge or refund whose outcome is still being asked for may be in the ledger or not.
 func proveBooksAgree(ctx context.Context, a *auditor, v *Verdict) error {
-	rules := a.withLedger(v, nil, []rule{
+	ours := []rule{{says: "a payment and the ledger name the same charge and refund of the provider's", sql: sameNames}}
+	rules := a.withLedger(v, ours, []rule{
 		{says: "a charge of the provider's is one of ours", sql: `
 			SELECT c.id AS charge_id, c.key, c.order_id, c.amount_minor AS theirs, p.amount_minor AS ours, p.state
 			FROM audit_ledger c LEFT JOIN payment.payments p ON p.charge_key = c.key
@@ -111,3 +135,10 @@ func proveBooksAgree(ctx context.Context, a *auditor, v *Verdict) error {
 	})
 	return a.check(ctx, v, `SELECT count(*) FROM audit_ledger`, rules...)
 }
+
+const sameNames = `
+	SELECT coalesce(p.order_id, t.order_id) AS order_id, p.kind, p.id AS payments_id, t.provider_id AS transfers_id
+	FROM (SELECT order_id, 'charge' AS kind, charge_id AS id FROM payment.payments WHERE charge_id IS NOT NULL
+	      UNION ALL SELECT order_id, 'refund', refund_id FROM payment.payments WHERE refund_id IS NOT NULL) p
+	FULL JOIN payment.transfers t ON t.order_id = p.order_id AND t.kind = p.kind AND t.provider_id = p.id
+	WHERE p.id IS NULL OR t.provider_id IS NULL`

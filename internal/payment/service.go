@@ -138,7 +138,9 @@ func giveBack(ctx context.Context, tx pgx.Tx, facts []event.Fact) ([]event.Fact,
 		}
 		changed = append(changed, change{Payment: row.Payment, keepLease: true})
 	}
-	return say, update(ctx, tx, changed)
+	batch := &pgx.Batch{}
+	update(batch, changed)
+	return say, write(ctx, tx, batch)
 }
 
 // termsOf reads the terms of facts by their ids. All shapes that are heard here spell them the same.

@@ -44,22 +44,26 @@ func (c *Charger) settle(ctx context.Context, results []result) error {
 			return err
 		}
 		var changes []change
+		var moved []transfer
 		var say []event.Fact
 		for _, r := range results {
 			p := stored[r.OrderID]
 			if p == nil || p.claim != r.claim || !p.held {
 				continue
 			}
+			before := p.Payment
 			if name := p.apply(r); name != "" {
 				say = append(say, p.fact(name))
 			}
+			moved = append(moved, transfers(before, p.Payment)...)
 			next := change{Payment: p.Payment, dueIn: p.dueIn(r)}
 			changes, again = append(changes, next), again || p.State.UnderWay() && next.dueIn == 0
 		}
-		if err := update(ctx, tx, changes); err != nil {
-			return err
-		}
-		return outbox.Append(ctx, tx, say...)
+		batch := &pgx.Batch{}
+		update(batch, changes)
+		book(batch, moved)
+		outbox.Queue(batch, say...)
+		return write(ctx, tx, batch)
 	})
 	if err != nil {
 		return fmt.Errorf("settle %d payments: %w", len(results), err)

@@ -115,10 +115,10 @@ const updateSQL = `
 	WHERE p.order_id = c.order_id`
 
 // update writes changes of different, locked payments.
-func update(ctx context.Context, tx pgx.Tx, changes []change) error {
+func update(batch *pgx.Batch, changes []change) {
 	n := len(changes)
 	if n == 0 {
-		return nil
+		return
 	}
 	orders, undos, tries := make([]uuid.UUID, n), make([]uuid.UUID, n), make([]int, n)
 	dueIn, keep := make([]int64, n), make([]bool, n)
@@ -130,9 +130,16 @@ func update(ctx context.Context, tx pgx.Tx, changes []change) error {
 			text[t] = append(text[t], s)
 		}
 	}
-	_, err := tx.Exec(ctx, updateSQL, orders, text[0], text[1], text[2], text[3], undos, text[4], tries, dueIn, keep, uuid.Nil)
-	if err != nil {
-		return fmt.Errorf("update %d payments: %w", n, err)
+	batch.Queue(updateSQL, orders, text[0], text[1], text[2], text[3], undos, text[4], tries, dueIn, keep, uuid.Nil)
+}
+
+// write sends what was put together, in one round trip.
+func write(ctx context.Context, tx pgx.Tx, batch *pgx.Batch) error {
+	if batch.Len() == 0 {
+		return nil
+	}
+	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
+		return fmt.Errorf("write payments: %w", err)
 	}
 	return nil
 }

@@ -5,11 +5,14 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/holdfast-checkout/holdfast/internal/event"
 	"github.com/holdfast-checkout/holdfast/internal/payment"
+	"github.com/holdfast-checkout/holdfast/internal/postgres"
 )
 
 // The table itself refuses what must not be, whoever writes it.
@@ -48,6 +51,61 @@ func TestWhatTheTableRefuses(t *testing.T) {
 		_, err := w.env.DB.Exec(t.Context(), "UPDATE payment.payments SET "+c.change+" WHERE order_id = $1", c.order)
 		if got := constraint(err); got != c.violation {
 			t.Errorf("%s: violates %q (%v), want %q", c.change, got, err, c.violation)
+		}
+	}
+}
+
+// The ledger of money is added to, and never changed; what it holds sums to nothing, and no refund exceeds its charge.
+func TestTheLedgerIsAppendOnly(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	service, _, _ := w.charger(nil)
+	paid, refunded, declined, free := buy("pm_ok"), buy("pm_ok"), buy("pm_declined"), buy("pm_ok")
+	free.amount = 0
+	for _, o := range []purchase{paid, refunded, declined, free} {
+		w.hear(service.Charge, o.fact(event.OrderCreated))
+	}
+	w.rest()
+	w.hear(service.GiveBack, refunded.fact(event.OrderEnding), free.fact(event.OrderEnding))
+	w.reach(refunded.id, payment.Refunded)
+	w.rest()
+	rows, err := w.env.DB.Query(t.Context(), `SELECT order_id, charged, refunded, kept FROM payment.balances`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	balances := map[uuid.UUID][3]int64{}
+	var order uuid.UUID
+	var b [3]int64
+	if _, err := pgx.ForEachRow(rows, []any{&order, &b[0], &b[1], &b[2]}, func() error { balances[order] = b; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	total := paid.amount
+	if diff := cmp.Diff(map[uuid.UUID][3]int64{paid.id: {total, 0, total}, refunded.id: {total, total, 0}}, balances); diff != "" {
+		t.Error(diff)
+	}
+	var sums, unlike int
+	if err := w.env.DB.QueryRow(t.Context(), `SELECT (SELECT count(*) FROM (SELECT FROM payment.entries GROUP BY currency HAVING sum(amount_minor) <> 0) s),
+		(SELECT count(*) FROM payment.transfers t JOIN payment.payments p USING (order_id) WHERE t.provider_id NOT IN (p.charge_id, p.refund_id))`).
+		Scan(&sums, &unlike); err != nil || sums != 0 || unlike != 0 {
+		t.Errorf("%d currencies out of balance, %d transfers under other ids, %v", sums, unlike, err)
+	}
+	for _, change := range []string{
+		`UPDATE payment.transfers SET amount_minor = 1`, `DELETE FROM payment.transfers`, `TRUNCATE payment.transfers`,
+		`UPDATE payment.transfers SET amount_minor = 1 WHERE false`,
+	} {
+		if _, err := w.env.DB.Exec(t.Context(), change); postgres.Code(err) != "23000" {
+			t.Errorf("%s: %v", change, err)
+		}
+	}
+	const more = `INSERT INTO payment.transfers (provider_id, order_id, kind, credit, debit, amount_minor, currency, cause) VALUES `
+	for values, violation := range map[string]string{
+		`('re_2', $1, 'refund', 'provider', 'refunds', 1, 'GBP', $1)`:   "refunds_within_charge",
+		`('ch_2', $1, 'charge', 'customer', 'provider', 1, 'GBP', $1)`:  "transfers_one_charge",
+		`('ch_3', $1, 'charge', 'provider', 'customer', 1, 'GBP', $1)`:  "accounts_of_the_kind",
+		`('ch_4', $1, 'charge', 'customer', 'provider', -1, 'GBP', $1)`: "transfers_amount_minor_check",
+	} {
+		if _, err := w.env.DB.Exec(t.Context(), more+values, refunded.id); constraint(err) != violation {
+			t.Errorf("%s: %v, want %s", values, err, violation)
 		}
 	}
 }

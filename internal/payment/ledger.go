@@ -1,0 +1,54 @@
+package payment
+
+import (
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+)
+
+// transfer is money that a provider has moved for an order: one line of the ledger, from one account to another.
+type transfer struct {
+	providerID string // the provider's id of the charge or refund
+	order      uuid.UUID
+	kind       string // charge or refund
+	amount     int64
+	currency   string
+	cause      uuid.UUID // the fact that wanted it
+}
+
+// transfers gives what has moved between two states of a payment. A charge of which we first hear when it is to be given back
+// has moved nevertheless.
+func transfers(before, after Payment) []transfer {
+	var moved []transfer
+	add := func(id, kind string, cause Cause) {
+		moved = append(moved, transfer{id, after.OrderID, kind, after.Terms.TotalMinor, after.Terms.Currency, cause.Fact})
+	}
+	if before.ChargeID == "" && after.ChargeID != "" {
+		add(after.ChargeID, "charge", after.Cause)
+	}
+	if before.RefundID == "" && after.RefundID != "" {
+		add(after.RefundID, "refund", after.Undo)
+	}
+	return moved
+}
+
+const bookSQL = `
+	INSERT INTO payment.transfers (provider_id, order_id, kind, credit, debit, amount_minor, currency, cause)
+	SELECT id, order_id, kind, CASE kind WHEN 'charge' THEN 'customer' ELSE 'provider' END,
+	       CASE kind WHEN 'charge' THEN 'provider' ELSE 'refunds' END, amount, currency, cause
+	FROM unnest($1::text[], $2::uuid[], $3::text[], $4::bigint[], $5::text[], $6::uuid[])
+	     AS t(id, order_id, kind, amount, currency, cause)`
+
+// book writes transfers into the ledger.
+func book(batch *pgx.Batch, moved []transfer) {
+	n := len(moved)
+	if n == 0 {
+		return
+	}
+	ids, kinds, currencies := make([]string, n), make([]string, n), make([]string, n)
+	orders, causes, amounts := make([]uuid.UUID, n), make([]uuid.UUID, n), make([]int64, n)
+	for i, t := range moved {
+		ids[i], kinds[i], currencies[i] = t.providerID, t.kind, t.currency
+		orders[i], causes[i], amounts[i] = t.order, t.cause, t.amount
+	}
+	batch.Queue(bookSQL, ids, orders, kinds, amounts, currencies, causes)
+}
