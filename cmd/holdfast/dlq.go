@@ -14,6 +14,7 @@ type dlqCmd struct {
 	Show   dlqShowCmd   `cmd:"" help:"One dead letter, whole, with what was done about it."`
 	Replay dlqReplayCmd `cmd:"" help:"Hand a dead letter, or all of a kind, to their modules again."`
 	Delete dlqDeleteCmd `cmd:"" help:"Give a dead letter up."`
+	Refill dlqRefillCmd `cmd:"" help:"Publish again what a module should have heard and has not: after a queue was purged."`
 }
 
 // kind narrows dead letters down.
@@ -87,4 +88,17 @@ type dlqDeleteCmd struct {
 
 func (c *dlqDeleteCmd) Run(ctx context.Context, out io.Writer) error {
 	return c.operate(ctx, out, http.MethodDelete, "/dead-letters/"+url.PathEscape(c.ID)+"?reason="+url.QueryEscape(c.Reason), nil)
+}
+
+type dlqRefillCmd struct {
+	target
+	Module string `help:"Only one module's queue."`
+}
+
+func (c *dlqRefillCmd) Run(ctx context.Context, out io.Writer) error {
+	body := map[string]string{}
+	if c.Module != "" {
+		body["module"] = c.Module
+	}
+	return c.operate(ctx, out, http.MethodPost, "/refills", body)
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/holdfast-checkout/holdfast/internal/postgres"
 	"github.com/holdfast-checkout/holdfast/internal/reconcile"
 	"github.com/holdfast-checkout/holdfast/internal/redisx"
+	"github.com/holdfast-checkout/holdfast/internal/refill"
 	"github.com/holdfast-checkout/holdfast/internal/relay"
 	"github.com/holdfast-checkout/holdfast/internal/run"
 	"github.com/holdfast-checkout/holdfast/internal/saga"
@@ -51,6 +52,7 @@ type server struct {
 	relay     *relay.Relay
 	publisher *broker.Publisher // the relay's
 	letters   *deadletter.Letters
+	refills   *refill.Refiller
 	repairs   *reconcile.Reconciler
 	web       *web.Server
 }
@@ -167,6 +169,7 @@ func (s *server) build() error {
 	}
 	s.broker = broker.Config{
 		URL: s.cfg.RabbitMQURL, Topology: topology(s.cfg.Namespace, s.book), Log: s.log, Metrics: broker.NewMetrics(s.registry),
+		Anew: func(queue string) { s.refills.Anew(queue) },
 	}
 	s.modules = s.newModules(s.book)
 	if err := s.newRelay(); err != nil {

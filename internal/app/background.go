@@ -20,7 +20,9 @@ func (s *server) background() []run.Part {
 	parts := []run.Part{
 		{Name: "publisher", Run: s.publisher.Run},
 		{Name: "relay", Run: s.relay.Run},
+		{Name: "refill", Run: s.refills.Run},
 		{Name: "dead letters", Run: broker.NewUndertaker(s.broker, s.letters.Keep).Run},
+		{Name: "strays", Run: broker.NewStrayKeeper(s.broker, s.letters.Keep).Run},
 		{Name: "dead letters, counted", Run: s.letters.Run},
 		{Name: "charger", Run: s.modules.charger.Run},
 		{Name: "order clock", Run: s.modules.order.Run},

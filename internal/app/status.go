@@ -1,7 +1,9 @@
 package app
 
 import (
+	"context"
 	"net/http"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/labstack/echo/v4"
@@ -10,23 +12,29 @@ import (
 	"github.com/holdfast-checkout/holdfast/internal/deadletter"
 	"github.com/holdfast-checkout/holdfast/internal/lease"
 	"github.com/holdfast-checkout/holdfast/internal/reconcile"
+	"github.com/holdfast-checkout/holdfast/internal/refill"
 	"github.com/holdfast-checkout/holdfast/internal/relay"
 	"github.com/holdfast-checkout/holdfast/internal/web"
 )
 
+// brokerPatience is how long an operator waits for the depths of the queues: a broker that is frozen never answers.
+const brokerPatience = 2 * time.Second
+
 // Status is what an operator looks at first.
 type Status struct {
-	Strategy           string            `json:"strategy"`
-	OutboxMode         string            `json:"outbox_mode"`
-	Outbox             relay.Status      `json:"outbox"`
-	Leaders            []lease.Held      `json:"leaders"`
-	Queues             []broker.Depth    `json:"queues"`
-	QueuesError        string            `json:"queues_error,omitempty"` // why the depths could not be had
-	OrdersUnderWay     int64             `json:"orders_under_way"`
-	OrdersEnding       int64             `json:"orders_ending"`
-	OrdersUnknown      int64             `json:"orders_unknown"` // whose payment is being asked for
-	DeadLetters        deadletter.Status `json:"dead_letters"`
-	LastReconciliation *reconcile.Run    `json:"last_reconciliation" extensions:"x-nullable"`
+	Strategy           string                 `json:"strategy"`
+	OutboxMode         string                 `json:"outbox_mode"`
+	Outbox             relay.Status           `json:"outbox"`
+	Leaders            []lease.Held           `json:"leaders"`
+	Queues             []broker.Depth         `json:"queues"`
+	QueuesError        string                 `json:"queues_error,omitempty"` // why the depths could not be had
+	OrdersUnderWay     int64                  `json:"orders_under_way"`
+	OrdersEnding       int64                  `json:"orders_ending"`
+	OrdersUnknown      int64                  `json:"orders_unknown"` // whose payment is being asked for
+	Publisher          broker.PublisherStatus `json:"publisher"`      // the relay's, on this instance
+	DeadLetters        deadletter.Status      `json:"dead_letters"`
+	Refills            []refill.Status        `json:"refills"` // what modules have heard, and what was published to them again
+	LastReconciliation *reconcile.Run         `json:"last_reconciliation" extensions:"x-nullable"`
 }
 
 func (s *server) statusRoutes(r web.Routes) { r.Admin.GET("/status", s.status) }
@@ -42,7 +50,7 @@ func (s *server) statusRoutes(r web.Routes) { r.Admin.GET("/status", s.status) }
 //	@Router		/admin/status [get]
 func (s *server) status(c echo.Context) error {
 	ctx := c.Request().Context()
-	st := Status{Strategy: s.cfg.Strategy, OutboxMode: s.cfg.OutboxMode}
+	st := Status{Strategy: s.cfg.Strategy, OutboxMode: s.cfg.OutboxMode, Publisher: s.publisher.Status()}
 	var err error
 	if st.OrdersUnderWay, st.OrdersEnding, st.OrdersUnknown, err = s.modules.order.UnderWay(ctx); err != nil {
 		return err
@@ -63,7 +71,12 @@ func (s *server) status(c echo.Context) error {
 	if st.DeadLetters, err = s.letters.Status(ctx); err != nil {
 		return err
 	}
-	if st.Queues, err = broker.Depths(ctx, s.broker); err != nil {
+	if st.Refills, err = s.refills.Status(ctx); err != nil {
+		return err
+	}
+	asking, cancel := context.WithTimeout(ctx, brokerPatience)
+	defer cancel()
+	if st.Queues, err = broker.Depths(asking, s.broker); err != nil {
 		st.QueuesError = "the broker does not answer" // its own words may hold a password
 		s.log.WarnContext(ctx, "queue depths", "error", err)
 	}

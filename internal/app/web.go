@@ -31,6 +31,7 @@ func (s *server) newWeb() error {
 	order.NewHTTP(s.modules.order).Routes(routes)
 	reconcile.NewHTTP(s.repairs).Routes(routes)
 	s.letters.Routes(routes)
+	s.refills.Routes(routes)
 	audit.NewHTTP(auditOptions(s.db, s.patient, s.cfg.Servers, s.book, s.cfg.SandboxURL, s.cfg.SandboxKey, Rest{Cooldown: s.cfg.ReconcileCooldown})).Routes(routes)
 	s.statusRoutes(routes)
 	return nil

@@ -19,6 +19,10 @@ type Config struct {
 	Log      *slog.Logger
 	Metrics  *Metrics // nil: not counted
 
+	// Anew is called with the full name of a queue that was not there when it was wanted, and had to be made: what was in it
+	// is gone. It must not block. nil: nobody wants to know.
+	Anew func(queue string)
+
 	confirmWithin time.Duration // see confirmDeadline; tests shorten it
 	mostPause     time.Duration // between two attempts at a fact, 5 s; tests shorten it
 }

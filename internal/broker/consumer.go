@@ -78,9 +78,9 @@ func (c *Consumer) session(ctx context.Context, up func()) error {
 	return s.work(ctx)
 }
 
-func (c *Consumer) declare(ch *amqp.Channel) error {
+func (c *Consumer) declare(l *link, ch *amqp.Channel) error {
 	if err := declareExchanges(ch, c.cfg.Topology); err != nil {
 		return err
 	}
-	return declareQueue(ch, c.cfg.Topology, c.sub.Module)
+	return l.declareQueue(ch, c.cfg, c.sub.Module)
 }

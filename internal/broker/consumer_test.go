@@ -274,3 +274,37 @@ func TestDeletedQueueComesBack(t *testing.T) {
 		return e.has([]event.Fact{f})
 	})
 }
+
+// What no queue was bound to is not left lying: a module that should have had it is named, and the rest becomes dead letters.
+func TestStraysAreSeenTo(t *testing.T) {
+	t.Parallel()
+	cfg := newConfig(t)
+	anew := make(chan string, 100)
+	cfg.Anew = func(queue string) { anew <- queue }
+	p := startPublisher(t, cfg)
+	testkit.Eventually(t, 10*time.Second, p.Ready)
+	made := []string{<-anew, <-anew}
+	slices.Sort(made)
+	if diff := cmp.Diff([]string{cfg.Topology.Queue("inventory"), cfg.Topology.Queue("order")}, made); diff != "" {
+		t.Errorf("queues that were made anew (-want +got):\n%s", diff)
+	}
+	onChannel(t, cfg, func(ch *amqp.Channel) error {
+		_, err := ch.QueueDelete(cfg.Topology.Queue("inventory"), false, false, false)
+		return err
+	})
+	nobody := message(cfg, created(1))
+	nobody.Key = "nobody.order.created"
+	if err := p.Publish(t.Context(), message(cfg, created(0)), nobody); err != nil {
+		t.Fatal(err)
+	}
+	c := &coffin{}
+	stop := start(t, NewStrayKeeper(cfg, c.keep).Run)
+	if queue := <-anew; queue != cfg.Topology.Queue("inventory") {
+		t.Errorf("%s is told of a stray of inventory", queue)
+	}
+	if dead := c.waitFor(t, 1); dead[0].Module != ModuleUnrouted || dead[0].FactID.String() != nobody.ID || dead[0].Reason != ReasonPermanent {
+		t.Errorf("dead letter %+v", dead[0])
+	}
+	stop()
+	eventuallyDepth(t, cfg, cfg.Topology.Unrouted(), 0)
+}

@@ -31,6 +31,7 @@ func Depths(ctx context.Context, cfg Config) ([]Depth, error) {
 				return err
 			}
 			depths = append(depths, d)
+			cfg.metrics().depth.WithLabelValues(name).Set(float64(d.Messages))
 		}
 		return nil
 	})

@@ -28,6 +28,7 @@ func (s *hearing) work(ctx context.Context) error {
 	defer timer.Stop()
 	for {
 		due := s.nextDue(timer)
+		s.m.parked.WithLabelValues(s.sub.Module).Set(float64(len(s.parked)))
 		select {
 		case <-ctx.Done():
 			return ctx.Err()

@@ -28,6 +28,9 @@ type piece struct {
 func (s *hearing) unpack(ctx context.Context, d amqp.Delivery) ([]*piece, error) {
 	l := &letter{delivery: d}
 	s.open++
+	if d.Redelivered {
+		s.m.redelivered.WithLabelValues(s.sub.Module).Inc()
+	}
 	facts, err := event.Split(d.Body)
 	if err == nil {
 		pieces := make([]*piece, len(facts))

@@ -11,6 +11,11 @@ type Metrics struct {
 	heard       *prometheus.CounterVec // module
 	failed      *prometheus.CounterVec // module
 	buried      *prometheus.CounterVec // module, reason
+	redelivered *prometheus.CounterVec // module
+	strays      prometheus.Counter
+	unconfirmed prometheus.Gauge
+	parked      *prometheus.GaugeVec // module
+	depth       *prometheus.GaugeVec // queue
 	batchFacts  *prometheus.HistogramVec
 	batchSecond *prometheus.HistogramVec
 }
@@ -18,13 +23,20 @@ type Metrics struct {
 // NewMetrics makes the counters and registers them; a nil registerer leaves them unregistered.
 func NewMetrics(r prometheus.Registerer) *Metrics {
 	m := &Metrics{
-		published:  counter("published_total", "Messages handed to RabbitMQ, repetitions included."),
-		confirmed:  counter("confirmed_total", "Messages that RabbitMQ has confirmed."),
-		returned:   counter("returned_total", "Messages that RabbitMQ returned because no queue would take them."),
-		reconnects: counters("disconnects_total", "Connections to RabbitMQ that were lost or could not be made.", "part"),
-		heard:      counters("heard_total", "Facts that a module has taken.", "module"),
-		failed:     counters("failed_total", "Attempts of a module at one fact that failed.", "module"),
-		buried:     counters("dead_letters_total", "Facts that became dead letters.", "module", "reason"),
+		published:   counter("published_total", "Messages handed to RabbitMQ, repetitions included."),
+		confirmed:   counter("confirmed_total", "Messages that RabbitMQ has confirmed."),
+		returned:    counter("returned_total", "Messages that RabbitMQ returned because no queue would take them."),
+		reconnects:  counters("disconnects_total", "Connections to RabbitMQ that were lost or could not be made.", "part"),
+		heard:       counters("heard_total", "Facts that a module has taken.", "module"),
+		failed:      counters("failed_total", "Attempts of a module at one fact that failed.", "module"),
+		buried:      counters("dead_letters_total", "Facts that became dead letters.", "module", "reason"),
+		redelivered: counters("redelivered_total", "Messages that RabbitMQ had given to a consumer before.", "module"),
+		strays:      counter("strays_total", "Messages that no queue was bound to."),
+		unconfirmed: prometheus.NewGauge(prometheus.GaugeOpts{
+			Namespace: "holdfast", Subsystem: "broker", Name: "unconfirmed", Help: "Messages sent and not yet confirmed, 1,024 at most for each publisher.",
+		}),
+		parked: gauges("parked", "Facts that failed and wait for their next attempt.", "module"),
+		depth:  gauges("queue_messages", "Messages that wait in a queue, as last asked by this instance.", "queue"),
 		batchFacts: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Namespace: "holdfast", Subsystem: "broker", Name: "batch_facts", Help: "Facts in a batch that was handed to a module.",
 			Buckets: prometheus.ExponentialBuckets(1, 2, 11),
@@ -35,7 +47,8 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		}, []string{"module"}),
 	}
 	if r != nil {
-		r.MustRegister(m.published, m.confirmed, m.returned, m.reconnects, m.heard, m.failed, m.buried, m.batchFacts, m.batchSecond)
+		r.MustRegister(m.published, m.confirmed, m.returned, m.reconnects, m.heard, m.failed, m.buried, m.batchFacts, m.batchSecond,
+			m.redelivered, m.strays, m.unconfirmed, m.parked, m.depth)
 	}
 	return m
 }
@@ -46,4 +59,8 @@ func counter(name, help string) prometheus.Counter {
 
 func counters(name, help string, labels ...string) *prometheus.CounterVec {
 	return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "holdfast", Subsystem: "broker", Name: name, Help: help}, labels)
+}
+
+func gauges(name, help string, labels ...string) *prometheus.GaugeVec {
+	return prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "holdfast", Subsystem: "broker", Name: name, Help: help}, labels)
 }

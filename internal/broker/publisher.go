@@ -24,6 +24,8 @@ type Publisher struct {
 	stopped chan struct{}
 	state   atomic.Pointer[string] // why it is not ready; nil: it is
 
+	unconfirmed atomic.Int64 // sent and not settled
+
 	backlog []*Receipt // to be sent before anything from queue; owned by Run
 }
 
@@ -91,3 +93,20 @@ func (p *Publisher) Ready() error {
 
 func (p *Publisher) notReady(why string) { p.state.Store(&why) }
 func (p *Publisher) ready()              { p.state.Store(nil) }
+
+// PublisherStatus is how a publisher is doing.
+type PublisherStatus struct {
+	Ready       bool   `json:"ready"`
+	Why         string `json:"why,omitempty"` // it is not ready
+	Unconfirmed int64  `json:"unconfirmed"`   // messages sent and not yet confirmed
+	Window      int64  `json:"window"`        // most that may be
+}
+
+// Status says how it is doing.
+func (p *Publisher) Status() PublisherStatus {
+	s := PublisherStatus{Ready: true, Unconfirmed: p.unconfirmed.Load(), Window: window}
+	if why := p.state.Load(); why != nil {
+		s.Ready, s.Why = false, *why
+	}
+	return s
+}

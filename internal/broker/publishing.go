@@ -60,7 +60,7 @@ func (s *publishing) open(ctx context.Context) error {
 
 // prepare declares the topology before anything is published, since what is published to nobody is confirmed as well.
 func (s *publishing) prepare() error {
-	if err := s.link.declare(s.cfg.Topology); err != nil {
+	if err := s.link.declare(s.cfg); err != nil {
 		return err
 	}
 	var err error
@@ -161,6 +161,8 @@ func (s *publishing) send(r *Receipt) error {
 		return fmt.Errorf("publish: %w", err)
 	}
 	s.m.published.Inc()
+	s.m.unconfirmed.Inc()
+	s.unconfirmed.Add(1)
 	s.flights = append(s.flights, flight{Receipt: r, confirm: confirm, at: time.Now()})
 	s.bytes += len(m.Body)
 	return nil
@@ -180,6 +182,8 @@ func (s *publishing) settle() error {
 		}
 		s.flights = s.flights[1:]
 		s.bytes -= len(f.message.Body)
+		s.m.unconfirmed.Dec()
+		s.unconfirmed.Add(-1)
 	}
 	return nil
 }
@@ -213,7 +217,7 @@ func (s *publishing) again(ctx context.Context) error {
 	if len(s.refused) == 0 || s.blocked {
 		return nil
 	}
-	if err := s.link.during(ctx, func() error { return s.link.declare(s.cfg.Topology) }); err != nil {
+	if err := s.link.during(ctx, func() error { return s.link.declare(s.cfg) }); err != nil {
 		return err
 	}
 	s.backlog, s.refused = append(s.refused, s.backlog...), nil
@@ -273,6 +277,8 @@ func (s *publishing) overdue(now time.Time) error {
 func (s *publishing) end() {
 	s.notReady("not connected")
 	s.link.close()
+	s.m.unconfirmed.Sub(float64(len(s.flights)))
+	s.unconfirmed.Store(0)
 	var unconfirmed []*Receipt
 	for _, f := range s.flights {
 		if s.verdict(f) != nil {

@@ -52,21 +52,21 @@ func Declare(ctx context.Context, cfg Config) error {
 		return err
 	}
 	defer l.close()
-	return l.during(ctx, func() error { return l.declare(cfg.Topology) })
+	return l.during(ctx, func() error { return l.declare(cfg) })
 }
 
 // declare makes the whole topology on a channel of its own, since a refusal closes the channel.
-func (l *link) declare(t Topology) error {
+func (l *link) declare(cfg Config) error {
 	ch, err := l.Channel()
 	if err != nil {
 		return fmt.Errorf("declare topology: %w", err)
 	}
 	defer ch.Close()
-	if err := declareExchanges(ch, t); err != nil {
+	if err := declareExchanges(ch, cfg.Topology); err != nil {
 		return err
 	}
-	for _, name := range slices.Sorted(maps.Keys(t.Queues)) {
-		if err := declareQueue(ch, t, name); err != nil {
+	for _, name := range slices.Sorted(maps.Keys(cfg.Topology.Queues)) {
+		if err := l.declareQueue(ch, cfg, name); err != nil {
 			return err
 		}
 	}
@@ -96,13 +96,21 @@ func declareExchanges(ch *amqp.Channel, t Topology) error {
 	return nil
 }
 
-func declareQueue(ch *amqp.Channel, t Topology, name string) error {
+// declareQueue makes a module's queue and its bindings. Whether it had to be made is asked before: RabbitMQ does not tell.
+func (l *link) declareQueue(ch *amqp.Channel, cfg Config, name string) error {
+	t := cfg.Topology
 	queue := t.Queue(name)
+	before, err := l.depth(queue)
+	if err != nil {
+		return err
+	}
 	args := amqp.Table{
 		"x-queue-type":              "quorum",
 		"x-delivery-limit":          deliveryLimit,
 		"x-dead-letter-exchange":    "",
 		"x-dead-letter-routing-key": t.Dead(),
+		"x-dead-letter-strategy":    "at-least-once",  // a message leaves the queue when the dead letters have it
+		"x-overflow":                "reject-publish", // which that strategy asks for; no queue has a limit
 	}
 	if _, err := ch.QueueDeclare(queue, true, false, false, false, args); err != nil {
 		return fmt.Errorf("declare queue %s: %w", queue, err)
@@ -111,6 +119,9 @@ func declareQueue(ch *amqp.Channel, t Topology, name string) error {
 		if err := ch.QueueBind(queue, key, t.Exchange(), false, nil); err != nil {
 			return fmt.Errorf("bind queue %s to %s: %w", queue, key, err)
 		}
+	}
+	if before.Missing && cfg.Anew != nil {
+		cfg.Anew(queue)
 	}
 	return nil
 }

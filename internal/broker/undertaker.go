@@ -2,35 +2,71 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"log/slog"
+	"slices"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
-// Undertaker empties the queue of dead letters into wherever keep puts them.
+// Undertaker empties a queue in which messages end that no module has taken, into wherever they are kept.
 type Undertaker struct {
-	cfg  Config
-	log  *slog.Logger
-	keep func(context.Context, []DeadLetter) error
+	cfg   Config
+	log   *slog.Logger
+	queue string
+	read  func(amqp.Delivery) []DeadLetter
+	keep  func(context.Context, []DeadLetter) error
 }
 
-// NewUndertaker makes one. keep must be repeatable; while it fails the letters stay in their queue. It does nothing until
-// Run.
+// NewUndertaker makes one for the queue of dead letters. keep must be repeatable; while it fails the letters stay in their
+// queue. It does nothing until Run.
 func NewUndertaker(cfg Config, keep func(context.Context, []DeadLetter) error) *Undertaker {
-	return &Undertaker{cfg: cfg, log: cfg.Log.With("part", "undertaker"), keep: keep}
+	read := func(d amqp.Delivery) []DeadLetter { return readDeadLetters(cfg.Topology, d) }
+	return &Undertaker{cfg: cfg, log: cfg.Log.With("part", "undertaker"), queue: cfg.Topology.Dead(), read: read, keep: keep}
+}
+
+// ModuleUnrouted stands for the module of dead letters that no queue was bound to.
+const ModuleUnrouted = "unrouted"
+
+var errNobodyBound = errors.New("no queue is bound to its routing key")
+
+// NewStrayKeeper makes one for the queue of what no queue was bound to. What a module should have had is told to the Config's
+// Anew, as what was lost with its queue: the outbox has it. The rest becomes dead letters.
+func NewStrayKeeper(cfg Config, keep func(context.Context, []DeadLetter) error) *Undertaker {
+	read := func(d amqp.Delivery) []DeadLetter { return readStray(cfg, d) }
+	return &Undertaker{cfg: cfg, log: cfg.Log.With("part", "stray keeper"), queue: cfg.Topology.Unrouted(), read: read, keep: keep}
+}
+
+func readStray(cfg Config, d amqp.Delivery) []DeadLetter {
+	cfg.metrics().strays.Inc()
+	bound := false
+	for module, keys := range cfg.Topology.Queues {
+		if cfg.Anew != nil && slices.Contains(keys, d.RoutingKey) {
+			cfg.Anew(cfg.Topology.Queue(module))
+			bound = true
+		}
+	}
+	if bound {
+		return nil
+	}
+	var all []DeadLetter
+	for _, part := range split(d.Body) {
+		all = append(all, NewDeadLetter(ModuleUnrouted, d.RoutingKey, ReasonPermanent, part, errNobodyBound))
+	}
+	return all
 }
 
 // Run works until ctx ends.
 func (u *Undertaker) Run(ctx context.Context) error {
-	lost := u.cfg.metrics().reconnects.WithLabelValues("undertaker").Inc
+	lost := u.cfg.metrics().reconnects.WithLabelValues("undertaker of " + u.queue).Inc
 	supervise(ctx, u.log, lost, u.session)
 	return nil
 }
 
 func (u *Undertaker) session(ctx context.Context, up func()) error {
 	const prefetch = 64
-	in, err := openInflow(ctx, u.cfg, u.cfg.Topology.Dead(), prefetch, func(ch *amqp.Channel) error {
+	in, err := openInflow(ctx, u.cfg, u.queue, prefetch, func(_ *link, ch *amqp.Channel) error {
 		return declareExchanges(ch, u.cfg.Topology)
 	})
 	if err != nil {
@@ -58,5 +94,9 @@ func (u *Undertaker) session(ctx context.Context, up func()) error {
 func (u *Undertaker) take(ctx context.Context, d amqp.Delivery) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	return u.keep(ctx, readDeadLetters(u.cfg.Topology, d))
+	letters := u.read(d)
+	if len(letters) == 0 {
+		return nil
+	}
+	return u.keep(ctx, letters)
 }

@@ -41,6 +41,7 @@ type Config struct {
 	OutboxPollInterval time.Duration `default:"5s" help:"How often polling looks when nothing wakes it."`
 	OutboxRetention    time.Duration `default:"24h" help:"How long published facts are kept."`
 	InboxRetention     time.Duration `default:"168h" help:"How long a heard fact is remembered."`
+	RefillAfter        time.Duration `default:"15s" help:"A published fact that a module has not heard after so long is published to it again, if its queue has lost it."`
 	ConsumerBatch      int           `default:"128" help:"Most facts that a verb hears at once."`
 
 	HoldTTL       time.Duration `name:"hold-ttl" default:"15m" help:"How long a cart keeps its units."`
@@ -91,7 +92,7 @@ func (c *Config) Validate() error {
 	}
 	for name, d := range map[string]time.Duration{
 		"order-timeout": c.OrderTimeout, "outbox-poll-interval": c.OutboxPollInterval, "outbox-retention": c.OutboxRetention,
-		"inbox-retention": c.InboxRetention, "hold-ttl": c.HoldTTL, "sweep-interval": c.SweepInterval,
+		"inbox-retention": c.InboxRetention, "hold-ttl": c.HoldTTL, "sweep-interval": c.SweepInterval, "refill-after": c.RefillAfter,
 	} {
 		if d <= 0 {
 			errs = append(errs, fmt.Errorf("--%s: must be more than 0", name))

@@ -23,7 +23,7 @@ var mayImport = map[string][]string{
 	"internal/app": {
 		"api", "lua", "internal/audit", "internal/broker", "internal/cart", "internal/config", "internal/deadletter", "internal/event",
 		"internal/fault", "internal/inbox", "internal/inventory", "internal/lease", "internal/order", "internal/outbox",
-		"internal/payment", "internal/postgres", "internal/reconcile", "internal/redisx", "internal/relay", "internal/run",
+		"internal/payment", "internal/postgres", "internal/reconcile", "internal/redisx", "internal/refill", "internal/relay", "internal/run",
 		"internal/saga", "internal/web",
 	},
 	"internal/bench":             {"internal/event", "internal/postgres", "internal/redisx", "internal/stack", "internal/web", "lua"},
@@ -37,6 +37,7 @@ var mayImport = map[string][]string{
 	"internal/audit":             {"internal/event", "internal/fault", "internal/postgres", "internal/redisx", "internal/web"},
 	"internal/deadletter":        {"internal/broker", "internal/event", "internal/fault", "internal/postgres", "internal/web"},
 	"internal/relay":             {"internal/broker", "internal/event", "internal/lease", "internal/postgres"},
+	"internal/refill":            {"internal/broker", "internal/event", "internal/fault", "internal/lease", "internal/postgres", "internal/web"},
 	"internal/lease":             {"internal/postgres"},
 	"internal/outbox":            {"internal/event", "internal/postgres"},
 	"internal/inbox":             {"internal/event", "internal/postgres"},

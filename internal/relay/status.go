@@ -21,10 +21,10 @@ type Status struct {
 // Slot is the replication slot of cdc mode.
 type Slot struct {
 	Name     string `json:"name"`
-	Active   bool   `json:"active"`     // somebody reads it
-	Status   string `json:"wal_status"` // reserved, extended, unreserved or lost
-	Retained int64  `json:"retained"`   // bytes of log that it keeps
-	Safe     *int64 `json:"safe"`       // bytes that may still be written before it is lost; absent: no limit
+	Active   bool   `json:"active"`         // somebody reads it
+	Status   string `json:"wal_status"`     // reserved, extended, unreserved or lost
+	Retained int64  `json:"retained"`       // bytes of log that it keeps
+	Safe     *int64 `json:"safe,omitempty"` // bytes that may still be written before it is lost; absent: no limit
 }
 
 // Status asks the database.

@@ -1,0 +1,136 @@
+// Package refill publishes again what a module should have heard and has not, because its queue was purged or deleted, or lost
+// with its node. What was said is in the outbox, what was heard in the inbox, and the difference is what is missing.
+//
+// A fact that merely waits in a healthy queue is missing from the inbox, too. So nothing is published again before it is known
+// to be lost: the relay has published it (it lies below the relay's mark), it is of some age, it is no open dead letter, and
+// the queue is empty or has moved past it: the module has heard facts that were said well after it. A queue that had to be made
+// anew, and an operator, ask for more: everything that is unheard at that moment. What is published once too often is absorbed
+// by the inbox.
+package refill
+
+import (
+	"context"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/holdfast-checkout/holdfast/internal/broker"
+	"github.com/holdfast-checkout/holdfast/internal/lease"
+	"github.com/holdfast-checkout/holdfast/internal/postgres"
+)
+
+// LeaseName is the lease of the one instance that refills.
+const LeaseName = "refill"
+
+// Options of a refiller.
+type Options struct {
+	DB         *postgres.DB
+	Broker     broker.Config // whose topology says who hears what
+	Publisher  *broker.Publisher
+	Lease      *lease.Lease
+	After      time.Duration // how old a fact is before it is looked for; 0 means 15 s
+	Log        *slog.Logger
+	Registerer prometheus.Registerer // nil: not registered
+
+	// Quarantine takes rows of the outbox that are no events: no module could hear them. It must be repeatable.
+	Quarantine func(context.Context, []broker.DeadLetter) error
+}
+
+// Refiller looks for what is missing. Any number may run: one of them works.
+type Refiller struct {
+	Options
+	facts *prometheus.CounterVec // module
+
+	mu   sync.Mutex
+	anew map[string]bool // modules whose queues were made anew, not yet written down
+	bell chan struct{}   // holds a token when there are any
+}
+
+// New makes a refiller. It does nothing until Run.
+func New(o Options) *Refiller {
+	if o.After <= 0 {
+		o.After = 15 * time.Second
+	}
+	o.Log = o.Log.With("part", "refill")
+	r := &Refiller{Options: o, anew: map[string]bool{}, bell: make(chan struct{}, 1), facts: prometheus.NewCounterVec(prometheus.CounterOpts{
+		Namespace: "holdfast", Subsystem: "broker", Name: "refilled_total", Help: "Facts that were published again because a module had not heard them.",
+	}, []string{"module"})}
+	if o.Registerer != nil {
+		o.Registerer.MustRegister(r.facts)
+	}
+	return r
+}
+
+// Run works until ctx ends.
+func (r *Refiller) Run(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return r.Lease.Run(ctx, LeaseName, r.lead) })
+	group.Go(func() error { return r.keepAsking(ctx) })
+	return group.Wait()
+}
+
+// Anew says that a queue was not there and had to be made: what was in it is gone. It returns at once.
+func (r *Refiller) Anew(queue string) {
+	module, ours := strings.CutPrefix(queue, r.Broker.Topology.Queue(""))
+	if _, known := r.Broker.Topology.Queues[module]; !ours || !known {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.anew[module] = true
+	select {
+	case r.bell <- struct{}{}:
+	default:
+	}
+}
+
+// keepAsking writes down whose queues were made anew, for whoever leads.
+func (r *Refiller) keepAsking(ctx context.Context) error {
+	for {
+		select {
+		case <-r.bell:
+		case <-ctx.Done():
+			return nil
+		}
+		for modules := r.takeAnew(); len(modules) > 0; {
+			_, err := r.Ask(ctx, modules...)
+			if err == nil {
+				r.Log.WarnContext(ctx, "queues were not there: what their modules have not heard is published again", "modules", modules)
+				break
+			}
+			r.Log.WarnContext(ctx, "refill cannot be asked for yet", "modules", modules, "error", err)
+			if !pause(ctx, time.Second) {
+				return nil
+			}
+		}
+	}
+}
+
+func (r *Refiller) takeAnew() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	modules := slices.Sorted(maps.Keys(r.anew))
+	clear(r.anew)
+	return modules
+}
+
+// modules are all who hear, by name.
+func (r *Refiller) modules() []string { return slices.Sorted(maps.Keys(r.Broker.Topology.Queues)) }
+
+// pause waits, and says false when ctx ended first.
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return ctx.Err() == nil
+	case <-ctx.Done():
+		return false
+	}
+}
