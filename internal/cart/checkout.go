@@ -38,7 +38,7 @@ func (s *Service) Checkout(ctx context.Context, customer string, version *int64,
 		return Basket{}, fmt.Errorf("wait for other calls on the cart: %w", err)
 	}
 	defer leave()
-	c, now, err := readOpen(ctx, s.db, customer)
+	c, now, err := s.crowd.read(ctx, customer)
 	if err != nil {
 		return Basket{}, err
 	}

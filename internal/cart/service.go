@@ -40,27 +40,27 @@ type Service struct {
 	// Doubt is called, when set, when rows and shelf may have parted and could not be put right: they are to be compared.
 	Doubt func()
 
-	db        *postgres.DB
-	shelf     Shelf
-	catalogue Catalogue
-	copies    copies
-	rules     Rules
-	log       *slog.Logger
-	turns     *turnstile
-	closed    bell // rung when a cart is bought
+	db     *postgres.DB
+	shelf  Shelf
+	crowd  *crowd
+	copies copies
+	rules  Rules
+	log    *slog.Logger
+	turns  *turnstile
+	closed bell // rung when a cart is bought
 }
 
 // New makes the module. Its long-lived part is the Sweeper.
 func New(db *postgres.DB, scripts *redisx.Scripts, keys redisx.Keys, shelf Shelf, catalogue Catalogue, rules Rules, log *slog.Logger) *Service {
 	return &Service{
-		db: db, shelf: shelf, catalogue: catalogue, copies: copies{scripts: scripts, keys: keys}, rules: rules, log: log,
+		db: db, shelf: shelf, crowd: newCrowd(db, catalogue), copies: copies{scripts: scripts, keys: keys}, rules: rules, log: log,
 		turns: newTurnstile(), closed: make(bell, 1),
 	}
 }
 
 // Get shows the customer's cart, an empty one to a customer who has none.
 func (s *Service) Get(ctx context.Context, customer string) (View, error) {
-	c, now, err := readOpen(ctx, s.db, customer)
+	c, now, err := s.crowd.read(ctx, customer)
 	if err != nil {
 		return View{}, err
 	}
@@ -104,12 +104,12 @@ func (s *Service) Clear(ctx context.Context, customer string) error {
 	return err
 }
 
-// products asks the catalogue, unless there is nothing to ask for.
+// products asks the catalogue, unless there is nothing to ask for. The answer may have more products, and is not to be changed.
 func (s *Service) products(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]Product, error) {
 	if len(ids) == 0 {
 		return nil, nil
 	}
-	return s.catalogue.Products(ctx, ids)
+	return s.crowd.products(ctx, ids)
 }
 
 // show makes the answer, and remembers the prices that it shows.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -21,53 +22,66 @@ type querier interface {
 const cartColumns = `now(), c.id, c.customer, c.state, c.version, c.turn, c.first_line_at, c.expires_at,
        l.product_id, l.quantity, l.unit_price_minor, l.currency, l.held`
 
-// readOpen reads a customer's open cart with its lines, and Postgres' clock. Without one the cart is zero but for the customer.
-func readOpen(ctx context.Context, db querier, customer string) (Cart, time.Time, error) {
+// readOpen reads the open carts of customers with their lines, in their order, and Postgres' clock. A customer without one has
+// a cart that is zero but for the customer.
+func readOpen(ctx context.Context, db querier, customers []string) ([]moment, error) {
 	rows, err := db.Query(ctx, `
-SELECT `+cartColumns+`
-FROM (VALUES (1)) AS one
-LEFT JOIN cart.carts c ON c.customer = $1 AND c.state = 'OPEN'
+SELECT n.at, `+cartColumns+`
+FROM unnest($1::text[]) WITH ORDINALITY AS n (customer, at)
+LEFT JOIN cart.carts c ON c.customer = n.customer AND c.state = 'OPEN'
 LEFT JOIN cart.lines l ON l.cart_id = c.id
-ORDER BY l.added_at, l.product_id`, customer)
-	c, now, err := scanCart(rows, err)
-	if err != nil {
-		return c, now, fmt.Errorf("read cart of customer: %w", err)
+ORDER BY n.at, l.added_at, l.product_id`, customers)
+	carts := make([]moment, len(customers))
+	for i, customer := range customers {
+		carts[i].cart.Customer = customer
 	}
-	c.Customer = customer
-	return c, now, nil
+	err = scanCarts(rows, err, carts)
+	if err != nil {
+		return nil, fmt.Errorf("read carts of %d customers: %w", len(customers), err)
+	}
+	return carts, nil
+}
+
+// moment is a cart as it was at a moment on Postgres' clock.
+type moment struct {
+	cart Cart
+	now  time.Time
 }
 
 // readByID reads a cart in whatever state. A cart that is not there is zero but for the id.
 func readByID(ctx context.Context, db querier, id uuid.UUID) (Cart, time.Time, error) {
 	rows, err := db.Query(ctx, `
-SELECT `+cartColumns+`
+SELECT 1, `+cartColumns+`
 FROM (VALUES (1)) AS one
 LEFT JOIN cart.carts c ON c.id = $1
 LEFT JOIN cart.lines l ON l.cart_id = c.id
 ORDER BY l.added_at, l.product_id`, id)
-	c, now, err := scanCart(rows, err)
-	if err != nil {
-		return c, now, fmt.Errorf("read cart %s: %w", id, err)
+	found := []moment{{cart: Cart{ID: id}}}
+	if err := scanCarts(rows, err, found); err != nil {
+		return found[0].cart, found[0].now, fmt.Errorf("read cart %s: %w", id, err)
 	}
-	c.ID = id
-	return c, now, nil
+	return found[0].cart, found[0].now, nil
 }
 
-// scanCart reads rows of cartColumns: one of a cart without lines, else one a line.
-func scanCart(rows pgx.Rows, err error) (c Cart, now time.Time, _ error) {
+// scanCarts reads rows of a cart's place, counted from 1, and cartColumns: one of a cart without lines, else one a line.
+func scanCarts(rows pgx.Rows, err error, into []moment) error {
 	if err != nil {
-		return c, now, err
+		return err
 	}
+	var at int
+	var now time.Time
 	var id, productID *uuid.UUID
 	var customer, state, currency *string
 	var version, turn, quantity, price *int64
 	var first, expires *time.Time
 	var held *bool
-	into := []any{&now, &id, &customer, &state, &version, &turn, &first, &expires, &productID, &quantity, &price, &currency, &held}
-	_, err = pgx.ForEachRow(rows, into, func() error {
+	columns := []any{&at, &now, &id, &customer, &state, &version, &turn, &first, &expires, &productID, &quantity, &price, &currency, &held}
+	_, err = pgx.ForEachRow(rows, columns, func() error {
+		into[at-1].now = now
 		if id == nil {
 			return nil
 		}
+		c := &into[at-1].cart
 		c.ID, c.Customer, c.State, c.Version, c.Turn = *id, *customer, State(*state), *version, *turn
 		c.FirstLineAt, c.ExpiresAt = value(first), value(expires)
 		if productID != nil {
@@ -75,7 +89,7 @@ func scanCart(rows pgx.Rows, err error) (c Cart, now time.Time, _ error) {
 		}
 		return nil
 	})
-	return c, now, err
+	return err
 }
 
 func value[T any](p *T) T {
@@ -86,50 +100,94 @@ func value[T any](p *T) T {
 	return *p
 }
 
-const (
-	addCart = `
-INSERT INTO cart.carts (id, customer, version, turn, first_line_at, expires_at) VALUES ($1, $2, $3, $4 + 1, $5, $6)
-ON CONFLICT (customer) WHERE state = 'OPEN' DO NOTHING
-RETURNING id, turn`
-	alterCart = `
-UPDATE cart.carts SET version = $3, turn = turn + 1, first_line_at = $5, expires_at = $6, changed_at = now()
-WHERE id = $1 AND customer = $2 AND turn = $4 AND state = 'OPEN'
-RETURNING id, turn`
-	andLines = `
+// saveCarts writes what it finds at the expected turn and says what that was. Carts are locked in one order, so that batches of
+// two instances do not wait for each other in a circle.
+const saveCarts = `
+WITH n AS (
+    SELECT * FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::bigint[], $5::timestamptz[], $6::timestamptz[])
+        AS n (id, customer, version, turn, first_line_at, expires_at)
+), mine AS (
+    SELECT c.id FROM cart.carts c WHERE c.id = ANY ($1::uuid[]) ORDER BY c.id FOR NO KEY UPDATE
+), altered AS (
+    UPDATE cart.carts c SET version = n.version, turn = c.turn + 1, first_line_at = n.first_line_at, expires_at = n.expires_at, changed_at = now()
+    FROM n JOIN mine USING (id) WHERE c.id = n.id AND c.customer = n.customer AND c.turn = n.turn AND c.state = 'OPEN'
+    RETURNING c.id, c.turn
+), added AS (
+    INSERT INTO cart.carts (id, customer, version, turn, first_line_at, expires_at)
+    SELECT id, customer, version, 1, first_line_at, expires_at FROM n WHERE turn = 0 ORDER BY customer
+    ON CONFLICT (customer) WHERE state = 'OPEN' DO NOTHING
+    RETURNING id, turn
+), c AS (
+    SELECT id, turn FROM altered UNION ALL SELECT id, turn FROM added
 ), gone AS (
-    DELETE FROM cart.lines l USING c WHERE l.cart_id = c.id AND l.product_id = ANY ($7::uuid[])
+    DELETE FROM cart.lines l USING c, unnest($7::uuid[], $8::uuid[]) AS g (cart_id, product_id)
+    WHERE g.cart_id = c.id AND l.cart_id = g.cart_id AND l.product_id = g.product_id
 ), put AS (
     INSERT INTO cart.lines (cart_id, product_id, quantity, unit_price_minor, currency, held)
-    SELECT c.id, n.* FROM c, unnest($8::uuid[], $9::bigint[], $10::bigint[], $11::text[], $12::boolean[]) AS n
+    SELECT p.* FROM c JOIN unnest($9::uuid[], $10::uuid[], $11::bigint[], $12::bigint[], $13::text[], $14::boolean[])
+        AS p (cart_id, product_id, quantity, unit_price_minor, currency, held) ON p.cart_id = c.id
     ON CONFLICT (cart_id, product_id) DO UPDATE
     SET quantity = excluded.quantity, unit_price_minor = excluded.unit_price_minor, currency = excluded.currency, held = excluded.held
 )
-SELECT turn FROM c`
-)
+SELECT id, turn FROM c`
 
-// save writes a change in one statement and gives the cart's new turn. It is errTurn, and nothing is written, if the cart is
-// not open any more or not at the turn that the change was worked out from.
-func save(ctx context.Context, db querier, ch Change) (turn int64, err error) {
-	statement := "WITH c AS (" + alterCart + andLines
-	if ch.Before.Turn == 0 {
-		statement = "WITH c AS (" + addCart + andLines
-	}
-	c := ch.After
-	put, gone := ch.written()
-	ids, quantities, prices := make([]uuid.UUID, len(put)), make([]int64, len(put)), make([]int64, len(put))
-	currencies, held := make([]string, len(put)), make([]bool, len(put))
-	for i, l := range put {
-		ids[i], quantities[i], prices[i], currencies[i], held[i] = l.ProductID, l.Quantity, l.UnitPriceMinor, l.Currency, l.Held
-	}
-	err = db.QueryRow(ctx, statement, c.ID, c.Customer, c.Version, ch.Before.Turn, orNull(c.FirstLineAt), orNull(c.ExpiresAt),
-		gone, ids, quantities, prices, currencies, held).Scan(&turn)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return 0, errTurn
-	}
+// save writes the changes of many carts in one statement and gives each cart's new turn. It is 0, and nothing of that cart is
+// written, if the cart is not open any more or not at the turn that its change was worked out from.
+func save(ctx context.Context, db querier, changes []Change) ([]int64, error) {
+	rows, err := db.Query(ctx, saveCarts, columnsOf(firstOfEach(changes))...)
 	if err != nil {
-		return 0, fmt.Errorf("save cart %s: %w", c.ID, err)
+		return nil, fmt.Errorf("save %d carts: %w", len(changes), err)
 	}
-	return turn, nil
+	turns := make(map[uuid.UUID]int64, len(changes))
+	var id uuid.UUID
+	var turn int64
+	_, err = pgx.ForEachRow(rows, []any{&id, &turn}, func() error {
+		turns[id] = turn
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("save %d carts: %w", len(changes), err)
+	}
+	saved := make([]int64, len(changes))
+	for i, ch := range changes {
+		saved[i] = turns[ch.After.ID]
+		delete(turns, ch.After.ID) // of two changes of a cart the second was not written
+	}
+	return saved, nil
+}
+
+// firstOfEach leaves one change for each cart.
+func firstOfEach(changes []Change) []Change {
+	seen := make(map[uuid.UUID]bool, len(changes))
+	return slices.DeleteFunc(slices.Clone(changes), func(ch Change) bool {
+		again := seen[ch.After.ID]
+		seen[ch.After.ID] = true
+		return again
+	})
+}
+
+// columnsOf gives the arguments of saveCarts.
+func columnsOf(changes []Change) []any {
+	var ids, goneOf, gone, putOf, products []uuid.UUID
+	var customers, currencies []string
+	var versions, turns, quantities, prices []int64
+	var firsts, expiries []*time.Time
+	var held []bool
+	for _, ch := range changes {
+		c := ch.After
+		ids, customers = append(ids, c.ID), append(customers, c.Customer)
+		versions, turns = append(versions, c.Version), append(turns, ch.Before.Turn)
+		firsts, expiries = append(firsts, orNull(c.FirstLineAt)), append(expiries, orNull(c.ExpiresAt))
+		put, removed := ch.written()
+		for _, p := range removed {
+			goneOf, gone = append(goneOf, c.ID), append(gone, p)
+		}
+		for _, l := range put {
+			putOf, products, quantities = append(putOf, c.ID), append(products, l.ProductID), append(quantities, l.Quantity)
+			prices, currencies, held = append(prices, l.UnitPriceMinor), append(currencies, l.Currency), append(held, l.Held)
+		}
+	}
+	return []any{ids, customers, versions, turns, firsts, expiries, goneOf, gone, putOf, products, quantities, prices, currencies, held}
 }
 
 func orNull(t time.Time) *time.Time {

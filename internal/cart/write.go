@@ -61,7 +61,7 @@ func (s *Service) change(ctx context.Context, customer string, work func(Cart, t
 }
 
 func (s *Service) tryChange(ctx context.Context, customer string, work func(Cart, time.Time) (Change, error), rest *left) (Cart, time.Time, error) {
-	c, now, err := readOpen(ctx, s.db, customer)
+	c, now, err := s.crowd.read(ctx, customer)
 	if err != nil {
 		return c, now, err
 	}
@@ -93,7 +93,7 @@ func (s *Service) do(ctx context.Context, ch *Change, rest *left) error {
 	if err := s.hold(ctx, ch, rest); err != nil {
 		return err
 	}
-	turn, err := save(ctx, s.db, *ch)
+	turn, err := s.crowd.save(ctx, *ch)
 	if err != nil {
 		return err
 	}
