@@ -23,13 +23,13 @@ const cartColumns = `now(), c.id, c.customer, c.state, c.version, c.turn, c.firs
        l.product_id, l.quantity, l.unit_price_minor, l.currency, l.held`
 
 // readOpen reads the open carts of customers with their lines, in their order, and Postgres' clock. A customer without one has
-// a cart that is zero but for the customer.
+// a cart that is zero but for the customer. Each is looked up by the indexes: a join would be planned as a walk through all carts.
 func readOpen(ctx context.Context, db querier, customers []string) ([]moment, error) {
 	rows, err := db.Query(ctx, `
 SELECT n.at, `+cartColumns+`
 FROM unnest($1::text[]) WITH ORDINALITY AS n (customer, at)
-LEFT JOIN cart.carts c ON c.customer = n.customer AND c.state = 'OPEN'
-LEFT JOIN cart.lines l ON l.cart_id = c.id
+LEFT JOIN LATERAL (SELECT * FROM cart.carts WHERE customer = n.customer AND state = 'OPEN' LIMIT 1) AS c ON true
+LEFT JOIN LATERAL (SELECT * FROM cart.lines WHERE cart_id = c.id OFFSET 0) AS l ON true
 ORDER BY n.at, l.added_at, l.product_id`, customers)
 	carts := make([]moment, len(customers))
 	for i, customer := range customers {
@@ -110,7 +110,7 @@ WITH n AS (
     SELECT c.id FROM cart.carts c WHERE c.id = ANY ($1::uuid[]) ORDER BY c.id FOR NO KEY UPDATE
 ), altered AS (
     UPDATE cart.carts c SET version = n.version, turn = c.turn + 1, first_line_at = n.first_line_at, expires_at = n.expires_at, changed_at = now()
-    FROM n JOIN mine USING (id) WHERE c.id = n.id AND c.customer = n.customer AND c.turn = n.turn AND c.state = 'OPEN'
+    FROM n JOIN mine USING (id) WHERE c.id = n.id AND c.id = ANY ($1::uuid[]) AND c.customer = n.customer AND c.turn = n.turn AND c.state = 'OPEN'
     RETURNING c.id, c.turn
 ), added AS (
     INSERT INTO cart.carts (id, customer, version, turn, first_line_at, expires_at)
@@ -121,7 +121,7 @@ WITH n AS (
     SELECT id, turn FROM altered UNION ALL SELECT id, turn FROM added
 ), gone AS (
     DELETE FROM cart.lines l USING c, unnest($7::uuid[], $8::uuid[]) AS g (cart_id, product_id)
-    WHERE g.cart_id = c.id AND l.cart_id = g.cart_id AND l.product_id = g.product_id
+    WHERE g.cart_id = c.id AND l.cart_id = g.cart_id AND l.cart_id = ANY ($7::uuid[]) AND l.product_id = g.product_id
 ), put AS (
     INSERT INTO cart.lines (cart_id, product_id, quantity, unit_price_minor, currency, held)
     SELECT p.* FROM c JOIN unnest($9::uuid[], $10::uuid[], $11::bigint[], $12::bigint[], $13::text[], $14::boolean[])
