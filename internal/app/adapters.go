@@ -109,29 +109,36 @@ func (l liveHolds) LiveHolds(ctx context.Context, products []uuid.UUID) ([]inven
 	}
 	holds := make([]inventory.LiveHold, 0, len(carts)+len(orders))
 	for _, h := range carts {
-		holds = append(holds, inventory.LiveHold{HoldID: h.CartID, ProductID: h.ProductID, Quantity: h.Quantity, ExpiresAt: h.ExpiresAt})
+		holds = append(holds, inventory.LiveHold{HoldID: h.CartID, Customer: h.Customer, ProductID: h.ProductID, Quantity: h.Quantity, ExpiresAt: h.ExpiresAt})
 	}
 	for _, h := range orders {
-		holds = append(holds, inventory.LiveHold{HoldID: h.HoldID, OrderID: h.OrderID, ProductID: h.ProductID, Quantity: h.Quantity, ExpiresAt: h.ExpiresAt})
+		holds = append(holds, inventory.LiveHold{HoldID: h.HoldID, OrderID: h.OrderID, Customer: h.Customer, ProductID: h.ProductID, Quantity: h.Quantity, ExpiresAt: h.ExpiresAt})
 	}
 	return holds, nil
+}
+
+// purchasesForShelf tells the shelf what has become of a customer's orders.
+type purchasesForShelf struct{ m *modules }
+
+func (p purchasesForShelf) Over(ctx context.Context, customer string, holds, products []uuid.UUID) ([]uuid.UUID, map[uuid.UUID]time.Time, error) {
+	return p.m.order.Over(ctx, customer, holds, products)
 }
 
 // shelfForCarts lets carts hold units.
 type shelfForCarts struct{ shelf *inventory.Shelf }
 
-func (s shelfForCarts) Hold(ctx context.Context, cartID uuid.UUID, lines []event.OrderLine, until time.Time) (map[uuid.UUID]int64, error) {
-	answers, err := s.shelf.Hold(ctx, cartID, lines, until)
+func (s shelfForCarts) Hold(ctx context.Context, by cart.Holder, lines []event.OrderLine, until time.Time) (map[uuid.UUID]cart.Short, error) {
+	answers, err := s.shelf.HoldFor(ctx, inventory.Holder{HoldID: by.CartID, Customer: by.Customer, Buying: by.Buying}, lines, until)
 	if errors.Is(err, inventory.ErrPast) {
 		return nil, fmt.Errorf("%w: %w", cart.ErrPast, err)
 	}
 	if err != nil {
 		return nil, err
 	}
-	short := make(map[uuid.UUID]int64)
+	short := make(map[uuid.UUID]cart.Short)
 	for i, a := range answers {
 		if !a.Held {
-			short[lines[i].ProductID] = a.Available
+			short[lines[i].ProductID] = cart.Short{Available: a.Available, Limit: a.Limit}
 		}
 	}
 	return short, nil
@@ -164,12 +171,12 @@ func (s shelfForCarts) Release(ctx context.Context, cartID uuid.UUID, products [
 // holdsForOrders lets orders that are bought without a cart hold their units.
 type holdsForOrders struct{ shelf *inventory.Shelf }
 
-func (h holdsForOrders) HoldAll(ctx context.Context, holdID uuid.UUID, items []order.Item, until time.Time) ([]order.Short, error) {
+func (h holdsForOrders) HoldAll(ctx context.Context, holdID uuid.UUID, customer string, items []order.Item, until time.Time) ([]order.Short, error) {
 	lines := make([]event.OrderLine, len(items))
 	for i, item := range items {
 		lines[i] = event.OrderLine{ProductID: item.ProductID, Quantity: item.Quantity}
 	}
-	answers, all, err := h.shelf.HoldAll(ctx, holdID, lines, until)
+	answers, all, err := h.shelf.HoldAllFor(ctx, inventory.Holder{HoldID: holdID, Customer: customer, Buying: true}, lines, until)
 	if redisx.Unavailable(err) {
 		f := fault.New(fault.Unavailable, "Nothing can be held at the moment; try again shortly.")
 		f.RetryAfter = time.Second
@@ -181,7 +188,7 @@ func (h holdsForOrders) HoldAll(ctx context.Context, holdID uuid.UUID, items []o
 	var short []order.Short
 	for i, a := range answers {
 		if !a.Held {
-			short = append(short, order.Short{ProductID: items[i].ProductID, Available: a.Available})
+			short = append(short, order.Short{ProductID: items[i].ProductID, Available: a.Available, Limit: a.Limit})
 		}
 	}
 	return short, nil

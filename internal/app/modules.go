@@ -29,15 +29,20 @@ type modules struct {
 func (s *server) newModules(book *saga.Book) *modules {
 	m := &modules{}
 	m.shelf = inventory.NewShelf(s.db, s.scripts, s.keys, liveHolds{m}, linesForInventory{m}, s.log)
+	m.shelf.Limits = inventory.Limits{
+		CustomerUnits: s.cfg.MaxCustomerUnits, CustomerShare: s.cfg.MaxProductShare, HeldShare: s.cfg.MaxHeldShare,
+		MaxAge: s.cfg.HoldMaxAge, Cooldown: s.cfg.HoldCooldown, Purchases: purchasesForShelf{m},
+	}
 	m.inventory = inventory.New(s.db, linesForInventory{m}, m.shelf, s.log)
 	m.cart = cart.New(s.db, s.scripts, s.keys, shelfForCarts{m.shelf}, catalogueForCarts{m}, cart.Rules{
 		TTL: s.cfg.HoldTTL, MaxAge: s.cfg.HoldMaxAge, MaxLines: s.cfg.MaxLines, MaxQuantity: s.cfg.MaxQuantity,
+		MaxUnits: s.cfg.MaxCartUnits,
 	}, s.log)
 	m.order = order.New(s.db, order.Ports{
 		Catalogue: catalogueForOrders{m}, Carts: cartsForOrders{m}, Holds: holdsForOrders{m.shelf},
 		Locks: redisx.NewLocks(s.redis, s.scripts, s.keys), Strategies: book,
 	}, order.Limits{
-		MaxLines: s.cfg.MaxLines, MaxQuantity: s.cfg.MaxQuantity, TimeOut: s.cfg.OrderTimeout,
+		MaxLines: s.cfg.MaxLines, MaxQuantity: s.cfg.MaxQuantity, MaxUnits: s.cfg.MaxCartUnits, TimeOut: s.cfg.OrderTimeout,
 		HoldOnOrder: s.cfg.HoldOnOrder, KeyLife: idempotencyKeyLife,
 	}, s.log)
 

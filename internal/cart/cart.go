@@ -87,6 +87,7 @@ type Rules struct {
 	MaxAge      time.Duration // how long they are held at most after the first line
 	MaxLines    int           // per cart
 	MaxQuantity int64         // per line
+	MaxUnits    int64         // per cart; 0: any number
 }
 
 // Set works out what setting a product's line to quantity, absolutely, does to a cart. 0 removes the line.
@@ -98,12 +99,12 @@ func (r Rules) Set(c Cart, p Product, quantity int64, now time.Time) (Change, er
 	if quantity == 0 {
 		return Remove(c, p.ID), nil
 	}
-	ch := Change{Before: c, After: c.clone(), Refuse: outOfStock(p, quantity)}
+	ch := Change{Before: c, After: c.clone(), Refuse: cannotHold(p, quantity)}
 	line := ch.After.Line(p.ID)
 	switch {
 	case line == nil:
 		if len(c.Lines) >= r.MaxLines {
-			return Change{}, fault.New(fault.LimitExceeded, "a cart has at most %d lines", r.MaxLines)
+			return Change{}, fault.Exceeded(fault.Limit{Name: fault.MaxLines, Allowed: int64(r.MaxLines)}, "a cart has at most %d lines", r.MaxLines)
 		}
 		ch.After.Lines = append(ch.After.Lines, Line{ProductID: p.ID, Currency: p.Currency})
 		line = &ch.After.Lines[len(ch.After.Lines)-1]
@@ -112,6 +113,9 @@ func (r Rules) Set(c Cart, p Product, quantity int64, now time.Time) (Change, er
 	}
 	if line.Quantity != quantity {
 		ch.After.Version++
+	}
+	if err := r.checkUnits(c, p, quantity); err != nil {
+		return Change{}, err
 	}
 	had := int64(0) // units of it that are on the shelf
 	if line.Held && c.Live(now) {
@@ -153,10 +157,29 @@ func (r Rules) checkQuantity(p Product, quantity int64) error {
 		line.Detail = "must not be negative"
 		return fault.Unprocessable("a quantity is 0 or more").With(line)
 	case quantity > r.MaxQuantity:
-		line.Detail = "too many"
-		return fault.New(fault.LimitExceeded, "a line has at most %d units", r.MaxQuantity).With(line)
+		line.Detail, line.Limit, line.Allowed = "too many", fault.MaxQuantity, &r.MaxQuantity
+		return fault.Exceeded(fault.Limit{Name: fault.MaxQuantity, Allowed: r.MaxQuantity}, "a line has at most %d units", r.MaxQuantity).With(line)
 	}
 	return nil
+}
+
+// checkUnits refuses a line that would bring more units into the cart than a cart has. One that takes units out is never refused.
+func (r Rules) checkUnits(c Cart, p Product, quantity int64) error {
+	var units, had int64
+	for _, l := range c.Lines {
+		if units += l.Quantity; l.ProductID == p.ID {
+			had = l.Quantity
+		}
+	}
+	if r.MaxUnits == 0 || quantity <= had || units-had+quantity <= r.MaxUnits {
+		return nil
+	}
+	room := max(r.MaxUnits-units+had, 0)
+	line := fault.Line{
+		Field: "quantity", ProductID: p.ID.String(), SKU: p.SKU, Detail: "too many in all", Requested: &quantity, Available: &room,
+		Limit: fault.MaxCartUnits, Allowed: &r.MaxUnits,
+	}
+	return fault.Exceeded(fault.Limit{Name: fault.MaxCartUnits, Allowed: r.MaxUnits}, "a cart has at most %d units", r.MaxUnits).With(line)
 }
 
 // checkTotal refuses a cart that one payment cannot pay: two currencies, or more than can be counted.
@@ -167,7 +190,7 @@ func checkTotal(c Cart) error {
 		}
 	}
 	if Total(c.Lines) > maxTotal {
-		return fault.New(fault.LimitExceeded, "the cart's total is more than can be charged at once")
+		return fault.Exceeded(fault.Limit{Name: fault.MaxTotal, Allowed: maxTotal}, "the cart's total is more than can be charged at once")
 	}
 	return nil
 }

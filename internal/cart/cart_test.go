@@ -196,13 +196,13 @@ func TestLinesThatCannotBeHeldAgainAreMarked(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := ch.mark(map[uuid.UUID]int64{tea.ID: 1}); err != nil {
+	if err := ch.mark(map[uuid.UUID]Short{tea.ID: {Available: 1}}); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff([]Line{notHeldLine(tea, 2), line(cup, 1)}, ch.After.Lines); diff != "" {
 		t.Errorf("lines (-want +got):\n%s", diff)
 	}
-	if err := ch.mark(map[uuid.UUID]int64{cup.ID: 0}); !fault.Is(err, fault.OutOfStock) {
+	if err := ch.mark(map[uuid.UUID]Short{cup.ID: {}}); !fault.Is(err, fault.OutOfStock) {
 		t.Errorf("error is %v, want out-of-stock for the line that was asked for", err)
 	}
 }

@@ -17,10 +17,11 @@ type Change struct {
 	Lower  []event.OrderLine // is left on the shelf after the rows are written: the shelf never has less than the rows
 	Free   []uuid.UUID       // comes off the shelf after the rows are written
 	Until  time.Time         // the end of those holds
-	// Refuse says what the call is refused with when some lines cannot be held (units that could be had, by product). Without
-	// it those lines are kept and marked as not held.
-	Refuse func(short map[uuid.UUID]int64) error
-	Short  map[uuid.UUID]int64 // the lines that could not be held, with the units that could be had
+	Buying bool              // the holds are for an order
+	// Refuse says what the call is refused with when some lines cannot be held (by product). Without it those lines are kept
+	// and marked as not held.
+	Refuse func(short map[uuid.UUID]Short) error
+	Short  map[uuid.UUID]Short // the lines that could not be held
 }
 
 // Nothing says that neither rows nor shelf change.
@@ -72,8 +73,14 @@ func (ch Change) concerns(id uuid.UUID) bool {
 	return slices.ContainsFunc(ch.Hold, of) || slices.ContainsFunc(ch.Lower, of) || slices.Contains(ch.Free, id)
 }
 
-// mark notes which of the holds are there, or refuses the change.
-func (ch *Change) mark(short map[uuid.UUID]int64) error {
+// holder is who holds what the change puts on the shelf.
+func (ch *Change) holder() Holder {
+	return Holder{CartID: ch.After.ID, Customer: ch.After.Customer, Buying: ch.Buying}
+}
+
+// mark notes which of the holds are there, or refuses the change. What a limit lets go on no longer is given back, since it
+// is the cart's no more.
+func (ch *Change) mark(short map[uuid.UUID]Short) error {
 	ch.Short = short
 	if ch.Refuse != nil && len(short) > 0 {
 		if err := ch.Refuse(short); err != nil {
@@ -82,7 +89,10 @@ func (ch *Change) mark(short map[uuid.UUID]int64) error {
 	}
 	for _, h := range ch.Hold {
 		if l := ch.After.Line(h.ProductID); l != nil {
-			_, missing := short[h.ProductID]
+			met, missing := short[h.ProductID]
+			if missing && met.Limit != nil && l.Held {
+				ch.Free = append(ch.Free, h.ProductID)
+			}
 			l.Held = !missing
 		}
 	}

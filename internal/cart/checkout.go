@@ -123,7 +123,7 @@ func (s *Service) extend(ctx context.Context, c Cart, until time.Time) (time.Tim
 	if len(again) == 0 {
 		return until, nil
 	}
-	ch := Change{Before: c, After: c.clone(), Hold: orderLines(again), Until: until}
+	ch := Change{Before: c, After: c.clone(), Hold: orderLines(again), Until: until, Buying: true}
 	if err := s.doOnce(ctx, &ch); err != nil {
 		return until, err
 	}
@@ -135,9 +135,9 @@ func (s *Service) extend(ctx context.Context, c Cart, until time.Time) (time.Tim
 
 // retake holds all units of an expired cart again, or none of them.
 func (s *Service) retake(ctx context.Context, c Cart, now, until time.Time) error {
-	ch := Change{Before: c, After: c.clone(), Hold: orderLines(c.Lines), Until: until}
+	ch := Change{Before: c, After: c.clone(), Hold: orderLines(c.Lines), Until: until, Buying: true}
 	s.rules.renew(&ch.After, now)
-	ch.Refuse = func(short map[uuid.UUID]int64) error { return notHeld(fault.HoldExpired, c.Lines, short) }
+	ch.Refuse = func(short map[uuid.UUID]Short) error { return notHeld(fault.HoldExpired, c.Lines, short) }
 	return s.doOnce(ctx, &ch)
 }
 

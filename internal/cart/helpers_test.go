@@ -90,7 +90,7 @@ func (h holders) LiveHolds(ctx context.Context, products []uuid.UUID) ([]invento
 	live, err := h.s.carts.LiveHolds(ctx, products)
 	holds := make([]inventory.LiveHold, len(live))
 	for i, l := range live {
-		holds[i] = inventory.LiveHold{HoldID: l.CartID, ProductID: l.ProductID, Quantity: l.Quantity, ExpiresAt: l.ExpiresAt}
+		holds[i] = inventory.LiveHold{HoldID: l.CartID, Customer: l.Customer, ProductID: l.ProductID, Quantity: l.Quantity, ExpiresAt: l.ExpiresAt}
 	}
 	return holds, err
 }
@@ -111,17 +111,17 @@ type shelf struct {
 	hooks *hooks
 }
 
-func (s shelf) Hold(ctx context.Context, cartID uuid.UUID, lines []event.OrderLine, until time.Time) (map[uuid.UUID]int64, error) {
+func (s shelf) Hold(ctx context.Context, by cart.Holder, lines []event.OrderLine, until time.Time) (map[uuid.UUID]cart.Short, error) {
 	once(&s.hooks.beforeHold)
-	answers, err := s.shelf.Hold(ctx, cartID, lines, until)
+	answers, err := s.shelf.HoldFor(ctx, inventory.Holder{HoldID: by.CartID, Customer: by.Customer, Buying: by.Buying}, lines, until)
 	once(&s.hooks.afterHold)
 	if errors.Is(err, inventory.ErrPast) {
 		return nil, fmt.Errorf("%w: %w", cart.ErrPast, err)
 	}
-	short := map[uuid.UUID]int64{}
+	short := map[uuid.UUID]cart.Short{}
 	for i, a := range answers {
 		if !a.Held {
-			short[lines[i].ProductID] = a.Available
+			short[lines[i].ProductID] = cart.Short{Available: a.Available, Limit: a.Limit}
 		}
 	}
 	return short, err
@@ -225,7 +225,8 @@ func (s *shop) entries(product uuid.UUID) map[uuid.UUID]entry {
 	}
 	entries := make(map[uuid.UUID]entry, len(all))
 	for id, text := range all {
-		quantity, until, _ := strings.Cut(text, ":")
+		quantity, rest, _ := strings.Cut(text, ":")
+		until, _, _ := strings.Cut(rest, ":") // the owner may be behind it
 		n, err1 := strconv.ParseInt(quantity, 10, 64)
 		ms, err2 := strconv.ParseInt(until, 10, 64)
 		if err := errors.Join(err1, err2); err != nil {

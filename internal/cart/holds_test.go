@@ -37,8 +37,8 @@ func TestLiveHolds(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []cart.LiveHold{
-		{CartID: *ann.ID, ProductID: tea, Quantity: 2, ExpiresAt: *ann.ExpiresAt},
-		{CartID: *bob.ID, ProductID: tea, Quantity: 3, ExpiresAt: *bob.ExpiresAt},
+		{CartID: *ann.ID, Customer: "ann", ProductID: tea, Quantity: 2, ExpiresAt: *ann.ExpiresAt},
+		{CartID: *bob.ID, Customer: "bob", ProductID: tea, Quantity: 3, ExpiresAt: *bob.ExpiresAt},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("live holds (-want +got):\n%s", diff)

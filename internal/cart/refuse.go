@@ -9,26 +9,51 @@ import (
 	"github.com/holdfast-checkout/holdfast/internal/redisx"
 )
 
-// outOfStock refuses a line that there are not enough units for.
-func outOfStock(p Product, quantity int64) func(map[uuid.UUID]int64) error {
-	return func(short map[uuid.UUID]int64) error {
-		available, missing := short[p.ID]
+// cannotHold refuses a line that there are not enough units for, or that is over a limit.
+func cannotHold(p Product, quantity int64) func(map[uuid.UUID]Short) error {
+	return func(short map[uuid.UUID]Short) error {
+		s, missing := short[p.ID]
 		if !missing {
 			return nil
 		}
-		f := fault.New(fault.OutOfStock, "there are not %d units of it to be had, but %d", quantity, available)
-		f.Available = &available
-		return f.With(fault.Line{Field: "quantity", ProductID: p.ID.String(), SKU: p.SKU, Detail: "not enough in stock", Requested: &quantity, Available: &available})
+		line := fault.Line{Field: "quantity", ProductID: p.ID.String(), SKU: p.SKU, Detail: "not enough in stock", Requested: &quantity, Available: &s.Available}
+		f := fault.New(fault.OutOfStock, "there are not %d units of it to be had, but %d", quantity, s.Available)
+		if s.Limit != nil {
+			f, line.Detail = overLimit(*s.Limit), "over a limit"
+			line.Limit, line.Allowed = s.Limit.Name, &s.Limit.Allowed
+		}
+		f.Available = &s.Available
+		return f.With(line)
+	}
+}
+
+// overLimit says in words which limit was met.
+func overLimit(l fault.Limit) *fault.Error {
+	switch l.Name {
+	case fault.MaxHeldShare:
+		return fault.Exceeded(l, "carts hold as much of it as they may, %d units; the rest can be bought at once, without a cart", l.Allowed)
+	case fault.HoldMaxAge:
+		return fault.Exceeded(l, "you have held it for as long as one may, %d seconds: wait, or buy it at once", l.Allowed)
+	case fault.MaxHolds:
+		return fault.Exceeded(l, "you have %d orders of it under way: wait until some have ended", l.Allowed)
+	default:
+		return fault.Exceeded(l, "one customer may hold or have on order %d units of it", l.Allowed)
 	}
 }
 
 // notHeld refuses a checkout whose lines are not held and cannot be again.
-func notHeld(kind fault.Kind, lines []Line, short map[uuid.UUID]int64) error {
+func notHeld(kind fault.Kind, lines []Line, short map[uuid.UUID]Short) error {
 	f := fault.New(kind, "some of the cart is not held any more and cannot be had again in these quantities")
 	for _, l := range lines {
-		if available, missing := short[l.ProductID]; missing {
-			f = f.With(fault.Line{ProductID: l.ProductID.String(), Detail: "not held, and not enough in stock", Requested: &l.Quantity, Available: &available})
+		s, missing := short[l.ProductID]
+		if !missing {
+			continue
 		}
+		line := fault.Line{ProductID: l.ProductID.String(), Detail: "not held, and not enough in stock", Requested: &l.Quantity, Available: &s.Available}
+		if s.Limit != nil {
+			line.Detail, line.Limit, line.Allowed = "not held, and over a limit", s.Limit.Name, &s.Limit.Allowed
+		}
+		f = f.With(line)
 	}
 	if len(f.Lines) == 1 {
 		f.Available = f.Lines[0].Available

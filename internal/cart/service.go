@@ -19,12 +19,25 @@ type Shelf interface {
 	// Hold sets, absolutely, what a cart holds of each product and until when. A cart's own units count as free for it. The
 	// answer has the products of which there were not enough, with the units that could be had; what was held of those stays.
 	// An expiry that is over by the shelf's clock is ErrPast.
-	Hold(ctx context.Context, cartID uuid.UUID, lines []event.OrderLine, until time.Time) (short map[uuid.UUID]int64, err error)
+	Hold(ctx context.Context, by Holder, lines []event.OrderLine, until time.Time) (short map[uuid.UUID]Short, err error)
 	// Extend moves the end of what is held, never to an earlier time. The answer has the products of which nothing is held,
 	// or less than the line says: because the hold has expired, or because it was lost.
 	Extend(ctx context.Context, cartID uuid.UUID, lines []event.OrderLine, until time.Time) (expired, lost []uuid.UUID, err error)
 	// Release gives back whatever is held of the products.
 	Release(ctx context.Context, cartID uuid.UUID, productIDs []uuid.UUID) error
+}
+
+// Holder is who holds.
+type Holder struct {
+	CartID   uuid.UUID
+	Customer string
+	Buying   bool // the cart is on its way into an order: how old its holds are does not matter
+}
+
+// Short is what there is to say of a product that cannot be held.
+type Short struct {
+	Available int64        // units that could be had
+	Limit     *fault.Limit // the limit that was met; nil: there are not enough
 }
 
 // ErrPast says that units were to be held until a time that is over.

@@ -115,7 +115,7 @@ func (s *Service) hold(ctx context.Context, ch *Change, rest *left) error {
 	if len(ch.Hold) == 0 {
 		return nil
 	}
-	short, err := s.shelf.Hold(ctx, ch.After.ID, ch.Hold, ch.Until)
+	short, err := s.shelf.Hold(ctx, ch.holder(), ch.Hold, ch.Until)
 	if errors.Is(err, ErrPast) {
 		rest.past = true
 		return errTurn
@@ -157,7 +157,7 @@ func (s *Service) giveBack(ctx context.Context, ch *Change, rest *left) error {
 
 func (s *Service) takeOff(ctx context.Context, ch Change) error {
 	if len(ch.Lower) > 0 {
-		if _, err := s.shelf.Hold(ctx, ch.After.ID, ch.Lower, ch.Until); err != nil && !errors.Is(err, ErrPast) {
+		if _, err := s.shelf.Hold(ctx, ch.holder(), ch.Lower, ch.Until); err != nil && !errors.Is(err, ErrPast) {
 			return err
 		}
 	}

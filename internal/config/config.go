@@ -36,6 +36,10 @@ type Config struct {
 	HoldOnOrder       bool          `default:"true" negatable:"" help:"Orders keep their units held in Redis until the stock is taken."`
 	MaxLines          int           `default:"2000" help:"Most lines in a cart or an order."`
 	MaxQuantity       int64         `default:"1000000" help:"Most units in a line."`
+	MaxCartUnits      int64         `help:"Most units in a cart or an order; 0: any number."`
+	MaxCustomerUnits  int64         `help:"Most units of one product that one customer holds or has on order under way; 0: any number."`
+	MaxProductShare   float64       `default:"1" help:"The same, as a share of the product's stock; 1: all of it."`
+	MaxHeldShare      float64       `default:"1" help:"Share of a product's stock up to which carts may hold; the rest is left to who buys at once; 1: all of it."`
 
 	OutboxMode         string        `enum:"cdc,polling" default:"cdc" help:"How facts leave Postgres: ${enum}."`
 	OutboxPollInterval time.Duration `default:"5s" help:"How often polling looks when nothing wakes it."`
@@ -46,6 +50,7 @@ type Config struct {
 
 	HoldTTL       time.Duration `name:"hold-ttl" default:"15m" help:"How long a cart keeps its units."`
 	HoldMaxAge    time.Duration `help:"Longest that a cart keeps its units after its first line; 0: four times the TTL."`
+	HoldCooldown  time.Duration `help:"Who has held a product for --hold-max-age may hold it again after not holding it for so long; 0: at once."`
 	SweepInterval time.Duration `default:"60s" help:"How often expired holds and carts are cleaned up."`
 
 	ReconcileInterval time.Duration `default:"5m" help:"How often Redis is compared with Postgres; 0: only on demand."`
@@ -107,6 +112,17 @@ func (c *Config) Validate() error {
 	if c.ReconcileInterval < 0 || c.ReconcileCooldown < 0 {
 		errs = append(errs, errors.New("--reconcile-interval and --reconcile-cooldown: must not be negative"))
 	}
+	if c.MaxCartUnits < 0 || c.MaxCustomerUnits < 0 || c.HoldCooldown < 0 {
+		errs = append(errs, errors.New("--max-cart-units, --max-customer-units and --hold-cooldown: must not be negative"))
+	}
+	for name, share := range map[string]float64{"max-product-share": c.MaxProductShare, "max-held-share": c.MaxHeldShare} {
+		if !(share > 0 && share <= 1) {
+			errs = append(errs, fmt.Errorf("--%s: must be more than 0 and at most 1", name))
+		}
+	}
+	if c.HoldCooldown > mostCooldown {
+		errs = append(errs, fmt.Errorf("--hold-cooldown: at most %s", mostCooldown))
+	}
 	for name, n := range map[string]int64{
 		"max-lines": int64(c.MaxLines), "max-quantity": c.MaxQuantity, "max-body": c.MaxBody, "consumer-batch": int64(c.ConsumerBatch),
 	} {
@@ -119,6 +135,9 @@ func (c *Config) Validate() error {
 	}
 	return errors.Join(errs...)
 }
+
+// mostCooldown is how long Redis remembers who held a product.
+const mostCooldown = 6 * 24 * time.Hour
 
 // mostLines is the largest cart whose copy Redis keeps.
 const mostLines = 2000

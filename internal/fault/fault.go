@@ -45,6 +45,8 @@ type Line struct {
 	Available *int64 `json:"available,omitempty"` // units that could be had
 	Was       *Price `json:"was,omitempty"`       // the price that was last shown, where it has changed
 	Now       *Price `json:"now,omitempty"`       // the price that the line has now
+	Limit     string `json:"limit,omitempty"`     // the limit that the line meets, as in Problem
+	Allowed   *int64 `json:"allowed,omitempty"`   // what that limit allows
 }
 
 // Price is what one unit costs.
@@ -59,6 +61,26 @@ type Total struct {
 	Currency   string // ISO 4217
 }
 
+// Limits that can be met, each named like the flag that sets it.
+const (
+	MaxQuantity      = "max-quantity"       // units in a line
+	MaxLines         = "max-lines"          // lines in a cart or an order
+	MaxCartUnits     = "max-cart-units"     // units in a cart or an order
+	MaxCustomerUnits = "max-customer-units" // units of a product that one customer holds or has on order
+	MaxProductShare  = "max-product-share"  // the same, as a share of the product's stock
+	MaxHeldShare     = "max-held-share"     // units of a product that are held, where a cart asks for more
+	HoldMaxAge       = "hold-max-age"       // seconds that a customer goes on holding a product
+	MaxHolds         = "max-holds"          // holds that a customer has of a product; no flag
+	MaxTotal         = "max-total"          // the total of a cart, in minor units; no flag
+)
+
+// Limit is a limit that was met.
+type Limit struct {
+	Name    string
+	Allowed int64         // units, lines or seconds, as the name says
+	Again   time.Duration // when it makes sense to try again; 0: not said
+}
+
 // Error is a refusal that a caller can act on.
 type Error struct {
 	Kind       Kind
@@ -67,6 +89,7 @@ type Error struct {
 	Lines      []Line        // what is wrong, field by field or line by line
 	Available  *int64        // units that could be had, for a single product
 	Total      *Total        // what it would cost now, where a price has changed
+	Limit      *Limit        // of a limit-exceeded, which limit
 	RetryAfter time.Duration // when it makes sense to try again; 0: not said
 	Cause      error         // for the log only
 }
@@ -91,6 +114,13 @@ func New(kind Kind, format string, args ...any) *Error {
 func Unprocessable(format string, args ...any) *Error {
 	e := New(InvalidRequest, format, args...)
 	e.Status = 422
+	return e
+}
+
+// Exceeded is a limit-exceeded.
+func Exceeded(limit Limit, format string, args ...any) *Error {
+	e := New(LimitExceeded, format, args...)
+	e.Limit, e.RetryAfter = &limit, limit.Again
 	return e
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/holdfast-checkout/holdfast/internal/event"
+	"github.com/holdfast-checkout/holdfast/internal/fault"
 	"github.com/holdfast-checkout/holdfast/internal/postgres"
 	"github.com/holdfast-checkout/holdfast/internal/redisx"
 	"github.com/holdfast-checkout/holdfast/lua"
@@ -27,6 +28,7 @@ type Holders interface {
 type LiveHold struct {
 	HoldID    uuid.UUID
 	OrderID   uuid.UUID // the order that it is for, zero for a cart; once the books have decided on the order it holds no more
+	Customer  string    // whose it is
 	ProductID uuid.UUID
 	Quantity  int64
 	ExpiresAt time.Time
@@ -36,6 +38,8 @@ type LiveHold struct {
 // from the books what Redis does not have. redisx.Unavailable tells the error of a Redis that is not there: nothing waits
 // longer for it than the client's time-outs.
 type Shelf struct {
+	Limits Limits // how much anyone may hold; to be set before the first use
+
 	db      *postgres.DB
 	scripts *redisx.Scripts
 	keys    redisx.Keys
@@ -52,7 +56,8 @@ func NewShelf(db *postgres.DB, scripts *redisx.Scripts, keys redisx.Keys, holder
 // Answer is what became of one line.
 type Answer struct {
 	Held      bool
-	Available int64 // units to which this hold could be set, its own included
+	Available int64        // units to which this hold could be set, its own included
+	Limit     *fault.Limit // the limit that it met; nil when it is held, or when there are not enough units
 }
 
 // ErrPast says that a hold was asked for with an expiry that is over by Redis' clock.
@@ -65,7 +70,13 @@ var ErrPast = errors.New("the hold's expiry is over")
 // Whoever lowers a quantity writes its own row first and the shelf after it, whoever raises one does it the other way round:
 // so the shelf never has less than the row.
 func (s *Shelf) Hold(ctx context.Context, holdID uuid.UUID, lines []event.OrderLine, until time.Time) ([]Answer, error) {
-	had, err := s.hold(ctx, holdID, lines, until)
+	return s.HoldFor(ctx, Holder{HoldID: holdID}, lines, until)
+}
+
+// HoldFor is Hold for somebody who is measured by the limits. What is over a limit is answered like what there is not enough
+// of, with the limit.
+func (s *Shelf) HoldFor(ctx context.Context, by Holder, lines []event.OrderLine, until time.Time) ([]Answer, error) {
+	had, err := s.holdOrProve(ctx, by, lines, until)
 	if err != nil {
 		return nil, err
 	}
@@ -81,14 +92,15 @@ type held struct {
 	Answer
 	quantity int64 // 0: nothing
 	expiry   int64
+	taken    []uuid.UUID // over a limit: holds of the customer that count, and whose units the books have taken
 }
 
-func (s *Shelf) hold(ctx context.Context, holdID uuid.UUID, lines []event.OrderLine, until time.Time) ([]held, error) {
+func (s *Shelf) hold(ctx context.Context, by Holder, lines []event.OrderLine, until time.Time, known proof) ([]held, error) {
 	answers := make([]held, len(lines))
 	calls := func(i int) []redisx.Call {
 		p := lines[i].ProductID
 		return []redisx.Call{
-			{Script: lua.Hold, Keys: s.keys.Product(p), Args: []any{holdID.String(), lines[i].Quantity, until.UnixMilli()}},
+			{Script: lua.Hold, Keys: s.keys.Product(p), Args: s.Limits.args([]any{by.HoldID.String(), lines[i].Quantity, until.UnixMilli()}, by, known, p)},
 			redisx.Command("ZADD", s.keys.Due(p), "LT", until.UnixMilli(), p.String()),
 		}
 	}
@@ -96,12 +108,16 @@ func (s *Shelf) hold(ctx context.Context, holdID uuid.UUID, lines []event.OrderL
 		if code == past {
 			return ErrPast
 		}
+		if code == limited {
+			answers[i] = overLimit(answer)
+			return nil
+		}
 		most, was, expiry := number(answer, 1), number(answer, 2), number(answer, 3)
 		answers[i] = held{Answer: Answer{Held: code == yes, Available: most}, quantity: was, expiry: expiry}
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("hold %d products for %s: %w", len(lines), holdID, err)
+		return nil, fmt.Errorf("hold %d products for %s: %w", len(lines), by.HoldID, err)
 	}
 	return answers, nil
 }
@@ -113,8 +129,13 @@ const giveBackWithin = 450 * time.Millisecond
 // If Redis goes away in between, everything that the hold has of these products is given back; what cannot be, because Redis
 // stays away, ends with its expiry.
 func (s *Shelf) HoldAll(ctx context.Context, holdID uuid.UUID, lines []event.OrderLine, until time.Time) (answers []Answer, all bool, err error) {
-	deadline := time.Now().Add(giveBackWithin)
-	had, err := s.hold(ctx, holdID, lines, until)
+	return s.HoldAllFor(ctx, Holder{HoldID: holdID}, lines, until)
+}
+
+// HoldAllFor is HoldAll for somebody who is measured by the limits.
+func (s *Shelf) HoldAllFor(ctx context.Context, by Holder, lines []event.OrderLine, until time.Time) (answers []Answer, all bool, err error) {
+	holdID, deadline := by.HoldID, time.Now().Add(giveBackWithin)
+	had, err := s.holdOrProve(ctx, by, lines, until)
 	if err != nil {
 		undo, cancel := context.WithDeadline(context.WithoutCancel(ctx), deadline)
 		defer cancel()

@@ -18,6 +18,7 @@ const (
 	again     = 2
 	notLoaded = -1
 	past      = -2
+	limited   = 3
 )
 
 // Bounds of what one call repeats. A script that answers again has dropped 100 expired entries; a load that is refused was
@@ -226,7 +227,7 @@ func (s *Shelf) loadCall(p uuid.UUID, row *shelved, sequence any) redisx.Call {
 	}
 	args := []any{sequence, last, row.available, row.version}
 	for _, h := range row.next() {
-		args = append(args, h.HoldID.String(), h.Quantity, h.ExpiresAt.UnixMilli())
+		args = append(args, h.HoldID.String(), h.Quantity, s.Limits.dated(h))
 	}
 	return redisx.Call{Script: lua.Load, Keys: s.keys.Product(p), Args: args}
 }

@@ -125,7 +125,7 @@ func (s *Service) buyNow(ctx context.Context, o *Order, p Purchase) error {
 	}
 	if s.limits.HoldOnOrder {
 		o.HoldID = holdIDOf(p)
-		short, err := s.ports.Holds.HoldAll(ctx, o.HoldID, items, o.Deadline.Add(holdMargin))
+		short, err := s.ports.Holds.HoldAll(ctx, o.HoldID, o.Customer, items, o.Deadline.Add(holdMargin))
 		if err != nil {
 			s.doubt()
 			return err
@@ -199,6 +199,7 @@ func (o *Order) created(traceParent string) event.Fact {
 func merge(items []Item, limits Limits) ([]Item, error) {
 	merged := make([]Item, 0, len(items))
 	place := make(map[uuid.UUID]int, len(items))
+	var units int64 // at most so many lines of so many units each, which is far from the end of an int64
 	for i, item := range items {
 		at, seen := place[item.ProductID]
 		if !seen {
@@ -210,16 +211,20 @@ func merge(items []Item, limits Limits) ([]Item, error) {
 			return nil, fault.Unprocessable("A quantity must be 1 or more.").With(wrongLine(i, item, "quantity below 1"))
 		}
 		if item.Quantity > limits.MaxQuantity-merged[at].Quantity {
-			return nil, fault.New(fault.LimitExceeded, "An order has at most %d units of a product.", limits.MaxQuantity).
-				With(wrongLine(i, item, "too many units"))
+			return nil, fault.Exceeded(fault.Limit{Name: fault.MaxQuantity, Allowed: limits.MaxQuantity},
+				"An order has at most %d units of a product.", limits.MaxQuantity).With(wrongLine(i, item, "too many units"))
 		}
 		merged[at].Quantity += item.Quantity
+		if units += item.Quantity; limits.MaxUnits > 0 && units > limits.MaxUnits {
+			return nil, fault.Exceeded(fault.Limit{Name: fault.MaxCartUnits, Allowed: limits.MaxUnits},
+				"An order has at most %d units.", limits.MaxUnits).With(wrongLine(i, item, "too many units in all"))
+		}
 	}
 	if len(merged) == 0 {
 		return nil, fault.New(fault.CartEmpty, "There are no items to buy.")
 	}
 	if len(merged) > limits.MaxLines {
-		return nil, fault.New(fault.LimitExceeded, "An order has at most %d lines.", limits.MaxLines)
+		return nil, fault.Exceeded(fault.Limit{Name: fault.MaxLines, Allowed: int64(limits.MaxLines)}, "An order has at most %d lines.", limits.MaxLines)
 	}
 	return merged, nil
 }
@@ -227,8 +232,17 @@ func merge(items []Item, limits Limits) ([]Item, error) {
 func outOfStock(o *Order, items []Item, short []Short) error {
 	f := fault.New(fault.OutOfStock, "Some of it cannot be had in these quantities.")
 	for _, missing := range short {
+		if missing.Limit != nil {
+			f = fault.Exceeded(*missing.Limit, "Some of it is more than one customer may have at once.")
+			break
+		}
+	}
+	for _, missing := range short {
 		at := slices.IndexFunc(items, func(i Item) bool { return i.ProductID == missing.ProductID })
 		line := wrongLine(at, items[at], "not enough in stock")
+		if missing.Limit != nil {
+			line.Detail, line.Limit, line.Allowed = "over a limit", missing.Limit.Name, &missing.Limit.Allowed
+		}
 		line.SKU, line.Requested, line.Available = o.Lines[at].SKU, &items[at].Quantity, &missing.Available
 		f = f.With(line)
 	}

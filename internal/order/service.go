@@ -47,7 +47,8 @@ type Basket struct {
 // Short is a line that could not be held.
 type Short struct {
 	ProductID uuid.UUID
-	Available int64 // units that could be had
+	Available int64        // units that could be had
+	Limit     *fault.Limit // the limit that it met; nil: there are not enough
 }
 
 // Catalogue knows names and prices. Products that are not known are left out of the answer.
@@ -68,7 +69,7 @@ type Carts interface {
 // Holds keeps units for an order that is bought without a cart.
 type Holds interface {
 	// HoldAll holds every item or none; those that could not be had are the answer.
-	HoldAll(ctx context.Context, holdID uuid.UUID, items []Item, until time.Time) ([]Short, error)
+	HoldAll(ctx context.Context, holdID uuid.UUID, customer string, items []Item, until time.Time) ([]Short, error)
 	Release(ctx context.Context, holdID uuid.UUID, products []uuid.UUID) error
 }
 
@@ -90,6 +91,7 @@ type Strategies interface {
 type Limits struct {
 	MaxLines    int           // distinct products in an order
 	MaxQuantity int64         // units in a line
+	MaxUnits    int64         // units in an order; 0: any number
 	TimeOut     time.Duration // an order that has not ended by then is ended
 	HoldOnOrder bool          // an order keeps its units held in Redis until its stock is taken
 	KeyLife     time.Duration // how long an Idempotency-Key is remembered
@@ -199,6 +201,7 @@ func (s *Service) Lines(ctx context.Context, tx pgx.Tx, ids []uuid.UUID) (map[uu
 // Hold is a line of an order under way whose units are still held in Redis, as far as order has heard.
 type Hold struct {
 	OrderID   uuid.UUID
+	Customer  string
 	HoldID    uuid.UUID
 	ProductID uuid.UUID
 	Quantity  int64

@@ -42,7 +42,7 @@ func (shop) ShowPrices(context.Context, uuid.UUID, []order.Line, string) error {
 
 func (shop) Take(context.Context, pgx.Tx, order.Basket, uuid.UUID) error { return nil }
 
-func (shop) HoldAll(context.Context, uuid.UUID, []order.Item, time.Time) ([]order.Short, error) {
+func (shop) HoldAll(context.Context, uuid.UUID, string, []order.Item, time.Time) ([]order.Short, error) {
 	return nil, nil
 }
 func (shop) Release(context.Context, uuid.UUID, []uuid.UUID) error { return nil }

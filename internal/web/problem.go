@@ -24,6 +24,8 @@ type Problem struct {
 	Available         *int64       `json:"available,omitempty"`                                                     // units that could be had
 	TotalMinor        *int64       `json:"total_minor,omitempty"`                                                   // what it would cost now, where a price has changed
 	Currency          string       `json:"currency,omitempty"`                                                      // of the total
+	Limit             string       `json:"limit,omitempty" example:"max-quantity"`                                  // of limit-exceeded: which limit, named like its flag
+	Allowed           *int64       `json:"allowed,omitempty"`                                                       // what it allows: units, lines, seconds
 	RetryAfterSeconds int64        `json:"retry_after_seconds,omitempty"`
 }
 
@@ -40,7 +42,7 @@ var kinds = map[fault.Kind]answer{
 	fault.Forbidden:             {403, "Forbidden", "The token is valid but does not allow this."},
 	fault.NotFound:              {404, "Not found", "There is no such thing, or it is not yours."},
 	fault.OutOfStock:            {409, "Out of stock", "Units cannot be had at once. available and errors[] say how many could."},
-	fault.LimitExceeded:         {422, "Limit exceeded", "A limit per line, cart, customer or product was met."},
+	fault.LimitExceeded:         {422, "Limit exceeded", "A limit per line, cart, customer or product was met. limit says which, allowed what it allows; errors[] name the lines."},
 	fault.CartEmpty:             {422, "Cart empty", "There is nothing in the cart to buy."},
 	fault.CartChanged:           {409, "Cart changed", "The cart was bought or changed meanwhile: read it again."},
 	fault.HoldExpired:           {409, "Hold expired", "Units were held too long ago and could not be had again. errors[] names the lines."},
@@ -86,6 +88,9 @@ func outage(err error) bool {
 func problemOfFault(f *fault.Error) Problem {
 	a := kinds[f.Kind]
 	p := Problem{Type: "/problems/" + string(f.Kind), Title: a.title, Status: a.status, Detail: f.Detail, Errors: f.Lines, Available: f.Available}
+	if f.Limit != nil {
+		p.Limit, p.Allowed = f.Limit.Name, &f.Limit.Allowed
+	}
 	if f.Status != 0 {
 		p.Status = f.Status
 	}
