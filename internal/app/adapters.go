@@ -124,6 +124,27 @@ func (p purchasesForShelf) Over(ctx context.Context, customer string, holds, pro
 	return p.m.order.Over(ctx, customer, holds, products)
 }
 
+// holdsOf tells inventory what a customer's cart and orders hold of a product. The cart is read first: one that is bought in
+// between comes twice, under one id.
+func (m *modules) holdsOf(ctx context.Context, customer string, product uuid.UUID) ([]inventory.LiveHold, error) {
+	inCart, err := m.cart.HoldOf(ctx, customer, product)
+	if err != nil {
+		return nil, err
+	}
+	onOrder, err := m.order.HoldsOf(ctx, customer, product)
+	if err != nil {
+		return nil, err
+	}
+	var holds []inventory.LiveHold
+	if inCart.Quantity > 0 {
+		holds = append(holds, inventory.LiveHold{HoldID: inCart.CartID, Customer: customer, ProductID: product, Quantity: inCart.Quantity, ExpiresAt: inCart.ExpiresAt})
+	}
+	for _, h := range onOrder {
+		holds = append(holds, inventory.LiveHold{HoldID: h.HoldID, OrderID: h.OrderID, Customer: customer, ProductID: product, Quantity: h.Quantity, ExpiresAt: h.ExpiresAt})
+	}
+	return holds, nil
+}
+
 // shelfForCarts lets carts hold units.
 type shelfForCarts struct{ shelf *inventory.Shelf }
 

@@ -19,6 +19,7 @@ const (
 func (s *Service) Register(r web.Routes) {
 	r.Public.GET("/products", s.listProducts)
 	r.Public.GET("/products/:id", s.getProduct)
+	r.Anyone.GET("/products/:id/availability", s.getAvailability)
 	r.Admin.POST("/products", s.upsertProducts)
 	r.Admin.PUT("/products/:id", s.changeProduct)
 	r.Admin.POST("/products/:id/restock", s.restock)

@@ -23,6 +23,9 @@ type Orders interface {
 
 // Service is the module's verbs on the books and the catalogue.
 type Service struct {
+	// HoldsOf gives, when set, what a customer's cart and orders under way hold of a product, as their rows say.
+	HoldsOf func(ctx context.Context, customer string, productID uuid.UUID) ([]LiveHold, error)
+
 	db     *postgres.DB
 	orders Orders
 	shelf  *Shelf

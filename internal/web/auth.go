@@ -110,6 +110,19 @@ func (a *Auth) required(admin bool) (echo.MiddlewareFunc, error) {
 	return func(next echo.HandlerFunc) echo.HandlerFunc { return authenticate(operatorsOnly(next)) }, nil
 }
 
+// ifThere lets requests without a token through, and others as the middleware does.
+func ifThere(authenticate echo.MiddlewareFunc) echo.MiddlewareFunc {
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		with := authenticate(next)
+		return func(c echo.Context) error {
+			if len(c.Request().Header.Values(echo.HeaderAuthorization)) == 0 {
+				return next(c)
+			}
+			return with(c)
+		}
+	}
+}
+
 func operatorsOnly(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		if !IsAdmin(c) {

@@ -18,6 +18,7 @@ const (
 // Admin.POST("/products", …) is /api/v1/admin/products.
 type Routes struct {
 	Public   Router // anyone, no token needed
+	Anyone   Router // anyone; a token, if there is one, must be valid, and Customer gives its subject
 	Customer Router // a valid token; Customer gives its subject
 	Admin    Router // a valid token whose scope contains admin
 }

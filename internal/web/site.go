@@ -21,6 +21,7 @@ func (s *Server) addRoutes() error {
 	}
 	s.routes = Routes{
 		Public:   Router{echo: s.public.echo, prefix: Prefix},
+		Anyone:   Router{echo: s.public.echo, prefix: Prefix, before: []echo.MiddlewareFunc{ifThere(customer)}},
 		Customer: Router{echo: s.public.echo, prefix: Prefix, before: []echo.MiddlewareFunc{customer}},
 		Admin:    Router{echo: s.admin.echo, prefix: AdminPrefix, before: []echo.MiddlewareFunc{operator}},
 	}
