@@ -164,7 +164,7 @@ func TestHoldingGoesOnOnlyForSoLong(t *testing.T) {
 		t.Fatal("one who has bought is told to wait")
 	}
 	known.bought = nil
-	if !s.holdFor(inventory.Holder{HoldID: uuid.New(), Customer: "bob"}, later, line(p[0], 1))[0].Held {
+	if !s.holdFor(inventory.Holder{HoldID: uuid.New(), Customer: "bob"}, in(time.Hour), line(p[0], 1))[0].Held {
 		t.Fatal("one who comes new is told to wait")
 	}
 }
