@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -21,7 +22,12 @@ import (
 	"github.com/holdfast-checkout/holdfast/internal/web/webtest"
 )
 
-func TestMain(m *testing.M) { testkit.Main(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv(instanceVariable) != "" {
+		os.Exit(runInstance())
+	}
+	testkit.Main(m)
+}
 
 const (
 	secret     = "a secret of the tests, long enough"

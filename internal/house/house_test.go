@@ -1,9 +1,11 @@
 package house
 
 import (
+	"bytes"
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -14,7 +16,7 @@ import (
 const module = "github.com/holdfast-checkout/holdfast/"
 
 // base is what every module may import: none of them ever sees another.
-var base = []string{"internal/event", "internal/fault", "internal/outbox", "internal/inbox", "internal/postgres", "internal/web"}
+var base = []string{"internal/event", "internal/failpoint", "internal/fault", "internal/outbox", "internal/inbox", "internal/postgres", "internal/web"}
 
 // mayImport is the table: a package and what of this project it may import. Arrows go down only.
 var mayImport = map[string][]string{
@@ -28,7 +30,7 @@ var mayImport = map[string][]string{
 	},
 	"internal/bench":             {"internal/event", "internal/postgres", "internal/redisx", "internal/stack", "internal/web", "lua"},
 	"internal/replay":            {},
-	"internal/saga":              {"internal/event", "internal/inventory", "internal/order", "internal/payment"},
+	"internal/saga":              {"internal/event", "internal/failpoint", "internal/inventory", "internal/order", "internal/payment"},
 	"internal/order":             base,
 	"internal/payment":           base,
 	"internal/cart":              append([]string{"internal/gather", "internal/redisx", "lua"}, base...),
@@ -52,6 +54,7 @@ var mayImport = map[string][]string{
 	"internal/house":             {},
 	"internal/gather":            {},
 	"internal/event":             {},
+	"internal/failpoint":         {},
 	"internal/fault":             {},
 	"internal/config":            {},
 	"internal/run":               {},
@@ -93,6 +96,9 @@ func checkFile(t *testing.T, root, path string) {
 	if !known {
 		t.Errorf("%s: package %s is not in the table of imports", rel, pkg)
 		return
+	}
+	if source, err := os.ReadFile(path); err != nil || bytes.Contains(source, []byte("failpoint.Arm(")) {
+		t.Errorf("%s arms failpoints (%v): only tests may", rel, err)
 	}
 	file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ImportsOnly)
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/holdfast-checkout/holdfast/internal/event"
+	"github.com/holdfast-checkout/holdfast/internal/failpoint"
 	"github.com/holdfast-checkout/holdfast/internal/fault"
 	"github.com/holdfast-checkout/holdfast/internal/inbox"
 	"github.com/holdfast-checkout/holdfast/internal/outbox"
@@ -32,8 +33,11 @@ func (s *Service) Cancel(ctx context.Context, customer string, id uuid.UUID, tra
 			o.Deadline = time.Now().Add(s.limits.TimeOut) // by which it should have ended, again
 		}
 		o.advanced(time.Now())
-		return sayCancelled(ctx, tx, o, traceParent)
+		err = sayCancelled(ctx, tx, o, traceParent)
+		failpoint.Reach("cancelling")
+		return err
 	})
+	failpoint.Reach("cancelled")
 	if err != nil {
 		return View{}, err
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/holdfast-checkout/holdfast/internal/event"
+	"github.com/holdfast-checkout/holdfast/internal/failpoint"
 	"github.com/holdfast-checkout/holdfast/internal/fault"
 	"github.com/holdfast-checkout/holdfast/internal/postgres"
 )
@@ -161,8 +162,11 @@ func (s *Service) commit(ctx context.Context, o *Order, p Purchase, basket *Bask
 				return err
 			}
 		}
-		return insert(ctx, tx, o, created, key)
+		err := insert(ctx, tx, o, created, key)
+		failpoint.Reach("placing")
+		return err
 	})
+	failpoint.Reach("placed")
 	if errors.Is(err, errCartBought) {
 		return fault.New(fault.CartChanged, "The cart was bought by another request.")
 	}

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/holdfast-checkout/holdfast/internal/failpoint"
 	"github.com/holdfast-checkout/holdfast/internal/postgres"
 )
 
@@ -140,21 +141,28 @@ func (c *Charger) call(ctx context.Context, task *row) result {
 }
 
 func (c *Charger) ask(ctx context.Context, task *row) (Outcome, error) {
-	intent := task.intent()
 	switch {
 	case !task.recent:
-		return c.provider.Lookup(ctx, intent)
+		return c.through(ctx, "lookup", Provider.Lookup, task)
 	case task.State == Refunding:
-		return c.provider.Refund(ctx, intent)
+		return c.through(ctx, "refund", Provider.Refund, task)
 	case task.Undone():
-		return c.provider.Close(ctx, intent)
+		return c.through(ctx, "close", Provider.Close, task)
 	case task.Tries == 1:
-		return c.provider.Charge(ctx, intent)
+		return c.through(ctx, "charge", Provider.Charge, task)
 	}
-	outcome, err := c.provider.Lookup(ctx, intent)
+	outcome, err := c.through(ctx, "lookup", Provider.Lookup, task)
 	if err == nil && outcome.Verdict == Absent { // it may still be on its way; under the same key it is charged once
-		return c.provider.Charge(ctx, intent)
+		return c.through(ctx, "charge", Provider.Charge, task)
 	}
+	return outcome, err
+}
+
+// through makes one call to the provider.
+func (c *Charger) through(ctx context.Context, name string, call func(Provider, context.Context, Intent) (Outcome, error), task *row) (Outcome, error) {
+	failpoint.Reach("asking", name) // the attempt is committed
+	outcome, err := call(c.provider, ctx, task.intent())
+	failpoint.Reach("asked", name)
 	return outcome, err
 }
 

@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/holdfast-checkout/holdfast/internal/event"
+	"github.com/holdfast-checkout/holdfast/internal/failpoint"
 	"github.com/holdfast-checkout/holdfast/internal/inbox"
 	"github.com/holdfast-checkout/holdfast/internal/outbox"
 	"github.com/holdfast-checkout/holdfast/internal/postgres"
@@ -80,6 +81,7 @@ func (s *Service) hear(ctx context.Context, verb string, facts []event.Fact, eff
 		if err != nil {
 			return err
 		}
+		failpoint.Reach("intending", verb)
 		return outbox.Append(ctx, tx, say...)
 	})
 	if err != nil {

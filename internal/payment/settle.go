@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/holdfast-checkout/holdfast/internal/event"
+	"github.com/holdfast-checkout/holdfast/internal/failpoint"
 	"github.com/holdfast-checkout/holdfast/internal/outbox"
 )
 
@@ -63,11 +64,14 @@ func (c *Charger) settle(ctx context.Context, results []result) error {
 		update(batch, changes)
 		book(batch, moved)
 		outbox.Queue(batch, say...)
-		return write(ctx, tx, batch)
+		err = write(ctx, tx, batch)
+		failpoint.Reach("settling")
+		return err
 	})
 	if err != nil {
 		return fmt.Errorf("settle %d payments: %w", len(results), err)
 	}
+	failpoint.Reach("settled")
 	if again {
 		c.Wake()
 	}

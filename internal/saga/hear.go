@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/holdfast-checkout/holdfast/internal/event"
+	"github.com/holdfast-checkout/holdfast/internal/failpoint"
 )
 
 // ErrNoRow says that a module was handed a fact that no table has it hear.
@@ -27,9 +28,11 @@ func (b *Book) Hear(who Module, actors Actors) Handler {
 			return err
 		}
 		for _, verb := range order {
+			failpoint.Reach("hearing", string(who), verb.Name)
 			if err := handlers[verb](ctx, groups[verb]); err != nil {
 				return fmt.Errorf("%s: %w", verb, err)
 			}
+			failpoint.Reach("heard", string(who), verb.Name) // committed, and not acknowledged yet
 		}
 		return nil
 	}
