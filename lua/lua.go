@@ -25,6 +25,7 @@ const (
 	CartDrop   = "cart_drop"
 	CartRepair = "cart_repair"
 	Unlock     = "unlock"
+	Memory     = "memory"
 )
 
 //go:embed *.lua
@@ -42,7 +43,7 @@ func Sources() map[string]string {
 	for _, name := range []string{Hold, Release, Extend, Load, Repair} {
 		sources[name] = behind(owners, read(name))
 	}
-	for _, name := range []string{CartPut, CartDrop, CartRepair, Unlock} {
+	for _, name := range []string{CartPut, CartDrop, CartRepair, Unlock, Memory} {
 		sources[name] = read(name)
 	}
 	return sources

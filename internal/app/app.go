@@ -53,7 +53,9 @@ type server struct {
 	publisher *broker.Publisher // the relay's
 	letters   *deadletter.Letters
 	refills   *refill.Refiller
+	admission *redisx.Admission // to redis
 	repairs   *reconcile.Reconciler
+	memory    *reconcile.Memory
 	web       *web.Server
 }
 
@@ -75,12 +77,13 @@ func Serve(ctx context.Context, cfg config.Config, log *slog.Logger, ready func(
 		return err
 	}
 	defer s.close()
-	if err := selfCheck(ctx, s.db, s.redis, relay.Mode(cfg.OutboxMode), log); err != nil {
+	if err := selfCheck(ctx, s.db, s.patient, relay.Mode(cfg.OutboxMode), log); err != nil {
 		return err
 	}
 	if err := s.build(); err != nil {
 		return err
 	}
+	s.firstLook(ctx)
 	if err := s.web.Listen(ctx); err != nil {
 		return err
 	}
@@ -91,6 +94,15 @@ func Serve(ctx context.Context, cfg config.Config, log *slog.Logger, ready func(
 		parts = append(parts, run.Part{Name: "ready", Run: s.whenReady(ready)})
 	}
 	return run.All(ctx, log, parts...)
+}
+
+// firstLook lets this instance work with Redis from its first request on, if Redis is there.
+func (s *server) firstLook(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	if err := s.memory.Look(ctx); err != nil {
+		s.log.WarnContext(ctx, "Redis is not worked with yet", "error", err)
+	}
 }
 
 func (s *server) whenReady(ready func(context.Context, string) error) func(context.Context) error {
@@ -115,7 +127,8 @@ func open(ctx context.Context, cfg config.Config, log *slog.Logger) (*server, er
 		s.db.Close()
 		return nil, err
 	}
-	if s.redis, err = redisx.Open(cfg.RedisURL, redisx.Options{}); err != nil {
+	s.admission = redisx.NewAdmission()
+	if s.redis, err = redisx.Open(cfg.RedisURL, redisx.Options{Admission: s.admission}); err != nil {
 		s.db.Close()
 		return nil, err
 	}
@@ -124,6 +137,7 @@ func open(ctx context.Context, cfg config.Config, log *slog.Logger) (*server, er
 		return nil, err
 	}
 	s.scripts = redisx.NewScripts(s.redis, lua.Sources())
+	s.scripts.Admission = s.admission
 	s.lease = lease.New(s.db, log, instance(), 0)
 	return s, nil
 }
@@ -182,6 +196,7 @@ func (s *server) build() error {
 		Lease: s.lease, Log: s.log,
 		Registry: s.registry, Interval: s.cfg.ReconcileInterval, Cooldown: s.cfg.ReconcileCooldown,
 	})
+	s.memory = reconcile.NewMemory(s.repairs, s.admission)
 	s.modules.cart.Doubt, s.modules.order.Doubt = s.repairs.Doubt, s.repairs.Doubt
 	return s.newWeb()
 }

@@ -29,6 +29,7 @@ func (s *server) background() []run.Part {
 		{Name: "hold sweeper", Run: inventory.NewSweeper(s.redis, s.scripts, s.keys, s.cfg.SweepInterval, s.log).Run},
 		{Name: "cart sweeper", Run: cart.NewSweeper(s.modules.cart, s.cfg.SweepInterval).Run},
 		{Name: "partitions", Run: s.keepPartitions},
+		{Name: "redis memory", Run: s.memory.Run},
 	}
 	if s.cfg.ReconcileInterval > 0 {
 		parts = append(parts, run.Part{Name: "reconciler", Run: s.repairs.Run})

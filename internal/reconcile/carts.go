@@ -30,6 +30,11 @@ func (p *pass) compareCarts(ctx context.Context) error {
 	if p.window.all {
 		return p.compareOpenCarts(ctx)
 	}
+	return p.changedCarts(ctx, func(ids []uuid.UUID) error { return p.compareCartPage(ctx, ids) })
+}
+
+// changedCarts hands out the carts that changed in the window in pages.
+func (p *pass) changedCarts(ctx context.Context, do func(ids []uuid.UUID) error) error {
 	for at, last := p.window.from, uuid.Max; ; {
 		rows, err := p.Postgres.Query(ctx, `
 			SELECT id, changed_at FROM cart.carts WHERE (changed_at, id) > ($1, $2) AND changed_at <= $3 ORDER BY changed_at, id LIMIT $4`,
@@ -44,7 +49,7 @@ func (p *pass) compareCarts(ctx context.Context) error {
 		if err != nil || len(ids) == 0 {
 			return err
 		}
-		if err := p.compareCartPage(ctx, ids); err != nil {
+		if err := do(ids); err != nil {
 			return err
 		}
 	}

@@ -123,7 +123,7 @@ func (r *Reconciler) Doubt() { r.whole.Store(false) }
 
 // scheduled makes a run unless another instance is at it or has just been. It says whether that went well.
 func (r *Reconciler) scheduled(ctx context.Context) bool {
-	err := r.alone(ctx, r.Interval/10, func(ctx context.Context, term lease.Term) error {
+	err := r.alone(ctx, leaseName, r.Interval/10, func(ctx context.Context, term lease.Term) error {
 		if r.whole.Load() {
 			fresh, err := r.ranWithin(ctx, r.Interval/2)
 			if err != nil {
@@ -151,7 +151,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, scope Scope, dryRun bool) (R
 		return Run{}, fault.New(fault.InvalidRequest, "the scope is delta or full")
 	}
 	var run Run
-	err := r.alone(ctx, r.Patience, func(ctx context.Context, term lease.Term) error {
+	err := r.alone(ctx, leaseName, r.Patience, func(ctx context.Context, term lease.Term) error {
 		var err error
 		run, err = r.compare(ctx, term, scope, dryRun)
 		return err
@@ -161,8 +161,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, scope Scope, dryRun bool) (R
 
 const leaseName = "reconcile"
 
-// alone does work under the lease, if it can be had within the patience.
-func (r *Reconciler) alone(ctx context.Context, patience time.Duration, work func(context.Context, lease.Term) error) error {
+// alone does work under a lease, if it can be had within the patience.
+func (r *Reconciler) alone(ctx context.Context, name string, patience time.Duration, work func(context.Context, lease.Term) error) error {
 	if err := r.Postgres.Ping(ctx); err != nil { // a lease that cannot be asked for is no conflict
 		return fmt.Errorf("reconcile: %w", err)
 	}
@@ -173,7 +173,7 @@ func (r *Reconciler) alone(ctx context.Context, patience time.Duration, work fun
 	busy := fault.New(fault.Conflict, "Another reconciliation is running.")
 	busy.RetryAfter = r.Cooldown
 	err := error(busy)
-	lost := r.Lease.Run(contending, leaseName, func(ctx context.Context, term lease.Term) error {
+	lost := r.Lease.Run(contending, name, func(ctx context.Context, term lease.Term) error {
 		defer stop() // one turn is enough
 		if timer.Stop() {
 			err = work(ctx, term)

@@ -41,6 +41,9 @@ func (k Keys) DueShard(shard int) string { return fmt.Sprintf("%s:due:{%d}", k.N
 // Cart is the key of a cart's mirror.
 func (k Keys) Cart(c uuid.UUID) string { return k.Namespace + ":cart:{" + c.String() + "}" }
 
+// Memory is the key of what one part of Redis was told of its memory, 0 to DueShards-1. A cluster has them on all of its nodes.
+func (k Keys) Memory(part int) string { return fmt.Sprintf("%s:memory:{%d}", k.Namespace, part) }
+
 // Lock is the key of the lock on a customer's idempotency key. The customer is escaped where it could be mistaken for a part
 // of the name.
 func (k Keys) Lock(customer, key string) string {

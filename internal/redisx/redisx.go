@@ -22,6 +22,7 @@ type Options struct {
 	ReadTimeout time.Duration // 300 ms; also the wait for a free connection
 	DialTimeout time.Duration // 150 ms
 	PoolSize    int           // 64 connections to each node
+	Admission   *Admission    // nil: every server is worked with
 }
 
 func (o Options) withDefaults() Options {
@@ -53,6 +54,9 @@ func Open(urls string, o Options) (redis.UniversalClient, error) {
 	u.DialTimeout, u.ReadTimeout, u.WriteTimeout = o.DialTimeout, o.ReadTimeout, o.ReadTimeout
 	u.PoolTimeout, u.PoolSize = o.ReadTimeout, o.PoolSize
 	u.DisableIdentity = true
+	if o.Admission != nil {
+		u.OnConnect = o.Admission.onConnect
+	}
 	u.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	return redis.NewUniversalClient(u), nil
 }
@@ -123,7 +127,7 @@ func Unavailable(err error) bool {
 		return false
 	}
 	var network net.Error
-	return errors.Is(err, errCrowded) || errors.As(err, &network) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) ||
+	return errors.Is(err, errCrowded) || errors.Is(err, errForeign) || errors.As(err, &network) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) ||
 		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, redis.ErrClosed) || errors.Is(err, redis.ErrPoolTimeout) ||
 		errors.Is(err, redis.ErrPoolExhausted) || strings.Contains(err.Error(), "cluster has no nodes")
 }

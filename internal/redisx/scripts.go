@@ -38,7 +38,8 @@ type Reply struct {
 // Scripts runs scripts by their digest. It loads them where Redis does not know them (at first, after a restart, on a new node
 // of a cluster) and runs again what was answered NOSCRIPT, or MOVED when slots have moved, and only that.
 type Scripts struct {
-	Patience time.Duration // with one pipeline; 400 ms unless it is set before the first Run
+	Patience  time.Duration // with one pipeline; 400 ms unless it is set before the first Run
+	Admission *Admission    // the client's, so that open connections stop too when nobody is vouched for; nil: none
 
 	client  redis.UniversalClient
 	gate    *gate
@@ -88,6 +89,9 @@ const (
 )
 
 func (s *Scripts) run(ctx context.Context, calls []Call, replies []Reply) error {
+	if s.Admission != nil && !s.Admission.Admits() {
+		return errForeign
+	}
 	if err := s.gate.enter(ctx); err != nil {
 		return err
 	}
