@@ -16,9 +16,9 @@ type mirror struct {
 	cart string
 }
 
-func newMirror(t *testing.T) mirror {
-	b := newBench(t)
-	return mirror{b, b.keys.Cart(uuid.Must(uuid.NewV7()))}
+func mirrors(t *testing.T, test func(t *testing.T, m mirror)) {
+	t.Helper()
+	onEach(t, func(t *testing.T, b *bench) { test(t, mirror{b, b.keys.Cart(uuid.Must(uuid.NewV7()))}) })
 }
 
 func (m mirror) want(want int64, script string, args ...any) {
@@ -42,81 +42,86 @@ func (m mirror) wantStored(want map[string]string) {
 }
 
 func TestMirrorFollowsTheVersionsOfACart(t *testing.T) {
-	m := newMirror(t)
-	p, q := uuid.NewString(), uuid.NewString()
-	later := m.in(60_000)
-	m.want(2, lua.CartPut, "lines", 2, later, p, 1) // nothing is there to add to
-	m.want(1, lua.CartPut, "lines", 1, later, p, 1)
-	m.want(0, lua.CartPut, "lines", 1, later, p, 5)
-	m.want(2, lua.CartPut, "lines", 3, later, p, 5)
-	m.want(1, lua.CartPut, "lines", 2, later, q, 4)
-	m.wantStored(map[string]string{"version": "2", p: "1", q: "4"})
-	m.want(1, lua.CartPut, "whole", 7, later, q, 2)
-	m.wantStored(map[string]string{"version": "7", q: "2"})
-	m.want(0, lua.CartPut, "whole", 7, later, p, 9)
-	m.want(1, lua.CartPut, "lines", 8, later, q, 0)
-	m.wantStored(map[string]string{"version": "8"})
-	left, err := m.env.Redis.PTTL(t.Context(), m.cart).Result()
-	if err != nil || left < 24*time.Hour || left > 24*time.Hour+time.Minute {
-		t.Fatalf("the key goes in %v, %v", left, err)
-	}
+	mirrors(t, func(t *testing.T, m mirror) {
+		p, q := uuid.NewString(), uuid.NewString()
+		later := m.in(60_000)
+		m.want(2, lua.CartPut, "lines", 2, later, p, 1) // nothing is there to add to
+		m.want(1, lua.CartPut, "lines", 1, later, p, 1)
+		m.want(0, lua.CartPut, "lines", 1, later, p, 5)
+		m.want(2, lua.CartPut, "lines", 3, later, p, 5)
+		m.want(1, lua.CartPut, "lines", 2, later, q, 4)
+		m.wantStored(map[string]string{"version": "2", p: "1", q: "4"})
+		m.want(1, lua.CartPut, "whole", 7, later, q, 2)
+		m.wantStored(map[string]string{"version": "7", q: "2"})
+		m.want(0, lua.CartPut, "whole", 7, later, p, 9)
+		m.want(1, lua.CartPut, "lines", 8, later, q, 0)
+		m.wantStored(map[string]string{"version": "8"})
+		left, err := m.env.Redis.PTTL(t.Context(), m.cart).Result()
+		if err != nil || left < 24*time.Hour || left > 24*time.Hour+time.Minute {
+			t.Fatalf("the key goes in %v, %v", left, err)
+		}
+	})
 }
 
 func TestADroppedCartDoesNotComeBack(t *testing.T) {
-	m := newMirror(t)
-	p, later := uuid.NewString(), m.in(60_000)
-	m.want(1, lua.CartPut, "whole", 4, later, p, 1)
-	m.want(0, lua.CartDrop, 3)
-	m.want(1, lua.CartDrop, 5)
-	m.want(1, lua.CartDrop, 5)
-	m.want(0, lua.CartPut, "whole", 5, later, p, 1)
-	m.wantStored(map[string]string{"version": "5", "gone": "1"})
-	m.want(1, lua.CartPut, "lines", 6, later, p, 1)
-	m.wantStored(map[string]string{"version": "6", p: "1"})
+	mirrors(t, func(t *testing.T, m mirror) {
+		p, later := uuid.NewString(), m.in(60_000)
+		m.want(1, lua.CartPut, "whole", 4, later, p, 1)
+		m.want(0, lua.CartDrop, 3)
+		m.want(1, lua.CartDrop, 5)
+		m.want(1, lua.CartDrop, 5)
+		m.want(0, lua.CartPut, "whole", 5, later, p, 1)
+		m.wantStored(map[string]string{"version": "5", "gone": "1"})
+		m.want(1, lua.CartPut, "lines", 6, later, p, 1)
+		m.wantStored(map[string]string{"version": "6", p: "1"})
+	})
 }
 
 func TestCartRepairWritesOnlyWhatWasSeen(t *testing.T) {
-	m := newMirror(t)
-	p, q, later := uuid.NewString(), uuid.NewString(), m.in(60_000)
-	m.want(1, lua.CartRepair, 0, 3, later, p, 1)
-	m.want(2, lua.CartRepair, 0, 4, later, p, 2)
-	m.want(2, lua.CartRepair, 2, 4, later, p, 2)
-	m.want(1, lua.CartRepair, 3, 4, later, q, 2)
-	m.wantStored(map[string]string{"version": "4", q: "2"})
-	m.want(1, lua.CartRepair, 4, 0, 0)
-	m.wantStored(map[string]string{})
-	m.env.Redis.LPush(t.Context(), m.cart, "x")
-	m.want(1, lua.CartRepair, 0, 1, later, p, 1)
-	m.wantStored(map[string]string{"version": "1", p: "1"})
-	m.env.Redis.Del(t.Context(), m.cart)
-	m.env.Redis.LPush(t.Context(), m.cart, "x")
-	m.want(1, lua.CartPut, "whole", 2, later, p, 1)
-	m.wantStored(map[string]string{"version": "2", p: "1"})
+	mirrors(t, func(t *testing.T, m mirror) {
+		p, q, later := uuid.NewString(), uuid.NewString(), m.in(60_000)
+		m.want(1, lua.CartRepair, 0, 3, later, p, 1)
+		m.want(2, lua.CartRepair, 0, 4, later, p, 2)
+		m.want(2, lua.CartRepair, 2, 4, later, p, 2)
+		m.want(1, lua.CartRepair, 3, 4, later, q, 2)
+		m.wantStored(map[string]string{"version": "4", q: "2"})
+		m.want(1, lua.CartRepair, 4, 0, 0)
+		m.wantStored(map[string]string{})
+		m.env.Redis.LPush(t.Context(), m.cart, "x")
+		m.want(1, lua.CartRepair, 0, 1, later, p, 1)
+		m.wantStored(map[string]string{"version": "1", p: "1"})
+		m.env.Redis.Del(t.Context(), m.cart)
+		m.env.Redis.LPush(t.Context(), m.cart, "x")
+		m.want(1, lua.CartPut, "whole", 2, later, p, 1)
+		m.wantStored(map[string]string{"version": "2", p: "1"})
+	})
 }
 
 func TestCartScriptsRefuseWhatIsNoLine(t *testing.T) {
-	m := newMirror(t)
-	p, later := uuid.NewString(), m.in(60_000)
-	for _, args := range [][]any{
-		{"some", 1, later},
-		{"lines", 0, later},
-		{"lines", 1, "-5"},
-		{"lines", 1, later, p},
-		{"lines", 1, later, p, "1.5"},
-		{"lines", 1, later, "version", 1},
-		{"lines", 1, later, p, "-1"},
-	} {
-		if _, err := m.scripts.One(t.Context(), redisx.Call{Script: lua.CartPut, Keys: []string{m.cart}, Args: args}); err == nil {
-			t.Errorf("cart_put%v was done", args)
+	mirrors(t, func(t *testing.T, m mirror) {
+		p, later := uuid.NewString(), m.in(60_000)
+		for _, args := range [][]any{
+			{"some", 1, later},
+			{"lines", 0, later},
+			{"lines", 1, "-5"},
+			{"lines", 1, later, p},
+			{"lines", 1, later, p, "1.5"},
+			{"lines", 1, later, "version", 1},
+			{"lines", 1, later, p, "-1"},
+		} {
+			if _, err := m.scripts.One(t.Context(), redisx.Call{Script: lua.CartPut, Keys: []string{m.cart}, Args: args}); err == nil {
+				t.Errorf("cart_put%v was done", args)
+			}
 		}
-	}
-	m.wantStored(map[string]string{})
+		m.wantStored(map[string]string{})
+	})
 }
 
 func TestUnlockIsForTheOwnerOnly(t *testing.T) {
-	m := newMirror(t)
-	m.env.Redis.SetNX(t.Context(), m.cart, "me", time.Minute)
-	m.want(0, lua.Unlock, "you")
-	m.want(1, lua.Unlock, "me")
-	m.want(0, lua.Unlock, "me")
+	mirrors(t, func(t *testing.T, m mirror) {
+		m.env.Redis.SetNX(t.Context(), m.cart, "me", time.Minute)
+		m.want(0, lua.Unlock, "you")
+		m.want(1, lua.Unlock, "me")
+		m.want(0, lua.Unlock, "me")
+	})
 }

@@ -23,13 +23,14 @@ type bench struct {
 	product uuid.UUID
 }
 
-func newBench(t *testing.T) *bench {
+// onEach runs a test on a single node and on a cluster, with the same scripts.
+func onEach(t *testing.T, test func(t *testing.T, b *bench)) {
 	t.Helper()
-	t.Parallel()
-	env := testkit.New(t)
-	scripts := redisx.NewScripts(env.Redis, lua.Sources())
-	scripts.Patience = 10 * time.Second // a busy machine is no outage
-	return &bench{t: t, env: env, scripts: scripts, keys: redisx.Keys{Namespace: env.Namespace}, product: uuid.Must(uuid.NewV7())}
+	testkit.OnEachRedis(t, func(t *testing.T, env *testkit.Env) {
+		scripts := redisx.NewScripts(env.Redis, lua.Sources())
+		scripts.Patience = 10 * time.Second // a busy machine is no outage
+		test(t, &bench{t: t, env: env, scripts: scripts, keys: redisx.Keys{Namespace: env.Namespace}, product: uuid.Must(uuid.NewV7())})
+	})
 }
 
 // another is a fresh product in the same place.
