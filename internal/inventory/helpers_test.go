@@ -41,6 +41,12 @@ func newShop(t *testing.T) *shop {
 	return newShopOn(t, env, env.RedisURL, 10*time.Second) // a busy machine is no outage
 }
 
+// onEach runs a test on a single node of Redis and on a cluster.
+func onEach(t *testing.T, test func(t *testing.T, s *shop)) {
+	t.Helper()
+	testkit.OnEach(t, func(t *testing.T, env *testkit.Env) { test(t, newShopOn(t, env, env.RedisURL, 10*time.Second)) })
+}
+
 // newShopOn is a shop that waits so long for its Redis.
 func newShopOn(t *testing.T, env *testkit.Env, redisURL string, patience time.Duration) *shop {
 	t.Helper()
