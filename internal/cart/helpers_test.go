@@ -52,6 +52,12 @@ func newShop(t *testing.T, rules cart.Rules) *shop {
 	return newShopOn(t, testkit.New(t), rules)
 }
 
+// onEach runs a test on a single node of Redis and on a cluster.
+func onEach(t *testing.T, rules cart.Rules, test func(t *testing.T, s *shop)) {
+	t.Helper()
+	testkit.OnEach(t, func(t *testing.T, env *testkit.Env) { test(t, newShopOn(t, env, rules)) })
+}
+
 func newShopOn(t *testing.T, env *testkit.Env, rules cart.Rules) *shop {
 	t.Helper()
 	return newShopWith(t, env, rules, redisx.Options{ReadTimeout: 10 * time.Second, DialTimeout: 10 * time.Second}) // however busy the machine is

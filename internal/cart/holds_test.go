@@ -13,66 +13,66 @@ import (
 )
 
 func TestLiveHolds(t *testing.T) {
-	t.Parallel()
-	s := newShop(t, usual)
-	tea, cup := s.product(50), s.product(50)
-	ann := s.put("ann", tea, 2)
-	bob := s.put("bob", tea, 3)
-	expired := s.put("eve", tea, 4)
-	s.age(*expired.ID, time.Hour)
-	s.put("joe", tea, 5)
-	basket, err := s.checkout("joe")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.buy(basket); err != nil {
-		t.Fatal(err)
-	}
-	lost := s.put("kim", tea, 6)
-	s.exec(`UPDATE cart.lines SET held = false WHERE cart_id = $1`, *lost.ID)
-	s.put("ann", cup, 1)
+	onEach(t, usual, func(t *testing.T, s *shop) {
+		tea, cup := s.product(50), s.product(50)
+		ann := s.put("ann", tea, 2)
+		bob := s.put("bob", tea, 3)
+		expired := s.put("eve", tea, 4)
+		s.age(*expired.ID, time.Hour)
+		s.put("joe", tea, 5)
+		basket, err := s.checkout("joe")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.buy(basket); err != nil {
+			t.Fatal(err)
+		}
+		lost := s.put("kim", tea, 6)
+		s.exec(`UPDATE cart.lines SET held = false WHERE cart_id = $1`, *lost.ID)
+		s.put("ann", cup, 1)
 
-	got, err := s.carts.LiveHolds(t.Context(), []uuid.UUID{tea, uuid.New()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := []cart.LiveHold{
-		{CartID: *ann.ID, Customer: "ann", ProductID: tea, Quantity: 2, ExpiresAt: *ann.ExpiresAt},
-		{CartID: *bob.ID, Customer: "bob", ProductID: tea, Quantity: 3, ExpiresAt: *bob.ExpiresAt},
-	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("live holds (-want +got):\n%s", diff)
-	}
+		got, err := s.carts.LiveHolds(t.Context(), []uuid.UUID{tea, uuid.New()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := []cart.LiveHold{
+			{CartID: *ann.ID, Customer: "ann", ProductID: tea, Quantity: 2, ExpiresAt: *ann.ExpiresAt},
+			{CartID: *bob.ID, Customer: "bob", ProductID: tea, Quantity: 3, ExpiresAt: *bob.ExpiresAt},
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("live holds (-want +got):\n%s", diff)
+		}
+	})
 }
 
 func TestTheCopyFollowsTheRows(t *testing.T) {
-	t.Parallel()
-	s := newShop(t, usual)
-	tea, cup := s.product(50), s.product(50)
-	v := s.put("ann", tea, 2)
-	id := *v.ID
-	s.wantCopy(id)
-	s.put("ann", cup, 1)
-	s.wantCopy(id)
-	s.put("ann", tea, 1) // lowered: two turns
-	s.wantCopy(id)
-	if err := s.carts.Remove(t.Context(), "ann", tea); err != nil {
-		t.Fatal(err)
-	}
-	s.wantCopy(id)
-	if err := s.env.Redis.Del(t.Context(), s.keys.Cart(id)).Err(); err != nil {
-		t.Fatal(err)
-	}
-	s.put("ann", tea, 5) // the copy was lost: all of it is written
-	s.wantCopy(id)
-	if err := s.carts.Clear(t.Context(), "ann"); err != nil {
-		t.Fatal(err)
-	}
-	if got := s.copyOf(id); got != nil {
-		t.Errorf("an empty cart's copy is %v", got)
-	}
-	s.put("ann", cup, 3)
-	s.wantCopy(id)
+	onEach(t, usual, func(t *testing.T, s *shop) {
+		tea, cup := s.product(50), s.product(50)
+		v := s.put("ann", tea, 2)
+		id := *v.ID
+		s.wantCopy(id)
+		s.put("ann", cup, 1)
+		s.wantCopy(id)
+		s.put("ann", tea, 1) // lowered: two turns
+		s.wantCopy(id)
+		if err := s.carts.Remove(t.Context(), "ann", tea); err != nil {
+			t.Fatal(err)
+		}
+		s.wantCopy(id)
+		if err := s.env.Redis.Del(t.Context(), s.keys.Cart(id)).Err(); err != nil {
+			t.Fatal(err)
+		}
+		s.put("ann", tea, 5) // the copy was lost: all of it is written
+		s.wantCopy(id)
+		if err := s.carts.Clear(t.Context(), "ann"); err != nil {
+			t.Fatal(err)
+		}
+		if got := s.copyOf(id); got != nil {
+			t.Errorf("an empty cart's copy is %v", got)
+		}
+		s.put("ann", cup, 3)
+		s.wantCopy(id)
+	})
 }
 
 // wantCopy holds the copy in Redis against the rows.

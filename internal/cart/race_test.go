@@ -128,32 +128,32 @@ func noSurprise(t *testing.T, err error) {
 }
 
 func TestTheLastUnitGoesToOneOfManyCarts(t *testing.T) {
-	t.Parallel()
-	s := newShop(t, usual)
-	last := s.product(1)
-	var won atomic.Int64
-	var all sync.WaitGroup
-	for range 50 {
-		customer := uuid.NewString()
-		all.Go(func() {
-			_, err := s.carts.Put(t.Context(), customer, last, 1)
-			if err == nil {
-				won.Add(1)
-				return
-			}
-			wantKind(t, err, fault.OutOfStock)
-			if f := fault.As(err); f == nil || f.Available == nil || *f.Available != 0 {
-				t.Errorf("error is %v, want it to say that none are available", err)
-			}
-		})
-	}
-	all.Wait()
-	if won.Load() != 1 {
-		t.Errorf("%d carts got the last unit", won.Load())
-	}
-	if diff := cmp.Diff(s.rows(last), s.onShelf(last)); diff != "" || len(s.rows(last)) != 1 {
-		t.Errorf("rows and shelf differ (-rows +shelf):\n%s", diff)
-	}
+	onEach(t, usual, func(t *testing.T, s *shop) {
+		last := s.product(1)
+		var won atomic.Int64
+		var all sync.WaitGroup
+		for range 50 {
+			customer := uuid.NewString()
+			all.Go(func() {
+				_, err := s.carts.Put(t.Context(), customer, last, 1)
+				if err == nil {
+					won.Add(1)
+					return
+				}
+				wantKind(t, err, fault.OutOfStock)
+				if f := fault.As(err); f == nil || f.Available == nil || *f.Available != 0 {
+					t.Errorf("error is %v, want it to say that none are available", err)
+				}
+			})
+		}
+		all.Wait()
+		if won.Load() != 1 {
+			t.Errorf("%d carts got the last unit", won.Load())
+		}
+		if diff := cmp.Diff(s.rows(last), s.onShelf(last)); diff != "" || len(s.rows(last)) != 1 {
+			t.Errorf("rows and shelf differ (-rows +shelf):\n%s", diff)
+		}
+	})
 }
 
 func TestACartIsBoughtOnce(t *testing.T) {

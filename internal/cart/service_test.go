@@ -45,33 +45,33 @@ func TestPutSetsAndIsTheSameTwice(t *testing.T) {
 }
 
 func TestRemoveGivesBackAtOnce(t *testing.T) {
-	t.Parallel()
-	s := newShop(t, usual)
-	tea, cup, pot := s.product(5), s.product(5), s.product(5)
-	for _, p := range []uuid.UUID{tea, cup, pot} {
-		s.put("ann", p, 5)
-	}
-	if v := s.put("ann", tea, 0); len(v.Items) != 2 || v.Version != 4 {
-		t.Errorf("after 0 of a line the cart is %+v", v)
-	}
-	s.put("bob", tea, 5)
-	for range 2 { // the second has nothing to do
-		if err := s.carts.Remove(t.Context(), "ann", cup); err != nil {
+	onEach(t, usual, func(t *testing.T, s *shop) {
+		tea, cup, pot := s.product(5), s.product(5), s.product(5)
+		for _, p := range []uuid.UUID{tea, cup, pot} {
+			s.put("ann", p, 5)
+		}
+		if v := s.put("ann", tea, 0); len(v.Items) != 2 || v.Version != 4 {
+			t.Errorf("after 0 of a line the cart is %+v", v)
+		}
+		s.put("bob", tea, 5)
+		for range 2 { // the second has nothing to do
+			if err := s.carts.Remove(t.Context(), "ann", cup); err != nil {
+				t.Error(err)
+			}
+		}
+		s.put("bob", cup, 5)
+		if err := s.carts.Clear(t.Context(), "ann"); err != nil {
 			t.Error(err)
 		}
-	}
-	s.put("bob", cup, 5)
-	if err := s.carts.Clear(t.Context(), "ann"); err != nil {
-		t.Error(err)
-	}
-	s.put("bob", pot, 5)
-	v := s.get("ann")
-	if len(v.Items) != 0 || v.ExpiresAt != nil || v.Currency != nil || v.TotalMinor != 0 || v.Version != 6 {
-		t.Errorf("an emptied cart is shown as %+v", v)
-	}
-	if err := s.carts.Clear(t.Context(), "nobody"); err != nil {
-		t.Errorf("to empty the cart of a customer who has none: %v", err)
-	}
+		s.put("bob", pot, 5)
+		v := s.get("ann")
+		if len(v.Items) != 0 || v.ExpiresAt != nil || v.Currency != nil || v.TotalMinor != 0 || v.Version != 6 {
+			t.Errorf("an emptied cart is shown as %+v", v)
+		}
+		if err := s.carts.Clear(t.Context(), "nobody"); err != nil {
+			t.Errorf("to empty the cart of a customer who has none: %v", err)
+		}
+	})
 }
 
 func TestACustomerWithoutACart(t *testing.T) {
@@ -199,30 +199,30 @@ func TestLimitOfLines(t *testing.T) {
 }
 
 func TestTheExpiryMovesForAllLinesAndNotBeyondTheAge(t *testing.T) {
-	t.Parallel()
 	rules := usual
 	rules.TTL, rules.MaxAge = 2*time.Second, 3*time.Second
-	s := newShop(t, rules)
-	tea, cup := s.product(10), s.product(10)
-	first := s.put("ann", tea, 2)
-	began := s.firstLineAt(*first.ID)
-	moved := func() bool { return s.put("ann", cup, 1).ExpiresAt.After(*first.ExpiresAt) }
-	testkit.Eventually(t, 3*time.Second, moved)
-	v := s.get("ann")
-	for _, p := range []uuid.UUID{tea, cup} {
-		if got := s.entries(p)[*v.ID].until; !got.Equal(*v.ExpiresAt) {
-			t.Errorf("a hold ends at %s, the cart at %s", got, v.ExpiresAt)
+	onEach(t, rules, func(t *testing.T, s *shop) {
+		tea, cup := s.product(10), s.product(10)
+		first := s.put("ann", tea, 2)
+		began := s.firstLineAt(*first.ID)
+		moved := func() bool { return s.put("ann", cup, 1).ExpiresAt.After(*first.ExpiresAt) }
+		testkit.Eventually(t, 3*time.Second, moved)
+		v := s.get("ann")
+		for _, p := range []uuid.UUID{tea, cup} {
+			if got := s.entries(p)[*v.ID].until; !got.Equal(*v.ExpiresAt) {
+				t.Errorf("a hold ends at %s, the cart at %s", got, v.ExpiresAt)
+			}
 		}
-	}
-	testkit.Eventually(t, 5*time.Second, func() bool { // used all the time, and yet it ends and begins anew
-		v := s.put("ann", cup, 1)
-		now := s.firstLineAt(*v.ID)
-		if v.ExpiresAt.Sub(now) > rules.MaxAge {
-			t.Errorf("the cart lives %s after its first line", v.ExpiresAt.Sub(now))
+		testkit.Eventually(t, 5*time.Second, func() bool { // used all the time, and yet it ends and begins anew
+			v := s.put("ann", cup, 1)
+			now := s.firstLineAt(*v.ID)
+			if v.ExpiresAt.Sub(now) > rules.MaxAge {
+				t.Errorf("the cart lives %s after its first line", v.ExpiresAt.Sub(now))
+			}
+			return now.After(began)
+		})
+		if v.Version != s.get("ann").Version {
+			t.Error("a new expiry is a new version")
 		}
-		return now.After(began)
 	})
-	if v.Version != s.get("ann").Version {
-		t.Error("a new expiry is a new version")
-	}
 }

@@ -91,46 +91,47 @@ func (b *buyer) deliver(ctx context.Context) {
 // There is no moment in which a unit that somebody holds is free: if there were, more would hold than there are units, and
 // one of them would be told that it is out of stock. Meanwhile the stock is thrown off the shelf and loaded again and again.
 func TestNobodyWhoHoldsIsOutOfStock(t *testing.T) {
-	s := newShop(t)
-	const units = 120
-	p := s.sell(units)[0]
-	var sold atomic.Int64
-	ctx, stop := context.WithCancel(t.Context())
-	var buyers, chaos sync.WaitGroup
-	chaos.Go(func() {
-		for ctx.Err() == nil {
-			s.redis.Del(ctx, s.keys.Product(p)[0])
-			if _, err := s.shelf.Available(ctx, []uuid.UUID{p}); err != nil && ctx.Err() == nil {
-				t.Error(err)
-			}
-		}
-	})
-	all := make([]*buyer, 8)
-	for i := range all {
-		all[i] = &buyer{shop: s, product: p, sold: &sold}
-		buyers.Go(func() {
-			for !t.Failed() && all[i].buy(ctx) {
+	onEach(t, func(t *testing.T, s *shop) {
+		const units = 120
+		p := s.sell(units)[0]
+		var sold atomic.Int64
+		ctx, stop := context.WithCancel(t.Context())
+		var buyers, chaos sync.WaitGroup
+		chaos.Go(func() {
+			for ctx.Err() == nil {
+				s.redis.Del(ctx, s.keys.Product(p)[0])
+				if _, err := s.shelf.Available(ctx, []uuid.UUID{p}); err != nil && ctx.Err() == nil {
+					t.Error(err)
+				}
 			}
 		})
-	}
-	buyers.Wait()
-	stop()
-	chaos.Wait()
-	for _, b := range all {
-		b.deliver(t.Context())
-	}
-	// a buyer may have been refused while another held a unit that it gave back: what is left can be had
-	last := &buyer{shop: s, product: p, sold: &sold}
-	for !t.Failed() && last.buy(t.Context()) {
-	}
-	last.deliver(t.Context())
-	s.wantFree(p, 0)
-	s.wantBooks(p, 0, units)
-	s.wantConserved()
-	if n := sold.Load(); n != units {
-		t.Errorf("%d of %d units were sold", n, units)
-	}
-	if n := s.redis.HLen(t.Context(), s.keys.Product(p)[2]).Val(); n != 0 {
-		t.Errorf("%d holds are left", n)
-	}
+		all := make([]*buyer, 8)
+		for i := range all {
+			all[i] = &buyer{shop: s, product: p, sold: &sold}
+			buyers.Go(func() {
+				for !t.Failed() && all[i].buy(ctx) {
+				}
+			})
+		}
+		buyers.Wait()
+		stop()
+		chaos.Wait()
+		for _, b := range all {
+			b.deliver(t.Context())
+		}
+		// a buyer may have been refused while another held a unit that it gave back: what is left can be had
+		last := &buyer{shop: s, product: p, sold: &sold}
+		for !t.Failed() && last.buy(t.Context()) {
+		}
+		last.deliver(t.Context())
+		s.wantFree(p, 0)
+		s.wantBooks(p, 0, units)
+		s.wantConserved()
+		if n := sold.Load(); n != units {
+			t.Errorf("%d of %d units were sold", n, units)
+		}
+		if n := s.redis.HLen(t.Context(), s.keys.Product(p)[2]).Val(); n != 0 {
+			t.Errorf("%d holds are left", n)
+		}
+	})
 }

@@ -25,19 +25,19 @@ func TestCartCopyIsSetRight(t *testing.T) {
 		"it is said to be gone": func(p *place, key, _ string) { p.redis("HSET", key, "gone", "1") },
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			p := newPlace(t)
-			product := p.product(10)
-			id := p.cart(map[uuid.UUID]int64{product: 3})
-			p.agree()
-			spoil(p, p.keys.Cart(id), product.String())
-			p.want(p.reconcile(reconcile.Full, true), "cart would_repair")
-			p.want(p.full(), "cart repaired")
-			p.agree()
-			want := map[string]string{"version": "3", "expires": strconv.FormatInt(later.UnixMilli(), 10), product.String(): "3"}
-			if diff := cmp.Diff(want, p.hash(p.keys.Cart(id))); diff != "" {
-				t.Errorf("copy (-want +got):\n%s", diff)
-			}
+			onEach(t, func(t *testing.T, p *place) {
+				product := p.product(10)
+				id := p.cart(map[uuid.UUID]int64{product: 3})
+				p.agree()
+				spoil(p, p.keys.Cart(id), product.String())
+				p.want(p.reconcile(reconcile.Full, true), "cart would_repair")
+				p.want(p.full(), "cart repaired")
+				p.agree()
+				want := map[string]string{"version": "3", "expires": strconv.FormatInt(later.UnixMilli(), 10), product.String(): "3"}
+				if diff := cmp.Diff(want, p.hash(p.keys.Cart(id))); diff != "" {
+					t.Errorf("copy (-want +got):\n%s", diff)
+				}
+			})
 		})
 	}
 }
@@ -50,20 +50,21 @@ func TestCopyOfAClosedCartIsDropped(t *testing.T) {
 		"gone":    `WITH l AS (DELETE FROM cart.lines WHERE cart_id = $1) DELETE FROM cart.carts WHERE id = $1`,
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			p := newPlace(t)
-			id := p.cart(nil)
-			if name == "gone" { // an id of just now could be of a cart that is being made
-				old := idMade(earlier)
-				p.redis("RENAME", p.keys.Cart(id), p.keys.Cart(old))
-				p.exec(`UPDATE cart.carts SET id = $2 WHERE id = $1`, id, old)
-				id = old
-			}
-			p.exec(closed, id)
-			p.want(p.full(), "cart repaired")
-			if n := p.env.Redis.Exists(t.Context(), p.keys.Cart(id)).Val(); n != 0 {
-				t.Error("the copy is still there")
-			}
+			onEach(t, func(t *testing.T, p *place) {
+				id := p.cart(nil)
+				if name == "gone" { // an id of just now could be of a cart that is being made
+					old := idMade(earlier)
+					p.redis("RESTORE", p.keys.Cart(old), 0, p.env.Redis.Dump(t.Context(), p.keys.Cart(id)).Val())
+					p.redis("DEL", p.keys.Cart(id))
+					p.exec(`UPDATE cart.carts SET id = $2 WHERE id = $1`, id, old)
+					id = old
+				}
+				p.exec(closed, id)
+				p.want(p.full(), "cart repaired")
+				if n := p.env.Redis.Exists(t.Context(), p.keys.Cart(id)).Val(); n != 0 {
+					t.Error("the copy is still there")
+				}
+			})
 		})
 	}
 }

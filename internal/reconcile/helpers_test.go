@@ -3,9 +3,11 @@ package reconcile_test
 import (
 	"cmp"
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -42,7 +44,17 @@ const cooldown = 300 * time.Millisecond
 
 func newPlace(t *testing.T) *place {
 	t.Helper()
-	env := testkit.New(t)
+	return newPlaceOn(t, testkit.New(t))
+}
+
+// onEach runs a test on a single node of Redis and on a cluster.
+func onEach(t *testing.T, test func(t *testing.T, p *place)) {
+	t.Helper()
+	testkit.OnEach(t, func(t *testing.T, env *testkit.Env) { test(t, newPlaceOn(t, env)) })
+}
+
+func newPlaceOn(t *testing.T, env *testkit.Env) *place {
+	t.Helper()
 	client, err := redisx.Open(env.RedisURL, redisx.Options{ReadTimeout: 5 * time.Second})
 	if err != nil {
 		t.Fatal(err)
@@ -262,15 +274,20 @@ func (p *place) hash(key string) map[string]string {
 // everything is all that Redis has under the namespace, by DUMP.
 func (p *place) everything() map[string]string {
 	p.Helper()
-	keys, err := p.env.Redis.Keys(p.Context(), p.env.Namespace+":*").Result()
+	var one sync.Mutex // the nodes of a cluster are asked at once
+	all := map[string]string{}
+	err := redisx.EachMaster(p.Context(), p.env.Redis, func(ctx context.Context, node *redis.Client) error {
+		one.Lock()
+		defer one.Unlock()
+		keys, err := node.Keys(ctx, p.env.Namespace+":*").Result()
+		for _, key := range keys {
+			dump, failed := node.Dump(ctx, key).Result()
+			all[key], err = dump, errors.Join(err, failed)
+		}
+		return err
+	})
 	if err != nil {
 		p.Fatal(err)
-	}
-	all := map[string]string{}
-	for _, key := range keys {
-		if all[key], err = p.env.Redis.Dump(p.Context(), key).Result(); err != nil {
-			p.Fatal(err)
-		}
 	}
 	return all
 }

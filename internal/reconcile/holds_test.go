@@ -44,22 +44,22 @@ func TestHoldsAreSetRight(t *testing.T) {
 		"the sum is wrong":        func(p *place, product, _, _ uuid.UUID) { p.redis("SET", p.keys.Product(product)[1], "4") },
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			p := newPlace(t)
-			product := p.product(10)
-			cart, order := p.cart(map[uuid.UUID]int64{product: 3}), p.order(product, 2)
-			p.agree()
-			spoil(p, product, cart, order)
-			p.want(p.reconcile(reconcile.Full, true), "holds would_repair")
-			p.want(p.full(), "holds repaired")
-			p.agree()
-			if diff := cmp.Diff(map[string]string{cart.String(): entryText(3, later), order.String(): entryText(2, untilOf(p, product, order))},
-				p.entries(product)); diff != "" {
-				t.Errorf("holds (-want +got):\n%s", diff)
-			}
-			if free := p.available(product); free != 5 {
-				t.Errorf("%d units are free, want 5", free)
-			}
+			onEach(t, func(t *testing.T, p *place) {
+				product := p.product(10)
+				cart, order := p.cart(map[uuid.UUID]int64{product: 3}), p.order(product, 2)
+				p.agree()
+				spoil(p, product, cart, order)
+				p.want(p.reconcile(reconcile.Full, true), "holds would_repair")
+				p.want(p.full(), "holds repaired")
+				p.agree()
+				if diff := cmp.Diff(map[string]string{cart.String(): entryText(3, later), order.String(): entryText(2, untilOf(p, product, order))},
+					p.entries(product)); diff != "" {
+					t.Errorf("holds (-want +got):\n%s", diff)
+				}
+				if free := p.available(product); free != 5 {
+					t.Errorf("%d units are free, want 5", free)
+				}
+			})
 		})
 	}
 }
@@ -132,14 +132,14 @@ func TestHoldBeforeItsRowIsNotTaken(t *testing.T) {
 }
 
 func TestNothingThatExpiredIsBroughtBack(t *testing.T) {
-	t.Parallel()
-	p := newPlace(t)
-	product := p.product(10)
-	p.cartRows(earlier, map[uuid.UUID]int64{product: 3})
-	p.agree()
-	if entries := p.entries(product); len(entries) != 0 {
-		t.Errorf("held: %v", entries)
-	}
+	onEach(t, func(t *testing.T, p *place) {
+		product := p.product(10)
+		p.cartRows(earlier, map[uuid.UUID]int64{product: 3})
+		p.agree()
+		if entries := p.entries(product); len(entries) != 0 {
+			t.Errorf("held: %v", entries)
+		}
+	})
 }
 
 func TestHoldThatRedisKeepsLongerThanItsCartIsLeft(t *testing.T) {

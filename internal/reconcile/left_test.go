@@ -49,32 +49,32 @@ func (m meddler) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proce
 }
 
 func TestWhatChangesMeanwhileIsLeft(t *testing.T) {
-	t.Parallel()
-	p := newPlace(t)
-	product := p.product(10)
-	p.redis("HSET", p.keys.Product(product)[0], "n", "1")
-	p.between(lua.Repair, func() { p.hold(uuid.Must(uuid.NewV7()), product, 1, later) })
-	p.want(p.full(), "stock left")
-	if n := p.hash(p.keys.Product(product)[0])["n"]; n != "1" {
-		t.Errorf("stock is %s", n)
-	}
-	run := p.full()
-	if run.Repaired != 2 { // the stock, and the hold of nobody
-		t.Errorf("next run: %+v", run)
-	}
+	onEach(t, func(t *testing.T, p *place) {
+		product := p.product(10)
+		p.redis("HSET", p.keys.Product(product)[0], "n", "1")
+		p.between(lua.Repair, func() { p.hold(uuid.Must(uuid.NewV7()), product, 1, later) })
+		p.want(p.full(), "stock left")
+		if n := p.hash(p.keys.Product(product)[0])["n"]; n != "1" {
+			t.Errorf("stock is %s", n)
+		}
+		run := p.full()
+		if run.Repaired != 2 { // the stock, and the hold of nobody
+			t.Errorf("next run: %+v", run)
+		}
+	})
 }
 
 func TestCartThatChangesMeanwhileIsLeft(t *testing.T) {
-	t.Parallel()
-	p := newPlace(t)
-	product := p.product(10)
-	id := p.cart(map[uuid.UUID]int64{product: 3})
-	p.redis("HSET", p.keys.Cart(id), product.String(), "9")
-	p.between(lua.CartRepair, func() {
-		p.run(redisx.Call{Script: lua.CartPut, Keys: []string{p.keys.Cart(id)}, Args: []any{"lines", 4, later.UnixMilli(), product.String(), 5}})
+	onEach(t, func(t *testing.T, p *place) {
+		product := p.product(10)
+		id := p.cart(map[uuid.UUID]int64{product: 3})
+		p.redis("HSET", p.keys.Cart(id), product.String(), "9")
+		p.between(lua.CartRepair, func() {
+			p.run(redisx.Call{Script: lua.CartPut, Keys: []string{p.keys.Cart(id)}, Args: []any{"lines", 4, later.UnixMilli(), product.String(), 5}})
+		})
+		p.want(p.full(), "cart left")
+		if got := p.hash(p.keys.Cart(id))[product.String()]; got != "5" {
+			t.Errorf("the copy says %s", got)
+		}
 	})
-	p.want(p.full(), "cart left")
-	if got := p.hash(p.keys.Cart(id))[product.String()]; got != "5" {
-		t.Errorf("the copy says %s", got)
-	}
 }

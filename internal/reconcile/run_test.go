@@ -37,31 +37,31 @@ func TestDeltaComparesWhatChangedSinceTheLastRun(t *testing.T) {
 }
 
 func TestDryRunChangesNothing(t *testing.T) {
-	t.Parallel()
-	p := newPlace(t)
-	product := p.product(10)
-	id := p.cart(map[uuid.UUID]int64{product: 3})
-	p.full()
-	p.redis("HSET", p.keys.Product(product)[0], "n", "1")
-	p.release(id, product)
-	p.redis("DEL", p.keys.Cart(id))
-	before := p.everything()
-	mark := func() (mark time.Time) {
-		if err := p.env.DB.QueryRow(t.Context(), `SELECT mark FROM shared.reconcile_mark`).Scan(&mark); err != nil {
-			t.Fatal(err)
+	onEach(t, func(t *testing.T, p *place) {
+		product := p.product(10)
+		id := p.cart(map[uuid.UUID]int64{product: 3})
+		p.full()
+		p.redis("HSET", p.keys.Product(product)[0], "n", "1")
+		p.release(id, product)
+		p.redis("DEL", p.keys.Cart(id))
+		before := p.everything()
+		mark := func() (mark time.Time) {
+			if err := p.env.DB.QueryRow(t.Context(), `SELECT mark FROM shared.reconcile_mark`).Scan(&mark); err != nil {
+				t.Fatal(err)
+			}
+			return mark
 		}
-		return mark
-	}
-	was := mark()
-	run := p.reconcile(reconcile.Full, true)
-	p.want(run, "stock would_repair", "holds would_repair", "cart would_repair")
-	if diff := cmp.Diff(before, p.everything()); diff != "" {
-		t.Errorf("Redis was changed:\n%s", diff)
-	}
-	if !mark().Equal(was) {
-		t.Error("the mark was moved")
-	}
-	p.want(p.full(), "stock repaired", "holds repaired", "cart repaired")
+		was := mark()
+		run := p.reconcile(reconcile.Full, true)
+		p.want(run, "stock would_repair", "holds would_repair", "cart would_repair")
+		if diff := cmp.Diff(before, p.everything()); diff != "" {
+			t.Errorf("Redis was changed:\n%s", diff)
+		}
+		if !mark().Equal(was) {
+			t.Error("the mark was moved")
+		}
+		p.want(p.full(), "stock repaired", "holds repaired", "cart repaired")
+	})
 }
 
 func TestRunsAreStored(t *testing.T) {

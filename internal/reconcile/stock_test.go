@@ -45,41 +45,41 @@ func TestStockIsSetRight(t *testing.T) {
 }
 
 func TestStockThatIsNotLoadedIsNoDifference(t *testing.T) {
-	t.Parallel()
-	p := newPlace(t)
-	product := p.product(10)
-	p.cart(map[uuid.UUID]int64{product: 3})
-	for _, key := range p.keys.Product(product) {
-		p.redis("DEL", key)
-	}
-	p.agree()
-	if free := p.available(product); free != 7 {
-		t.Errorf("%d units are free once it was asked for, want 7", free)
-	}
+	onEach(t, func(t *testing.T, p *place) {
+		product := p.product(10)
+		p.cart(map[uuid.UUID]int64{product: 3})
+		for _, key := range p.keys.Product(product) {
+			p.redis("DEL", key)
+		}
+		p.agree()
+		if free := p.available(product); free != 7 {
+			t.Errorf("%d units are free once it was asked for, want 7", free)
+		}
+	})
 }
 
 func TestStockThatWasJustChangedIsOnItsWay(t *testing.T) {
-	t.Parallel()
-	p := newPlace(t)
-	product := p.product(10)
-	p.exec(`UPDATE inventory.stock SET available = 9, version = version + 1, changed_at = now() + interval '1 hour' WHERE product_id = $1`, product)
-	p.agree()
-	p.exec(`UPDATE inventory.stock SET changed_at = now() - interval '1 hour' WHERE product_id = $1`, product)
-	p.want(p.full(), "stock repaired")
-	if free := p.available(product); free != 9 {
-		t.Errorf("%d units are free, want 9", free)
-	}
+	onEach(t, func(t *testing.T, p *place) {
+		product := p.product(10)
+		p.exec(`UPDATE inventory.stock SET available = 9, version = version + 1, changed_at = now() + interval '1 hour' WHERE product_id = $1`, product)
+		p.agree()
+		p.exec(`UPDATE inventory.stock SET changed_at = now() - interval '1 hour' WHERE product_id = $1`, product)
+		p.want(p.full(), "stock repaired")
+		if free := p.available(product); free != 9 {
+			t.Errorf("%d units are free, want 9", free)
+		}
+	})
 }
 
 func TestKeysOfNoProductAreDropped(t *testing.T) {
-	t.Parallel()
-	p := newPlace(t)
-	stranger := uuid.Must(uuid.NewV7())
-	keys := p.keys.Product(stranger)
-	p.redis("HSET", keys[0], "n", "5", "v", "1", "seq", "1")
-	p.redis("SET", keys[1], "0")
-	p.want(p.full(), "stock repaired")
-	if n := p.env.Redis.Exists(t.Context(), keys...).Val(); n != 0 {
-		t.Errorf("%d of its keys are still there", n)
-	}
+	onEach(t, func(t *testing.T, p *place) {
+		stranger := uuid.Must(uuid.NewV7())
+		keys := p.keys.Product(stranger)
+		p.redis("HSET", keys[0], "n", "5", "v", "1", "seq", "1")
+		p.redis("SET", keys[1], "0")
+		p.want(p.full(), "stock repaired")
+		if n := p.env.Redis.Exists(t.Context(), keys...).Val(); n != 0 {
+			t.Errorf("%d of its keys are still there", n)
+		}
+	})
 }
