@@ -135,6 +135,34 @@ func TestOrdersWhoseTimeIsOver(t *testing.T) {
 	}
 }
 
+// A charge that succeeds when its order's time is over is given back, once: it never revives the order.
+func TestALateSuccessIsRefunded(t *testing.T) {
+	t.Parallel()
+	for _, way := range ways {
+		t.Run(way, func(t *testing.T) {
+			t.Parallel()
+			s := open(t, strategy(way), func(c *config.Config) { c.OrderTimeout = time.Second })
+			s.stopProvider()
+			s.slowBy = 4 * time.Second // beyond the time-out and the clock's next look
+			s.startProvider(strings.TrimPrefix(s.cfg.SandboxURL, "http://"))
+			mug := s.product("MUG", 1275, 10)
+			alice := s.customer("alice")
+			o := alice.underway("k", buyNow(mug, 4, "pm_slow"))
+			alice.sees(o.ID, func(o order) bool { return o.Status == "ENDING" && o.FailureReason == "TIMED_OUT" })
+			if o = alice.end(o.ID); o.Status != "FAILED" || o.PaymentStatus != "REFUNDED" || o.DisplayStatus != "REFUNDED" {
+				t.Errorf("%+v", o)
+			}
+			s.free(mug, 10)
+			s.clean()
+			var charged, refunded int64
+			if err := s.env.DB.QueryRow(t.Context(), `SELECT charged, refunded FROM payment.balances WHERE order_id = $1`, o.ID).
+				Scan(&charged, &refunded); err != nil || charged != 4*1275 || refunded != charged {
+				t.Errorf("charged %d, refunded %d, %v", charged, refunded, err)
+			}
+		})
+	}
+}
+
 // A restart with the other strategy, and then with the other outbox mode, strands no order that is under way.
 func TestAnotherStrategyStrandsNobody(t *testing.T) {
 	t.Parallel()

@@ -43,7 +43,8 @@ type shop struct {
 	http *http.Client // fails the test when an answer is not as the API document says
 	stop func()       // ends the instance; start makes another on the same data
 
-	ledger       string // of the payment provider
+	ledger       string        // of the payment provider
+	slowBy       time.Duration // how long it takes to charge pm_slow
 	stopProvider func()
 }
 
@@ -72,6 +73,7 @@ func openOn(t *testing.T, env *testkit.Env, change ...settings) *shop {
 		ReconcileInterval: 5 * time.Minute, ReconcileCooldown: time.Second, PaymentProvider: "sandbox",
 		SandboxKey: sandboxKey,
 	}}
+	s.slowBy = 300 * time.Millisecond
 	s.ledger = filepath.Join(t.TempDir(), "ledger.jsonl")
 	s.startProvider("127.0.0.1:0")
 	for _, c := range change {
@@ -86,7 +88,7 @@ func (s *shop) startProvider(addr string) {
 	s.t.Helper()
 	provider, err := sandbox.Open(sandbox.Options{
 		Addr: addr, LedgerFile: s.ledger, APIKey: sandboxKey, Log: s.env.Log,
-		SlowBy: 300 * time.Millisecond, HangFor: 200 * time.Millisecond,
+		SlowBy: s.slowBy, HangFor: 200 * time.Millisecond,
 	})
 	if err != nil {
 		s.t.Fatal(err)

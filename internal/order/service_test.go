@@ -336,3 +336,40 @@ func TestForeignFactsAreRefused(t *testing.T) {
 		t.Fatalf("%d facts heard, %v", heard, err)
 	}
 }
+
+// A key is forgotten when its time is over: the clock deletes it, and before that it is as if it were not there.
+func TestKeysAreForgotten(t *testing.T) {
+	t.Parallel()
+	env := testkit.New(t)
+	s := newService(t, env, shop{}, time.Hour)
+	first, kept := place(t, s, "k"), place(t, s, "kept")
+	if _, err := env.DB.Exec(t.Context(), `UPDATE orders.idempotency_keys SET expires_at = now() - interval '1 second' WHERE order_id = $1`, first); err != nil {
+		t.Fatal(err)
+	}
+	if second := place(t, s, "k"); second == first {
+		t.Fatal("a key whose time is over gave its old order")
+	}
+	if place(t, s, "kept") != kept {
+		t.Fatal("a key was forgotten before its time")
+	}
+	if _, err := env.DB.Exec(t.Context(), `UPDATE orders.idempotency_keys SET expires_at = now() - interval '1 second' WHERE order_id <> $1`, kept); err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	over := make(chan error, 1)
+	go func() { over <- s.Run(ctx) }()
+	testkit.Eventually(t, time.Minute, func() error {
+		var keys int
+		if err := env.DB.QueryRow(t.Context(), `SELECT count(*) FROM orders.idempotency_keys`).Scan(&keys); err != nil {
+			return err
+		}
+		if keys != 1 {
+			return fmt.Errorf("%d keys", keys)
+		}
+		return nil
+	})
+	stop()
+	if err := <-over; err != nil {
+		t.Fatal(err)
+	}
+}
