@@ -65,6 +65,21 @@ var parallel = []legal{
 	{"FAILED", "TIMED_OUT", "DECLINED REFUNDED VOIDED", "RELEASED OUT_OF_STOCK"},
 }
 
+// orchestrated: order asks for one thing at a time, so nothing is heard before what it follows from.
+var orchestrated = []legal{
+	{"CREATED PROCESSING", "", "NOT_STARTED", "NOT_STARTED"},
+	{"PROCESSING", "", "PENDING UNKNOWN", "RESERVED"},
+	{"COMPLETED", "", "SUCCESS", "RESERVED"},
+	{"ENDING", "PAYMENT_FAILED", "DECLINED", "RESERVED"},
+	{"ENDING", "TIMED_OUT", "NOT_STARTED", "NOT_STARTED OUT_OF_STOCK"},
+	{"ENDING", "TIMED_OUT", "VOIDED", "NOT_STARTED"},
+	{"ENDING", "TIMED_OUT", "NOT_STARTED PENDING UNKNOWN REFUNDING DECLINED REFUNDED VOIDED", "RESERVED"},
+	{"FAILED", "OUT_OF_STOCK", "NOT_STARTED", "OUT_OF_STOCK"},
+	{"FAILED", "PAYMENT_FAILED", "DECLINED", "RELEASED"},
+	{"FAILED", "TIMED_OUT", "DECLINED REFUNDED VOIDED", "RELEASED"},
+	{"FAILED", "TIMED_OUT", "VOIDED", "OUT_OF_STOCK"},
+}
+
 // cancelled is the row of the cancelled orders that a row of those whose time is over stands for: they go the same way, and give
 // no reason. Of a complete order, which can only be cancelled, stock and money are given back in one of the ways that these rows
 // have already.
@@ -79,7 +94,7 @@ func (l legal) cancelled() (legal, bool) {
 // combinations spells every allowed state out as strategy/status/reason/payment/inventory, as allowedState in orders.go does.
 func combinations() []string {
 	var all []string
-	for strategy, rows := range map[string][]legal{"optimistic": optimistic, "post-payment": postPayment, "parallel": parallel} {
+	for strategy, rows := range map[string][]legal{"optimistic": optimistic, "post-payment": postPayment, "parallel": parallel, "orchestrated": orchestrated} {
 		for _, r := range rows {
 			all = append(all, r.spell(strategy)...)
 			if c, too := r.cancelled(); too {

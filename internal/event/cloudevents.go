@@ -34,6 +34,9 @@ type envelope struct {
 // Encode gives the finished event, as the outbox row holds it.
 func Encode(f Fact) []byte {
 	speaker, _, _ := strings.Cut(string(f.Name), ".")
+	if strings.HasSuffix(string(f.Name), ".requested") {
+		speaker = "order" // who asks; the name says who is asked
+	}
 	e := envelope{
 		SpecVersion: "1.0", ID: f.ID, Source: "/holdfast/" + speaker, Type: f.Name, Time: f.At.UTC(),
 		DataContentType: "application/json", Strategy: f.Strategy, TraceParent: f.TraceParent, Data: f.Data,

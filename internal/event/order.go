@@ -16,6 +16,14 @@ const (
 	OrderCancelled Name = "order.cancelled" // OrderState
 )
 
+// What order asks for, where it conducts the others itself. What they answer is what they say in every strategy.
+const (
+	StockReserveRequested  Name = "stock.reserve.requested"  // Order
+	StockReleaseRequested  Name = "stock.release.requested"  // Order; without lines
+	PaymentChargeRequested Name = "payment.charge.requested" // Order; without lines
+	PaymentRefundRequested Name = "payment.refund.requested" // Order; without lines
+)
+
 // Terms are what an order is to be paid with. They travel from order.created along the saga.
 type Terms struct {
 	TotalMinor    int64  `json:"total_minor"`
@@ -29,7 +37,7 @@ type OrderLine struct {
 	Quantity  int64     `json:"quantity"`
 }
 
-// Order is what order.created says.
+// Order is what order.created says, and what is asked for in an order's name.
 type Order struct {
 	Customer string      `json:"customer"`
 	HoldID   uuid.UUID   `json:"hold_id"` // the hold that keeps its units in Redis: the cart's id, or one made of the request; zero for none

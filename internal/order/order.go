@@ -90,6 +90,8 @@ type State struct {
 	Reason    Reason // "" while it has not failed; an order that is ending without one is being cancelled
 	OwesStock bool   // ending, and inventory has yet to give back
 	OwesMoney bool   // ending, and payment has yet to give back
+
+	Asked event.Name // what was last asked of another module, where order conducts them; "" where it does not
 }
 
 // Order is one purchase.
@@ -145,6 +147,36 @@ func (s *State) Unwind(fact event.Name) {
 func (s *State) Settle(fact event.Name) {
 	s.note(fact)
 	s.finish()
+}
+
+// Orchestrate hears an answer, the order's beginning or its ending, and decides what is asked for next.
+func (s *State) Orchestrate(fact event.Name) {
+	switch fact {
+	case event.StockFailed:
+		s.Fail(fact)
+	case event.PaymentFailed:
+		s.Unwind(fact)
+	default:
+		s.Advance(fact)
+	}
+	if next := s.next(); next != "" {
+		s.Asked = next
+	}
+}
+
+// next is what another module is to do now: forward stock first, then money; back in reverse, each once the one before it is done.
+func (s *State) next() event.Name {
+	switch {
+	case s.underWay() && s.Inventory == InventoryNotStarted:
+		return event.StockReserveRequested
+	case s.underWay() && s.Inventory == InventoryReserved && s.Payment.open():
+		return event.PaymentChargeRequested
+	case s.Status == Ending && s.OwesMoney:
+		return event.PaymentRefundRequested
+	case s.Status == Ending && s.OwesStock:
+		return event.StockReleaseRequested
+	}
+	return ""
 }
 
 // TimeOut ends an order that has not ended: both sides are asked to give back. It says whether there was anything to end.
@@ -294,4 +326,12 @@ func (o *Order) state() event.OrderState {
 		InventoryStatus: string(o.Inventory), DisplayStatus: o.Display(), FailureReason: string(o.Reason),
 		EndingReason: o.endingReason(), HoldID: o.HoldID, TotalMinor: o.Terms.TotalMinor, Currency: o.Terms.Currency, EndedAt: o.EndedAt,
 	}
+}
+
+// request asks another module for what the order needs next, on hearing f. The lines of the order are in the fact that began it.
+func (o *Order) request(f event.Fact) event.Fact {
+	if f.Name == event.OrderCreated && o.Asked == event.StockReserveRequested {
+		return f.Answer(o.Asked, f.Data)
+	}
+	return f.Answer(o.Asked, event.Order{Customer: o.Customer, HoldID: o.HoldID, Lines: []event.OrderLine{}, Terms: o.Terms})
 }

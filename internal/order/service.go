@@ -146,7 +146,13 @@ func (s *Service) Settle(ctx context.Context, facts []event.Fact) error {
 	return s.hear(ctx, facts, (*State).Settle)
 }
 
-// hear applies a rule to the orders of facts: one transaction, one row change and one fact per order that changed.
+// Orchestrate hears what begins and ends an order, and every answer, and asks for what comes next.
+func (s *Service) Orchestrate(ctx context.Context, facts []event.Fact) error {
+	return s.hear(ctx, facts, (*State).Orchestrate)
+}
+
+// hear applies a rule to the orders of facts: one transaction, one row change and one fact per order that changed, and what the
+// rule asks for.
 func (s *Service) hear(ctx context.Context, facts []event.Fact, rule func(*State, event.Name)) error {
 	return s.db.InTx(ctx, func(tx pgx.Tx) error {
 		fresh, err := inbox.Fresh(ctx, tx, Module, facts)
@@ -158,6 +164,7 @@ func (s *Service) hear(ctx context.Context, facts []event.Fact, rule func(*State
 			return err
 		}
 		changed := make(map[uuid.UUID]event.Fact, len(orders))
+		var requests []event.Fact
 		for _, f := range fresh {
 			o := orders[f.OrderID]
 			before := o.State
@@ -165,8 +172,11 @@ func (s *Service) hear(ctx context.Context, facts []event.Fact, rule func(*State
 			if o.State != before {
 				changed[o.ID] = f
 			}
+			if o.Asked != before.Asked {
+				requests = append(requests, o.request(f))
+			}
 		}
-		return save(ctx, tx, orders, changed)
+		return save(ctx, tx, orders, changed, requests)
 	})
 }
 

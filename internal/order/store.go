@@ -19,13 +19,13 @@ var ErrUnknown = errors.New("order: no such order")
 
 const columns = `id, customer, strategy, coalesce(hold_id, '00000000-0000-0000-0000-000000000000'),
 	coalesce(cart_id, '00000000-0000-0000-0000-000000000000'), status, payment_status, inventory_status,
-	coalesce(failure_reason, ''), owes_stock, owes_money, total_minor, currency, payment_method, version, deadline,
+	coalesce(failure_reason, ''), owes_stock, owes_money, asked, total_minor, currency, payment_method, version, deadline,
 	created_at, ended_at`
 
 func scan(row pgx.CollectableRow) (*Order, error) {
 	var o Order
 	err := row.Scan(&o.ID, &o.Customer, &o.Strategy, &o.HoldID, &o.CartID, &o.Status, &o.Payment, &o.Inventory, &o.Reason,
-		&o.OwesStock, &o.OwesMoney, &o.Terms.TotalMinor, &o.Terms.Currency, &o.Terms.PaymentMethod, &o.Version, &o.Deadline,
+		&o.OwesStock, &o.OwesMoney, &o.Asked, &o.Terms.TotalMinor, &o.Terms.Currency, &o.Terms.PaymentMethod, &o.Version, &o.Deadline,
 		&o.CreatedAt, &o.EndedAt)
 	return &o, err
 }
@@ -66,8 +66,9 @@ func lockOverdue(ctx context.Context, tx pgx.Tx, limit int) ([]*Order, error) {
 	return orders, nil
 }
 
-// save writes the orders that changed and says of each what it is now; changed names the last fact that changed it.
-func save(ctx context.Context, tx pgx.Tx, orders map[uuid.UUID]*Order, changed map[uuid.UUID]event.Fact) error {
+// save writes the orders that changed and says of each what it is now, and what it asks for; changed names the last fact that
+// changed it.
+func save(ctx context.Context, tx pgx.Tx, orders map[uuid.UUID]*Order, changed map[uuid.UUID]event.Fact, requests []event.Fact) error {
 	if len(changed) == 0 {
 		return nil
 	}
@@ -83,7 +84,7 @@ func save(ctx context.Context, tx pgx.Tx, orders map[uuid.UUID]*Order, changed m
 	if err := update(ctx, tx, list, changed); err != nil {
 		return err
 	}
-	return outbox.Append(ctx, tx, facts...)
+	return outbox.Append(ctx, tx, append(facts, requests...)...)
 }
 
 func update(ctx context.Context, tx pgx.Tx, orders []*Order, causes map[uuid.UUID]event.Fact) error {
@@ -91,9 +92,11 @@ func update(ctx context.Context, tx pgx.Tx, orders []*Order, causes map[uuid.UUI
 	ids, facts, versions := make([]uuid.UUID, n), make([]*uuid.UUID, n), make([]int64, n)
 	status, payment, inventory, reasons := make([]Status, n), make([]PaymentStatus, n), make([]InventoryStatus, n), make([]Reason, n)
 	owesStock, owesMoney, ended, deadlines := make([]bool, n), make([]bool, n), make([]*time.Time, n), make([]time.Time, n)
+	asked := make([]event.Name, n)
 	for i, o := range orders {
 		ids[i], versions[i], status[i], payment[i], inventory[i] = o.ID, o.Version, o.Status, o.Payment, o.Inventory
 		reasons[i], owesStock[i], owesMoney[i], ended[i], deadlines[i] = o.Reason, o.OwesStock, o.OwesMoney, o.EndedAt, o.Deadline
+		asked[i] = o.Asked
 		if f, heard := causes[o.ID]; heard {
 			facts[i] = &f.ID
 		}
@@ -102,12 +105,12 @@ func update(ctx context.Context, tx pgx.Tx, orders []*Order, causes map[uuid.UUI
 		UPDATE orders.orders o SET version = u.version, status = u.status, payment_status = u.payment,
 			inventory_status = u.inventory, failure_reason = nullif(u.reason, ''), owes_stock = u.owes_stock,
 			owes_money = u.owes_money, last_fact = coalesce(u.fact, o.last_fact), ended_at = u.ended_at,
-			deadline = u.deadline
+			deadline = u.deadline, asked = u.asked
 		FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bool[], $8::bool[],
-			$9::uuid[], $10::timestamptz[], $11::timestamptz[])
-			AS u(id, version, status, payment, inventory, reason, owes_stock, owes_money, fact, ended_at, deadline)
+			$9::uuid[], $10::timestamptz[], $11::timestamptz[], $12::text[])
+			AS u(id, version, status, payment, inventory, reason, owes_stock, owes_money, fact, ended_at, deadline, asked)
 		WHERE o.id = u.id AND o.version = u.version - 1`,
-		ids, versions, status, payment, inventory, reasons, owesStock, owesMoney, facts, ended, deadlines)
+		ids, versions, status, payment, inventory, reasons, owesStock, owesMoney, facts, ended, deadlines, asked)
 	if err != nil {
 		return fmt.Errorf("update %d orders: %w", n, err)
 	}

@@ -115,12 +115,17 @@ type walker struct {
 }
 
 func walk(s Strategy) error {
-	start := world{order: order.State{Status: order.Created, Payment: order.PaymentNotStarted, Inventory: order.InventoryNotStarted}}
-	if s.PaysFirst() {
-		start.order.Payment = order.PaymentPending
-	}
 	w := walker{strategy: s, seen: make(map[world]bool)}
-	return w.visit(w.say(start, event.OrderCreated))
+	return w.visit(w.start())
+}
+
+// start is a world in which an order was just made.
+func (w walker) start() world {
+	at := world{order: order.State{Status: order.Created, Payment: order.PaymentNotStarted, Inventory: order.InventoryNotStarted}}
+	if w.strategy.PaysFirst() {
+		at.order.Payment = order.PaymentPending
+	}
+	return w.say(at, event.OrderCreated)
 }
 
 func (w walker) visit(at world) error {

@@ -2,9 +2,9 @@ package saga
 
 import "github.com/holdfast-checkout/holdfast/internal/event"
 
-// everyOrder is what is the same in every strategy: a payment whose outcome is asked for is shown; an order that is ended from
-// outside (its time is over, its customer has cancelled it) is given back by both sides; the read model follows; the shelf keeps Redis with the books.
-var everyOrder = []Step{
+// choreography is what is the same wherever nobody conducts: a payment whose outcome is asked for is shown; an order that is ended
+// from outside (its time is over, its customer has cancelled it) is given back by both sides.
+var choreography = append([]Step{
 	{event.PaymentUnknown, advance, says(event.OrderUpdated)},
 
 	{event.OrderEnding, release, says(event.StockReleased)},
@@ -12,7 +12,10 @@ var everyOrder = []Step{
 	{event.StockReleased, settle, says(event.OrderFailed, event.OrderCancelled, event.OrderUpdated)},
 	{event.PaymentVoided, settle, says(event.OrderFailed, event.OrderCancelled, event.OrderUpdated)},
 	{event.PaymentRefunded, settle, says(event.OrderFailed, event.OrderCancelled, event.OrderUpdated)},
+}, followers...)
 
+// followers are the same in every strategy: the read model, and the shelf, which keeps Redis with the books.
+var followers = []Step{
 	{event.OrderUpdated, show, nil},
 	{event.OrderEnding, show, nil},
 	{event.OrderCompleted, show, nil},
@@ -32,4 +35,4 @@ var shop = Strategy{Name: event.Shop, Steps: []Step{
 }}
 
 // All are the strategies.
-func All() []Strategy { return []Strategy{Optimistic, PostPayment, Parallel} }
+func All() []Strategy { return []Strategy{Optimistic, PostPayment, Parallel, Orchestrated} }

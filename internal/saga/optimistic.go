@@ -11,4 +11,4 @@ var Optimistic = Strategy{Name: "optimistic", Steps: append([]Step{
 	{event.PaymentProcessed, advance, says(event.OrderCompleted, event.OrderUpdated)},
 	{event.PaymentFailed, release, says(event.StockReleased)},
 	{event.PaymentFailed, unwind, says(event.OrderUpdated, event.OrderFailed, event.OrderCancelled)},
-}, everyOrder...)}
+}, choreography...)}

@@ -13,4 +13,4 @@ var Parallel = Strategy{Name: "parallel", Steps: append([]Step{
 	{event.StockFailed, unwind, says(event.OrderUpdated, event.OrderFailed, event.OrderCancelled)},
 	{event.PaymentFailed, release, says(event.StockReleased)},
 	{event.PaymentFailed, unwind, says(event.OrderUpdated, event.OrderFailed, event.OrderCancelled)},
-}, everyOrder...)}
+}, choreography...)}

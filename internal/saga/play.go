@@ -57,6 +57,10 @@ func playOrder(rule func(*order.State, event.Name)) func(world, event.Name) []ou
 		if at.order == before {
 			return []outcome{{world: at}}
 		}
-		return []outcome{{at, says(at.order.Says())}}
+		facts := says(at.order.Says())
+		if at.order.Asked != before.Asked {
+			facts = append(facts, at.order.Asked)
+		}
+		return []outcome{{at, facts}}
 	}
 }

@@ -11,4 +11,4 @@ var PostPayment = Strategy{Name: "post-payment", Steps: append([]Step{
 	{event.StockReserved, advance, says(event.OrderCompleted, event.OrderUpdated)},
 	{event.StockFailed, giveBack, says(event.PaymentRefunded, event.PaymentVoided)},
 	{event.StockFailed, unwind, says(event.OrderUpdated, event.OrderFailed, event.OrderCancelled)},
-}, everyOrder...)}
+}, choreography...)}

@@ -36,6 +36,10 @@ var (
 		Who: Order, Name: "Settle", play: playOrder((*order.State).Settle),
 		bind: func(a Actors) Handler { return a.Order.Settle },
 	}
+	orchestrate = &Verb{
+		Who: Order, Name: "Orchestrate", play: playOrder((*order.State).Orchestrate),
+		bind: func(a Actors) Handler { return a.Order.Orchestrate },
+	}
 	show = &Verb{
 		Who: View, Name: "View",
 		bind: func(a Actors) Handler { return a.Order.View },
