@@ -45,6 +45,9 @@ func New(db *postgres.DB, log *slog.Logger, holder string, ttl time.Duration) *L
 	return &Lease{db: db, log: log, holder: holder, ttl: ttl}
 }
 
+// Holder is the name of this contender.
+func (l *Lease) Holder() string { return l.holder }
+
 // Run does work whenever this contender holds the lease, until ctx ends. The context that work is given ends as soon as
 // the lease cannot be shown to be held any more. Work that returns gives the lease back and contends again.
 func (l *Lease) Run(ctx context.Context, name string, work func(context.Context, Term) error) error {

@@ -22,8 +22,6 @@ import (
 	"github.com/holdfast-checkout/holdfast/internal/testkit"
 )
 
-func TestMain(m *testing.M) { testkit.Main(m) }
-
 // patience is what a test waits for anything, on a machine that does much else.
 const patience = 40 * time.Second
 
