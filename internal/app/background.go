@@ -25,10 +25,11 @@ func (s *server) background() []run.Part {
 		{Name: "strays", Run: broker.NewStrayKeeper(s.broker, s.letters.Keep).Run},
 		{Name: "dead letters, counted", Run: s.letters.Run},
 		{Name: "charger", Run: s.modules.charger.Run},
-		{Name: "order clock", Run: s.modules.order.Run},
-		{Name: "hold sweeper", Run: inventory.NewSweeper(s.redis, s.scripts, s.keys, s.cfg.SweepInterval, s.log).Run},
-		{Name: "cart sweeper", Run: cart.NewSweeper(s.modules.cart, s.cfg.SweepInterval).Run},
-		{Name: "partitions", Run: s.keepPartitions},
+		{Name: "order waiters", Run: s.modules.order.Run},
+		s.led("order clock", s.modules.order.Clock),
+		s.led("hold sweeper", inventory.NewSweeper(s.redis, s.scripts, s.keys, s.cfg.SweepInterval, s.log).Run),
+		s.led("cart sweeper", cart.NewSweeper(s.modules.cart, s.cfg.SweepInterval).Run),
+		s.led("partitions", s.keepPartitions),
 		{Name: "redis memory", Run: s.memory.Run},
 	}
 	if s.cfg.ReconcileInterval > 0 {
@@ -37,20 +38,26 @@ func (s *server) background() []run.Part {
 	return parts
 }
 
-// keepPartitions makes and drops partitions, on one instance at a time.
+// led is a part that one instance does at a time, by lease. What it writes to Postgres is fenced by its term; what it writes
+// to Redis it writes by scripts that a late second writer cannot harm.
+func (s *server) led(name string, work func(context.Context) error) run.Part {
+	return run.Part{Name: name, Run: func(ctx context.Context) error {
+		return s.lease.Run(ctx, name, func(ctx context.Context, _ lease.Term) error { return work(ctx) })
+	}}
+}
+
+// keepPartitions makes and drops partitions until ctx ends.
 func (s *server) keepPartitions(ctx context.Context) error {
-	return s.lease.Run(ctx, "partitions", func(ctx context.Context, _ lease.Term) error {
-		tick := time.NewTicker(partitionInterval)
-		defer tick.Stop()
-		for {
-			if err := outbox.KeepPartitions(ctx, s.db, s.cfg.OutboxRetention, s.cfg.InboxRetention); err != nil {
-				return err
-			}
-			select {
-			case <-tick.C:
-			case <-ctx.Done():
-				return nil
-			}
+	tick := time.NewTicker(partitionInterval)
+	defer tick.Stop()
+	for {
+		if err := outbox.KeepPartitions(ctx, s.db, s.cfg.OutboxRetention, s.cfg.InboxRetention); err != nil {
+			return err
 		}
-	})
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
 }

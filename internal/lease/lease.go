@@ -49,7 +49,8 @@ func New(db *postgres.DB, log *slog.Logger, holder string, ttl time.Duration) *L
 func (l *Lease) Holder() string { return l.holder }
 
 // Run does work whenever this contender holds the lease, until ctx ends. The context that work is given ends as soon as
-// the lease cannot be shown to be held any more. Work that returns gives the lease back and contends again.
+// the lease cannot be shown to be held any more, and carries a fence: whatever the work writes under it by postgres.DB's InTx
+// and Exec is refused with ErrOver once the term is over. Work that returns gives the lease back and contends again.
 func (l *Lease) Run(ctx context.Context, name string, work func(context.Context, Term) error) error {
 	for {
 		term, err := l.campaign(ctx, name)
@@ -116,7 +117,7 @@ func (l *Lease) hold(ctx context.Context, term Term, work func(context.Context, 
 		defer close(renewed)
 		l.renew(working, term, stop)
 	}()
-	err := protect(working, term, work)
+	err := protect(WithTerm(working, term), term, work)
 	cause := context.Cause(working)
 	stop(nil)
 	<-renewed
@@ -181,6 +182,11 @@ func (l *Lease) giveBack(ctx context.Context, term Term) {
 	if err != nil {
 		l.log.Warn("lease not given back", "lease", term.Name, "error", err)
 	}
+}
+
+// WithTerm gives a context under which postgres.DB writes only while the term lasts.
+func WithTerm(ctx context.Context, term Term) context.Context {
+	return postgres.WithFence(ctx, func(ctx context.Context, tx pgx.Tx) error { return Fence(ctx, tx, term) })
 }
 
 // Fence makes the transaction fail with ErrOver when the term is over, and keeps the term from being taken over until the

@@ -166,3 +166,78 @@ func TestList(t *testing.T) {
 		stop()
 	}
 }
+
+// A leader that was frozen wakes up after another has taken over: in whatever way it writes, nothing is changed.
+func TestZombieWritesNothing(t *testing.T) {
+	t.Parallel()
+	env := testkit.New(t)
+	exec := func(sql string) {
+		if _, err := env.DB.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	exec(`CREATE TABLE written (by text)`)
+	under := make(chan context.Context, 10)
+	stop := start(t, lease.New(env.DB, env.Log, "a", ttl), func(ctx context.Context, _ lease.Term) error {
+		under <- context.WithoutCancel(ctx) // as if it had not noticed yet
+		<-ctx.Done()
+		return ctx.Err()
+	})
+	leading := <-under
+	write := map[string]func() error{
+		"statement": func() error { _, err := env.DB.Exec(leading, `INSERT INTO written VALUES ('a')`); return err },
+		"transaction": func() error {
+			return env.DB.InTx(leading, func(tx pgx.Tx) error {
+				_, err := tx.Exec(leading, `INSERT INTO written VALUES ('a')`)
+				return err
+			})
+		},
+	}
+	for name, write := range write {
+		if err := write(); err != nil {
+			t.Errorf("%s of a leader: %v", name, err)
+		}
+	}
+	exec(`UPDATE shared.leases SET holder = 'b', term = term + 1, expires_at = now() + interval '1 hour'`)
+	for name, write := range write {
+		if err := write(); !lease.Over(err) {
+			t.Errorf("%s of a zombie: %v", name, err)
+		}
+	}
+	stop()
+	var rows int
+	if err := env.DB.QueryRow(t.Context(), `SELECT count(*) FROM written`).Scan(&rows); err != nil || rows != 2 {
+		t.Errorf("%d rows, want the 2 of the leader: %v", rows, err)
+	}
+}
+
+// Who seizes a lease ends the term of its holder, and keeps it by renewing it, also under a fenced transaction.
+func TestSeize(t *testing.T) {
+	t.Parallel()
+	env := testkit.New(t)
+	a, b := lease.New(env.DB, env.Log, "a", ttl), lease.New(env.DB, env.Log, "b", ttl)
+	first, err := a.Seize(t.Context(), "work")
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = lease.InTx(t.Context(), env.DB, first, func(pgx.Tx) error { return a.Renew(t.Context(), first) })
+	if err != nil {
+		t.Errorf("renewal under a fence: %v", err)
+	}
+	second, err := b.Seize(t.Context(), "work")
+	if err != nil || second.Number != first.Number+1 {
+		t.Fatalf("term %+v after %+v: %v", second, first, err)
+	}
+	if err := a.Renew(t.Context(), first); !lease.Over(err) {
+		t.Errorf("renewed a term that is over: %v", err)
+	}
+	if err := lease.InTx(t.Context(), env.DB, first, func(pgx.Tx) error { return nil }); !lease.Over(err) {
+		t.Errorf("wrote in a term that is over: %v", err)
+	}
+	b.GiveBack(t.Context(), second)
+	terms := make(chan lease.Term, 10)
+	start(t, a, untilOver(terms))
+	if next := <-terms; next.Number != second.Number+1 {
+		t.Errorf("next term: %+v", next)
+	}
+}

@@ -13,11 +13,9 @@ const (
 	page         = 500
 )
 
-// Run does what the clock asks of orders, on any number of instances: it ends those that are overdue, forgets expired keys,
-// and looks for the ends that requests wait for. It returns when ctx ends.
+// Run looks for the ends that requests to this instance wait for, until ctx ends.
 func (s *Service) Run(ctx context.Context) error {
-	tick, look := time.NewTicker(tickInterval), time.NewTicker(lookInterval)
-	defer tick.Stop()
+	look := time.NewTicker(lookInterval)
 	defer look.Stop()
 	for {
 		select {
@@ -25,6 +23,19 @@ func (s *Service) Run(ctx context.Context) error {
 			return nil
 		case <-look.C:
 			s.report(ctx, "look for ended orders", s.wait.look(ctx, s.db))
+		}
+	}
+}
+
+// Clock does what time asks of orders, until ctx ends: it ends those that are overdue and forgets expired keys. One instance
+// does it; two do no harm.
+func (s *Service) Clock(ctx context.Context) error {
+	tick := time.NewTicker(tickInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
 		case <-tick.C:
 			s.tick(ctx)
 		}
@@ -42,7 +53,7 @@ func (s *Service) tick(ctx context.Context) {
 			break
 		}
 	}
-	s.report(ctx, "forget expired keys", forgetKeys(ctx, s.db, page))
+	s.report(ctx, "forget expired keys", s.ForgetKeys(ctx, page))
 }
 
 func (s *Service) report(ctx context.Context, doing string, err error) {

@@ -79,8 +79,9 @@ func orderOf(ctx context.Context, db *postgres.DB, customer, key string, print [
 	return id, nil
 }
 
-func forgetKeys(ctx context.Context, db *postgres.DB, limit int) error {
-	_, err := db.Exec(ctx, `DELETE FROM orders.idempotency_keys WHERE (customer, key) IN (
+// ForgetKeys deletes expired Idempotency-Keys, limit at most.
+func (s *Service) ForgetKeys(ctx context.Context, limit int) error {
+	_, err := s.db.Exec(ctx, `DELETE FROM orders.idempotency_keys WHERE (customer, key) IN (
 		SELECT customer, key FROM orders.idempotency_keys WHERE expires_at < now() ORDER BY expires_at LIMIT $1
 		FOR UPDATE SKIP LOCKED)`, limit)
 	return err

@@ -84,7 +84,8 @@ func millis(d time.Duration) string { return fmt.Sprintf("%dms", d.Milliseconds(
 const attempts = 6
 
 // InTx runs fn in a READ COMMITTED transaction and commits it. A deadlock or a serialization failure is tried again with
-// jitter, so fn must do the same when it runs twice. An error of the commit itself is returned: its outcome is unknown.
+// jitter, so fn must do the same when it runs twice. An error of the commit itself is returned: its outcome is unknown. Under
+// a context with a fence, the fence is asked first.
 func (db *DB) InTx(ctx context.Context, fn func(tx pgx.Tx) error) error {
 	var err error
 	for try := range attempts {
@@ -93,7 +94,7 @@ func (db *DB) InTx(ctx context.Context, fn func(tx pgx.Tx) error) error {
 				return err
 			}
 		}
-		err = pgx.BeginFunc(ctx, db.Pool, fn)
+		err = pgx.BeginFunc(ctx, db.Pool, fenced(ctx, fn))
 		if err == nil {
 			if db.OnCommit != nil {
 				db.OnCommit()
