@@ -42,15 +42,19 @@ type Shelf struct {
 
 	db      *postgres.DB
 	scripts *redisx.Scripts
+	aside   *redisx.Scripts // for settling, which may be behind when customers are many
 	keys    redisx.Keys
 	holders Holders
 	orders  Orders
 	log     *slog.Logger
 }
 
+// settling is how many pipelines settle at once.
+const settling = 2
+
 // NewShelf makes the way to Redis. The scripts are those of package lua.
 func NewShelf(db *postgres.DB, scripts *redisx.Scripts, keys redisx.Keys, holders Holders, orders Orders, log *slog.Logger) *Shelf {
-	return &Shelf{db: db, scripts: scripts, keys: keys, holders: holders, orders: orders, log: log}
+	return &Shelf{db: db, scripts: scripts, aside: scripts.Aside(settling), keys: keys, holders: holders, orders: orders, log: log}
 }
 
 // Answer is what became of one line.
@@ -253,7 +257,11 @@ func productsIn(lines []event.OrderLine) []uuid.UUID {
 
 // all runs calls whose answers say nothing that the caller does not know.
 func (s *Shelf) all(ctx context.Context, what string, calls []redisx.Call) error {
-	replies, err := s.scripts.Run(ctx, calls)
+	return all(ctx, s.scripts, what, calls)
+}
+
+func all(ctx context.Context, scripts *redisx.Scripts, what string, calls []redisx.Call) error {
+	replies, err := scripts.Run(ctx, calls)
 	if i := slices.IndexFunc(replies, func(r redisx.Reply) bool { return r.Err != nil }); err == nil && i >= 0 {
 		err = replies[i].Err
 	}

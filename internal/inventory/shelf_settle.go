@@ -26,7 +26,7 @@ func (s *Shelf) Settle(ctx context.Context, facts []event.Fact) error {
 	if err != nil {
 		return err
 	}
-	if err := s.all(ctx, "settle", s.settleCalls(changes)); err != nil {
+	if err := all(ctx, s.aside, "settle", s.settleCalls(changes)); err != nil {
 		return err
 	}
 	err = s.db.InTx(ctx, func(tx pgx.Tx) error {

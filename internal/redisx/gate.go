@@ -10,8 +10,8 @@ import (
 // Redis does one thing at a time: what is sent to it beyond what it can do within the client's time-outs is not done sooner but
 // given up half way. So the pipelines of one process queue here, where nothing is lost by waiting.
 const (
-	atOnce   = 24          // pipelines under way; of 50 calls each they are some 70 ms of Redis' time
-	mostWait = time.Second // for a place
+	atOnce   = 24              // pipelines under way; of 50 calls each they are some 70 ms of Redis' time
+	mostWait = 5 * time.Second // for a place: sending a crowd away makes it come back, and costs more than letting it wait
 )
 
 // errCrowded says that no place was to be had in time, or that Redis went away while it was waited for.
@@ -25,7 +25,9 @@ type gate struct {
 	gone   chan struct{} // closed when somebody found Redis gone; then a new one is made
 }
 
-func newGate() *gate { return &gate{places: make(chan struct{}, atOnce), gone: make(chan struct{})} }
+func newGate(places int) *gate {
+	return &gate{places: make(chan struct{}, places), gone: make(chan struct{})}
+}
 
 // enter waits for a place, which leave gives back.
 func (g *gate) enter(ctx context.Context) error {

@@ -12,7 +12,7 @@ import (
 
 func TestTheGateLetsSoManyInAndAllInTheEnd(t *testing.T) {
 	t.Parallel()
-	g := newGate()
+	g := newGate(atOnce)
 	var inside, most, done atomic.Int64
 	var wg sync.WaitGroup
 	for range 40 * atOnce {
@@ -41,7 +41,7 @@ func TestTheGateLetsSoManyInAndAllInTheEnd(t *testing.T) {
 func TestAFullGateTurnsAway(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		g := newGate()
+		g := newGate(atOnce)
 		for range atOnce {
 			if err := g.enter(t.Context()); err != nil {
 				t.Fatal(err)

@@ -11,8 +11,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// pipelined is the number of calls that go out in one pipeline: some tens of ms of Redis' time at the most.
-const pipelined = 1000
+// pipelined is the number of calls that go out in one pipeline: some 20 ms of Redis' time, which is how long others wait.
+const pipelined = 250
 
 // patience is how long one pipeline may take in all, unless Scripts says otherwise. A node that is frozen while a connection
 // is made would take twice the client's time-out.
@@ -54,7 +54,15 @@ func NewScripts(client redis.UniversalClient, sources map[string]string) *Script
 		sum := sha1.Sum([]byte(source)) // Redis' own name for a script
 		digests[name] = hex.EncodeToString(sum[:])
 	}
-	return &Scripts{Patience: patience, client: client, gate: newGate(), sources: sources, digests: digests}
+	return &Scripts{Patience: patience, client: client, gate: newGate(atOnce), sources: sources, digests: digests}
+}
+
+// Aside gives the same scripts with a gate of their own for so many pipelines at once: for work that no customer waits for, so
+// that it neither waits among customers nor fills their places.
+func (s *Scripts) Aside(places int) *Scripts {
+	aside := *s
+	aside.gate = newGate(places)
+	return &aside
 }
 
 // Run sends calls as pipelines and gives their replies, in order. The error is the first by which Redis was unavailable:

@@ -84,6 +84,9 @@ func (s *Server) handleError(err error, c echo.Context) {
 func (s *Server) logRequest(c echo.Context, err error, took time.Duration) {
 	r, _ := c.Get(requestKey).(request)
 	level := usualLevel(c)
+	if err == nil && !s.o.Log.Enabled(context.Background(), level) {
+		return
+	}
 	attrs := []slog.Attr{
 		slog.String("method", methodLabel(c.Request().Method)), slog.String("route", routeLabel(c)),
 		slog.Int("status", c.Response().Status), slog.Float64("ms", float64(took.Microseconds())/1000),
