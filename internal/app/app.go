@@ -194,7 +194,7 @@ func (s *server) build() error {
 	s.repairs = reconcile.New(reconcile.Options{
 		Postgres: s.db, Redis: s.patient, Scripts: unhurried, Keys: s.keys, Shelf: s.modules.shelf,
 		Lease: s.lease, Log: s.log,
-		Registry: s.registry, Interval: s.cfg.ReconcileInterval, Cooldown: s.cfg.ReconcileCooldown,
+		Registry: s.registry, Owners: s.modules.shelf.Limits.OfCustomers(), Interval: s.cfg.ReconcileInterval, Cooldown: s.cfg.ReconcileCooldown,
 	})
 	s.memory = reconcile.NewMemory(s.repairs, s.admission)
 	s.modules.cart.Doubt, s.modules.order.Doubt = s.repairs.Doubt, s.repairs.Doubt

@@ -45,8 +45,8 @@ type proof struct {
 	bought map[uuid.UUID]time.Time
 }
 
-// ofCustomers says whether it has to be known whose a hold is.
-func (l Limits) ofCustomers() bool {
+// OfCustomers says whether it has to be known whose a hold is.
+func (l Limits) OfCustomers() bool {
 	return l.CustomerUnits > 0 || millionths(l.CustomerShare) < one || l.Cooldown > 0
 }
 
@@ -63,7 +63,7 @@ func millionths(share float64) int64 {
 // args adds the limits to the arguments of the script hold, as far as they matter to the holder.
 func (l Limits) args(args []any, by Holder, known proof, product uuid.UUID) []any {
 	owner, inAll, age := "", millionths(l.HeldShare), l.MaxAge
-	if by.Customer != "" && l.ofCustomers() {
+	if by.Customer != "" && l.OfCustomers() {
 		owner = redisx.Owner(by.Customer)
 	}
 	if by.Customer == "" || by.Buying {
@@ -88,7 +88,7 @@ func (l Limits) args(args []any, by Holder, known proof, product uuid.UUID) []an
 
 // dated is a hold's expiry as the scripts take it, with its owner where owners are kept.
 func (l Limits) dated(h LiveHold) any {
-	if h.Customer == "" || !l.ofCustomers() {
+	if h.Customer == "" || !l.OfCustomers() {
 		return h.ExpiresAt.UnixMilli()
 	}
 	return fmt.Sprintf("%d:%s", h.ExpiresAt.UnixMilli(), redisx.Owner(h.Customer))

@@ -11,13 +11,16 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+
+	"github.com/holdfast-checkout/holdfast/internal/redisx"
 )
 
 // expected is a hold that Postgres knows of: a line of an open cart, or a line of an order under way of which inventory has
 // not heard yet.
 type expected struct {
-	hold       // a cart whose time is over may still hold in Redis, which decides that
-	young bool // changed within the cooldown
+	hold          // a cart whose time is over may still hold in Redis, which decides that
+	young    bool // changed within the cooldown
+	customer string
 }
 
 // owner is who has a hold on the shelf that Postgres does not know of.
@@ -31,13 +34,13 @@ const orderMargin = time.Minute
 
 const expectedSQL = `
 	WITH under_way AS MATERIALIZED ( -- few, found by an index of their own, among many lines
-		SELECT id, hold_id, deadline, created_at FROM orders.orders WHERE status IN ('CREATED', 'PROCESSING', 'ENDING') AND hold_id IS NOT NULL
+		SELECT id, customer, hold_id, deadline, created_at FROM orders.orders WHERE status IN ('CREATED', 'PROCESSING', 'ENDING') AND hold_id IS NOT NULL
 	)
-	SELECT l.product_id, c.id, l.quantity, (extract(epoch FROM c.expires_at) * 1000)::bigint, c.changed_at > now() - $2::interval
+	SELECT l.product_id, c.id, l.quantity, (extract(epoch FROM c.expires_at) * 1000)::bigint, c.changed_at > now() - $2::interval, c.customer
 	FROM cart.lines l JOIN cart.carts c ON c.id = l.cart_id
 	WHERE l.product_id = ANY($1) AND l.held AND c.state = 'OPEN' AND c.expires_at IS NOT NULL
 	UNION ALL
-	SELECT l.product_id, o.hold_id, l.quantity, (extract(epoch FROM o.deadline + $3::interval) * 1000)::bigint, o.created_at > now() - $2::interval
+	SELECT l.product_id, o.hold_id, l.quantity, (extract(epoch FROM o.deadline + $3::interval) * 1000)::bigint, o.created_at > now() - $2::interval, o.customer
 	FROM under_way o JOIN orders.lines l ON l.order_id = o.id
 	WHERE l.product_id = ANY($1) AND NOT EXISTS (SELECT FROM inventory.reservations r WHERE r.order_id = o.id)`
 
@@ -50,7 +53,7 @@ func (p *pass) expectedHolds(ctx context.Context, ids []uuid.UUID) (map[uuid.UUI
 	holds := make(map[uuid.UUID]map[string]expected, len(ids))
 	var product, id uuid.UUID
 	var e expected
-	_, err = pgx.ForEachRow(rows, []any{&product, &id, &e.quantity, &e.expires, &e.young}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&product, &id, &e.quantity, &e.expires, &e.young, &e.customer}, func() error {
 		if holds[product] == nil {
 			holds[product] = map[string]expected{}
 		}
@@ -120,7 +123,7 @@ func (p *pass) compareHolds(s shelf, r row, fix *repair) (Difference, bool) {
 	for id, e := range r.holds {
 		h, _ := parse(s.entries[id])
 		if e.live(s.now) && !e.young && !h.live(s.now) { // lost: rows are written after the shelf, and taken away before it
-			fix.set = append(fix.set, entry{id, e.hold})
+			fix.set = append(fix.set, entry{id, e.hold, p.ownerOf(e.customer)})
 		}
 	}
 	fix.sum = sum
@@ -145,11 +148,19 @@ func (p *pass) compareHold(s shelf, r row, id string, h hold, fix *repair) {
 	case known && e.quantity == h.quantity:
 	case known:
 		if !e.young && p.doubted(s.id, id, s.entries[id]) {
-			fix.set = append(fix.set, entry{id, hold{e.quantity, h.expires}})
+			fix.set = append(fix.set, entry{id, hold{e.quantity, h.expires}, p.ownerOf(e.customer)})
 		}
 	case p.nobodys(s.id, id, s.entries[id], r.owners):
 		fix.drop = append(fix.drop, id)
 	}
+}
+
+// ownerOf is what stands behind an entry that is set, where that is known.
+func (p *pass) ownerOf(customer string) string {
+	if !p.Owners {
+		return ""
+	}
+	return ":" + redisx.Owner(customer)
 }
 
 // nobodys says whether a hold that Postgres does not know of is nobody's. It may be about to be somebody's: units are held

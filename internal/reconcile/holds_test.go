@@ -2,6 +2,7 @@ package reconcile_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -9,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/holdfast-checkout/holdfast/internal/reconcile"
+	"github.com/holdfast-checkout/holdfast/internal/redisx"
 )
 
 // idMade is a UUIDv7 of that moment.
@@ -61,6 +63,24 @@ func TestHoldsAreSetRight(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// A hold that comes back counts for its customer again, where limits ask whose it is.
+func TestHoldsComeBackWithTheirOwners(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	p.reconciler.Owners = true
+	product := p.product(10)
+	cart, order := p.cart(map[uuid.UUID]int64{product: 3}), p.order(product, 2)
+	p.release(cart, product)
+	p.release(order, product)
+	p.want(p.full(), "holds repaired")
+	p.agree()
+	for id, customer := range map[uuid.UUID]string{cart: cart.String(), order: "ann"} {
+		if entry := p.entries(product)[id.String()]; !strings.HasSuffix(entry, ":"+redisx.Owner(customer)) {
+			t.Errorf("the hold of %s came back as %q", customer, entry)
+		}
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 
 	"github.com/holdfast-checkout/holdfast/internal/redisx"
 	"github.com/holdfast-checkout/holdfast/lua"
@@ -23,6 +24,7 @@ type repair struct {
 type entry struct {
 	id string
 	hold
+	owner string // ":" and the owner's name, or nothing
 }
 
 // perCall is how many ids and how many entries one call of the script takes.
@@ -42,7 +44,7 @@ func (r *repair) call(keys redisx.Keys, seq string, first bool) redisx.Call {
 		args = append(args, id)
 	}
 	for _, e := range set {
-		args = append(args, e.id, e.quantity, e.expires)
+		args = append(args, e.id, e.quantity, strconv.FormatInt(e.expires, 10)+e.owner)
 	}
 	return redisx.Call{Script: lua.Repair, Keys: keys.Product(r.shelf.id), Args: args}
 }

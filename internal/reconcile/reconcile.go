@@ -56,6 +56,7 @@ type Options struct {
 	Lease    *lease.Lease
 	Log      *slog.Logger
 	Registry prometheus.Registerer
+	Owners   bool // limits for customers are on: whose a hold is stands behind it
 
 	Interval time.Duration // between scheduled runs; 5 min when 0
 	Cooldown time.Duration // what changed within it is not judged; 10 s when 0
