@@ -33,6 +33,7 @@ type Status struct {
 	OrdersUnknown      int64                  `json:"orders_unknown"` // whose payment is being asked for
 	Publisher          broker.PublisherStatus `json:"publisher"`      // the relay's, on this instance
 	DeadLetters        deadletter.Status      `json:"dead_letters"`
+	Hearing            []broker.Hearing       `json:"hearing"` // by this instance, since its start
 	Refills            []refill.Status        `json:"refills"` // what modules have heard, and what was published to them again
 	LastReconciliation *reconcile.Run         `json:"last_reconciliation" extensions:"x-nullable"`
 }
@@ -50,7 +51,7 @@ func (s *server) statusRoutes(r web.Routes) { r.Admin.GET("/status", s.status) }
 //	@Router		/admin/status [get]
 func (s *server) status(c echo.Context) error {
 	ctx := c.Request().Context()
-	st := Status{Strategy: s.cfg.Strategy, OutboxMode: s.cfg.OutboxMode, Publisher: s.publisher.Status()}
+	st := Status{Strategy: s.cfg.Strategy, OutboxMode: s.cfg.OutboxMode, Publisher: s.publisher.Status(), Hearing: s.broker.Metrics.Hearing()}
 	var err error
 	if st.OrdersUnderWay, st.OrdersEnding, st.OrdersUnknown, err = s.modules.order.UnderWay(ctx); err != nil {
 		return err
@@ -78,6 +79,7 @@ func (s *server) status(c echo.Context) error {
 	defer cancel()
 	if st.Queues, err = broker.Depths(asking, s.broker); err != nil {
 		st.QueuesError = "the broker does not answer" // its own words may hold a password
+		st.Queues = []broker.Depth{}
 		s.log.WarnContext(ctx, "queue depths", "error", err)
 	}
 	return web.JSON(c, http.StatusOK, st)

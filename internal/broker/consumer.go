@@ -74,7 +74,8 @@ func (c *Consumer) session(ctx context.Context, up func()) error {
 	}
 	defer in.close()
 	up()
-	s := &hearing{Consumer: c, inflow: in, m: c.cfg.metrics()}
+	m := c.cfg.metrics()
+	s := &hearing{Consumer: c, inflow: in, m: m, tally: m.module(c.sub.Module)}
 	return s.work(ctx)
 }
 

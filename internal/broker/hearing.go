@@ -16,6 +16,7 @@ type hearing struct {
 	*Consumer
 	*inflow
 	m      *Metrics
+	tally  *tally
 	parked []*piece // failed alone, waiting for their next attempt
 	open   int      // letters taken and not acknowledged
 }
@@ -29,6 +30,7 @@ func (s *hearing) work(ctx context.Context) error {
 	for {
 		due := s.nextDue(timer)
 		s.m.parked.WithLabelValues(s.sub.Module).Set(float64(len(s.parked)))
+		s.tally.parked.Store(int64(len(s.parked)))
 		select {
 		case <-ctx.Done():
 			return ctx.Err()

@@ -30,6 +30,7 @@ func (s *hearing) unpack(ctx context.Context, d amqp.Delivery) ([]*piece, error)
 	s.open++
 	if d.Redelivered {
 		s.m.redelivered.WithLabelValues(s.sub.Module).Inc()
+		s.tally.redelivered.Add(1)
 	}
 	facts, err := event.Split(d.Body)
 	if err == nil {

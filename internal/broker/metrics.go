@@ -1,6 +1,13 @@
 package broker
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
 
 // Metrics are the counters of this package, shared by all its parts.
 type Metrics struct {
@@ -16,6 +23,9 @@ type Metrics struct {
 	unconfirmed prometheus.Gauge
 	parked      *prometheus.GaugeVec // module
 	depth       *prometheus.GaugeVec // queue
+
+	mu          sync.Mutex
+	modules     map[string]*tally
 	batchFacts  *prometheus.HistogramVec
 	batchSecond *prometheus.HistogramVec
 }
@@ -23,6 +33,7 @@ type Metrics struct {
 // NewMetrics makes the counters and registers them; a nil registerer leaves them unregistered.
 func NewMetrics(r prometheus.Registerer) *Metrics {
 	m := &Metrics{
+		modules:     map[string]*tally{},
 		published:   counter("published_total", "Messages handed to RabbitMQ, repetitions included."),
 		confirmed:   counter("confirmed_total", "Messages that RabbitMQ has confirmed."),
 		returned:    counter("returned_total", "Messages that RabbitMQ returned because no queue would take them."),
@@ -63,4 +74,44 @@ func counters(name, help string, labels ...string) *prometheus.CounterVec {
 
 func gauges(name, help string, labels ...string) *prometheus.GaugeVec {
 	return prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "holdfast", Subsystem: "broker", Name: name, Help: help}, labels)
+}
+
+// tally is what one module's consumer has counted since the start, for Hearing.
+type tally struct {
+	heard, redelivered, failed, buried atomic.Int64
+	parked                             atomic.Int64
+}
+
+func (m *Metrics) module(name string) *tally {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.modules[name] == nil {
+		m.modules[name] = &tally{}
+	}
+	return m.modules[name]
+}
+
+// Hearing is what a module's consumer has done on this instance since its start.
+type Hearing struct {
+	Module      string `json:"module"`
+	Heard       int64  `json:"heard"`       // facts taken
+	Redelivered int64  `json:"redelivered"` // messages that RabbitMQ had given to a consumer before
+	Failed      int64  `json:"failed"`      // attempts at one fact
+	Parked      int64  `json:"parked"`      // facts that failed and wait for their next attempt, now
+	DeadLetters int64  `json:"dead_letters"`
+}
+
+// Hearing gives the modules that have consumers here, by name.
+func (m *Metrics) Hearing() []Hearing {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	list := make([]Hearing, 0, len(m.modules))
+	for _, name := range slices.Sorted(maps.Keys(m.modules)) {
+		t := m.modules[name]
+		list = append(list, Hearing{
+			Module: name, Heard: t.heard.Load(), Redelivered: t.redelivered.Load(), Failed: t.failed.Load(), Parked: t.parked.Load(),
+			DeadLetters: t.buried.Load(),
+		})
+	}
+	return list
 }

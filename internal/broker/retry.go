@@ -29,6 +29,7 @@ func (s *hearing) failed(ctx context.Context, p *piece, err error) error {
 		return over
 	}
 	s.m.failed.WithLabelValues(s.sub.Module).Inc()
+	s.tally.failed.Add(1)
 	f := s.note(p.fact.ID, err)
 	switch {
 	case s.sub.Permanent != nil && s.sub.Permanent(err):
@@ -81,6 +82,7 @@ func (s *hearing) bury(ctx context.Context, d DeadLetter) error {
 		return err
 	}
 	s.m.buried.WithLabelValues(s.sub.Module, d.Reason).Inc()
+	s.tally.buried.Add(1)
 	s.log.Error("fact became a dead letter", "fact", d.FactID, "name", d.Name, "reason", d.Reason, "attempts", d.Attempts, "error", d.LastError)
 	return nil
 }

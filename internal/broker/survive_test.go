@@ -2,11 +2,6 @@ package broker
 
 import (
 	"context"
-	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -51,7 +46,7 @@ func TestPublishingSurvivesTheBroker(t *testing.T) {
 // connection, and goes on when the alarm is over.
 func brokerAlarm(t *testing.T, pid int, p *Publisher, s *sender) {
 	t.Helper()
-	control(t, pid, "set_vm_memory_high_watermark", "absolute", "1")
+	testkit.RabbitControl(t, pid, "set_vm_memory_high_watermark", "absolute", "1")
 	testkit.Eventually(t, 20*time.Second, func() bool { return p.Ready() != nil && strings.Contains(p.Ready().Error(), "blocked") })
 	began, from := time.Now(), len(s.confirmed())
 	testkit.Eventually(t, 20*time.Second, func() bool { return time.Since(began) > p.cfg.confirmWithin+2*time.Second })
@@ -61,39 +56,8 @@ func brokerAlarm(t *testing.T, pid int, p *Publisher, s *sender) {
 	if n := len(s.confirmed()); n > from+50 {
 		t.Errorf("%d messages were confirmed under the alarm", n-from)
 	}
-	control(t, pid, "set_vm_memory_high_watermark", "0.4")
+	testkit.RabbitControl(t, pid, "set_vm_memory_high_watermark", "0.4")
 	s.progress(t)
-}
-
-// control runs rabbitmqctl in the environment of a running node.
-func control(t *testing.T, pid int, args ...string) {
-	t.Helper()
-	environ, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var env, path []string
-	for pair := range strings.SplitSeq(string(environ), "\x00") {
-		name, value, _ := strings.Cut(pair, "=")
-		if name == "PATH" || name == "RABBITMQ_SCRIPTS_DIR" {
-			path = append(path, filepath.SplitList(value)...)
-		}
-		if slices.ContainsFunc([]string{"HOME", "PATH", "LANG", "RABBITMQ_", "ERL_"}, func(p string) bool { return strings.HasPrefix(name, p) }) {
-			env = append(env, pair)
-		}
-	}
-	at := slices.IndexFunc(path, func(dir string) bool { // where the real scripts are, not Debian's wrappers
-		_, err := os.Stat(filepath.Join(dir, "rabbitmq-env"))
-		return err == nil
-	})
-	if at < 0 {
-		t.Fatalf("no rabbitmqctl in %v", path)
-	}
-	cmd := exec.CommandContext(t.Context(), filepath.Join(path[at], "rabbitmqctl"), args...)
-	cmd.Env = env
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("rabbitmqctl %v: %v\n%s", args, err, out)
-	}
 }
 
 // sender publishes all the time and remembers what was confirmed.

@@ -17,6 +17,7 @@ const shown = 5
 // tell counts a batch that went through and writes its line.
 func (s *hearing) tell(ctx context.Context, facts []event.Fact, took time.Duration) {
 	s.m.heard.WithLabelValues(s.sub.Module).Add(float64(len(facts)))
+	s.tally.heard.Add(int64(len(facts)))
 	s.m.batchFacts.WithLabelValues(s.sub.Module).Observe(float64(len(facts)))
 	s.m.batchSecond.WithLabelValues(s.sub.Module).Observe(took.Seconds())
 	if !s.log.Enabled(ctx, slog.LevelInfo) {
