@@ -17,6 +17,7 @@ const (
 	Read       = "read"
 	Tell       = "tell"
 	Sweep      = "sweep"
+	Take       = "take"
 	Open       = "open"
 	Load       = "load"
 	State      = "state"
@@ -43,7 +44,7 @@ func Sources() map[string]string {
 	for _, name := range []string{Hold, Release, Extend, Load, Repair} {
 		sources[name] = behind(owners, read(name))
 	}
-	for _, name := range []string{CartPut, CartDrop, CartRepair, Unlock, Memory} {
+	for _, name := range []string{CartPut, CartDrop, CartRepair, Unlock, Memory, Take} {
 		sources[name] = read(name)
 	}
 	return sources

@@ -153,6 +153,9 @@ func (s shelfForCarts) Hold(ctx context.Context, by cart.Holder, lines []event.O
 	if errors.Is(err, inventory.ErrPast) {
 		return nil, fmt.Errorf("%w: %w", cart.ErrPast, err)
 	}
+	if redisx.NotSent(err) {
+		return nil, fmt.Errorf("%w: %w", cart.ErrNothingHeld, err)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -189,6 +192,10 @@ func (s shelfForCarts) Release(ctx context.Context, cartID uuid.UUID, products [
 	return s.shelf.Release(ctx, cartID, products)
 }
 
+func (s shelfForCarts) EndIfOver(ctx context.Context, cartID uuid.UUID, products []uuid.UUID) ([]uuid.UUID, error) {
+	return s.shelf.EndIfOver(ctx, cartID, products)
+}
+
 // holdsForOrders lets orders that are bought without a cart hold their units.
 type holdsForOrders struct{ shelf *inventory.Shelf }
 
@@ -198,6 +205,9 @@ func (h holdsForOrders) HoldAll(ctx context.Context, holdID uuid.UUID, customer 
 		lines[i] = event.OrderLine{ProductID: item.ProductID, Quantity: item.Quantity}
 	}
 	answers, all, err := h.shelf.HoldAllFor(ctx, inventory.Holder{HoldID: holdID, Customer: customer, Buying: true}, lines, until)
+	if redisx.NotSent(err) {
+		err = fmt.Errorf("%w: %w", order.ErrNothingHeld, err)
+	}
 	if redisx.Unavailable(err) {
 		f := fault.New(fault.Unavailable, "Nothing can be held at the moment; try again shortly.")
 		f.RetryAfter = time.Second

@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/redis/go-redis/v9"
 
 	"github.com/holdfast-checkout/holdfast/internal/cart"
 	"github.com/holdfast-checkout/holdfast/internal/event"
@@ -27,13 +28,14 @@ func TestMain(m *testing.M) { testkit.Main(m) }
 // shop is a cart module on a real database, with inventory's real catalogue and shelf.
 type shop struct {
 	*testing.T
-	env   *testkit.Env
-	rules cart.Rules
-	keys  redisx.Keys
-	shelf *inventory.Shelf
-	books *inventory.Service
-	carts *cart.Service
-	hooks hooks
+	env    *testkit.Env
+	client redis.UniversalClient
+	rules  cart.Rules
+	keys   redisx.Keys
+	shelf  *inventory.Shelf
+	books  *inventory.Service
+	carts  *cart.Service
+	hooks  hooks
 }
 
 // hooks let a test do something in the middle of this instance's next call to the shelf.
@@ -70,7 +72,7 @@ func newShopWith(t *testing.T, env *testkit.Env, rules cart.Rules, patience redi
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = client.Close() })
-	s := &shop{T: t, env: env, rules: rules, keys: redisx.Keys{Namespace: env.Namespace}}
+	s := &shop{T: t, env: env, client: client, rules: rules, keys: redisx.Keys{Namespace: env.Namespace}}
 	scripts := redisx.NewScripts(client, lua.Sources())
 	scripts.Patience = max(scripts.Patience, patience.ReadTimeout)
 	s.shelf = inventory.NewShelf(env.DB, scripts, s.keys, holders{s}, noOrders{}, env.Log)
@@ -90,6 +92,7 @@ func (noOrders) Lines(context.Context, pgx.Tx, []uuid.UUID) (map[uuid.UUID]event
 	return nil, nil
 }
 
+// holders are live carts, and bought ones as their orders.
 type holders struct{ s *shop }
 
 func (h holders) LiveHolds(ctx context.Context, products []uuid.UUID) ([]inventory.LiveHold, error) {
@@ -98,7 +101,17 @@ func (h holders) LiveHolds(ctx context.Context, products []uuid.UUID) ([]invento
 	for i, l := range live {
 		holds[i] = inventory.LiveHold{HoldID: l.CartID, Customer: l.Customer, ProductID: l.ProductID, Quantity: l.Quantity, ExpiresAt: l.ExpiresAt}
 	}
-	return holds, err
+	if err != nil {
+		return nil, err
+	}
+	rows, err := h.s.env.DB.Query(ctx, `
+SELECT c.id, c.order_id, l.product_id, l.quantity, now() + interval '1 hour'
+FROM cart.lines l JOIN cart.carts c ON c.id = l.cart_id WHERE l.product_id = ANY ($1) AND c.state = 'BOUGHT'`, products)
+	if err != nil {
+		return nil, err
+	}
+	bought, err := pgx.CollectRows(rows, pgx.RowToStructByPos[inventory.LiveHold])
+	return append(holds, bought...), err
 }
 
 type catalogue struct{ books *inventory.Service }
@@ -148,6 +161,10 @@ func (s shelf) Extend(ctx context.Context, cartID uuid.UUID, lines []event.Order
 		}
 	}
 	return expired, lost, err
+}
+
+func (s shelf) EndIfOver(ctx context.Context, cartID uuid.UUID, products []uuid.UUID) ([]uuid.UUID, error) {
+	return s.shelf.EndIfOver(ctx, cartID, products)
 }
 
 func (s shelf) Release(ctx context.Context, cartID uuid.UUID, products []uuid.UUID) error {

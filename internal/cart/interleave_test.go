@@ -166,3 +166,63 @@ func TestACartThatChangesWhileItIsCheckedOut(t *testing.T) {
 		t.Errorf("on the shelf are %v, want 6", s.onShelf(tea))
 	}
 }
+
+// A line may be set so late that the cart is bought, its units are taken and its hold has ended. The late call holds them
+// anew in the name of the cart, and has to notice that nobody needs that.
+func TestALineThatIsSetAfterTheOrderTookItsUnits(t *testing.T) {
+	t.Parallel()
+	s := newShop(t, usual)
+	tea := s.product(10)
+	first := s.put("ann", tea, 2)
+	late := func() {
+		basket, err := s.checkout("ann")
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		if err := s.buy(basket); err != nil {
+			t.Error(err)
+			return
+		}
+		s.exec(`INSERT INTO inventory.reservations (order_id, state, decided_by) SELECT order_id, 'RESERVED', id FROM cart.carts WHERE id = $1`, basket.CartID)
+		s.exec(`UPDATE inventory.stock SET available = available - 2, allocated = allocated + 2, version = version + 1 WHERE product_id = $1`, tea)
+		if over, err := s.shelf.EndIfOver(t.Context(), basket.CartID, []uuid.UUID{tea}); err != nil || len(over) != 1 { // as settling does
+			t.Errorf("the order's hold does not end: %v, %v", over, err)
+		}
+	}
+	other := s.instance()
+	other.hooks.beforeHold.Store(&late)
+	v := other.put("ann", tea, 3)
+	if *v.ID == *first.ID {
+		t.Error("the bought cart is used again")
+	}
+	if diff := cmp.Diff(map[uuid.UUID]int64{*v.ID: 3}, s.onShelf(tea)); diff != "" {
+		t.Errorf("on the shelf (-want +got):\n%s", diff)
+	}
+	free, err := s.shelf.Available(t.Context(), []uuid.UUID{tea})
+	if err != nil || free[tea] != 5 {
+		t.Errorf("%d units are free, want 5: %v", free[tea], err)
+	}
+}
+
+// Until the books have taken the units of a bought cart, no late call ends its hold.
+func TestAnOrderThatIsUnderWayKeepsItsHold(t *testing.T) {
+	t.Parallel()
+	s := newShop(t, usual)
+	tea := s.product(10)
+	s.put("ann", tea, 2)
+	basket, err := s.checkout("ann")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.buy(basket); err != nil {
+		t.Fatal(err)
+	}
+	over, err := s.shelf.EndIfOver(t.Context(), basket.CartID, []uuid.UUID{tea})
+	if err != nil || len(over) != 0 {
+		t.Errorf("over: %v, %v", over, err)
+	}
+	if diff := cmp.Diff(map[uuid.UUID]int64{basket.CartID: 2}, s.onShelf(tea)); diff != "" {
+		t.Errorf("on the shelf (-want +got):\n%s", diff)
+	}
+}

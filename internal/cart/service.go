@@ -23,6 +23,9 @@ type Shelf interface {
 	// Extend moves the end of what is held, never to an earlier time. The answer has the products of which nothing is held,
 	// or less than the line says: because the hold has expired, or because it was lost.
 	Extend(ctx context.Context, cartID uuid.UUID, lines []event.OrderLine, until time.Time) (expired, lost []uuid.UUID, err error)
+	// EndIfOver gives back what is held of the products by a cart that was bought, where its order needs it no more, and says
+	// of which. It never gives back what an order is still to take.
+	EndIfOver(ctx context.Context, cartID uuid.UUID, productIDs []uuid.UUID) (over []uuid.UUID, err error)
 	// Release gives back whatever is held of the products.
 	Release(ctx context.Context, cartID uuid.UUID, productIDs []uuid.UUID) error
 }
@@ -40,8 +43,11 @@ type Short struct {
 	Limit     *fault.Limit // the limit that was met; nil: there are not enough
 }
 
-// ErrPast says that units were to be held until a time that is over.
-var ErrPast = errors.New("the expiry is over")
+// ErrPast says that units were to be held until a time that is over, ErrNothingHeld that a call has not even reached the shelf.
+var (
+	ErrPast        = errors.New("the expiry is over")
+	ErrNothingHeld = errors.New("nothing was held")
+)
 
 // Catalogue knows names and prices. Products that are not known are left out of the answer.
 type Catalogue interface {

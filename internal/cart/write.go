@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -120,6 +121,9 @@ func (s *Service) hold(ctx context.Context, ch *Change, rest *left) error {
 		rest.past = true
 		return errTurn
 	}
+	if errors.Is(err, ErrNothingHeld) {
+		return shelfError(fmt.Errorf("hold units for cart %s: %w", ch.After.ID, err))
+	}
 	for _, l := range ch.Hold {
 		if _, none := short[l.ProductID]; !none {
 			rest.products = append(rest.products, l.ProductID)
@@ -215,7 +219,8 @@ func (s *Service) tryPutRight(ctx context.Context, rest *left) error {
 }
 
 // putRightBought gives an order's hold the time back that a late call on its cart may have taken from it, and takes off
-// what is not the order's. Such a call has not made the hold smaller: that is done after the rows are written.
+// what is not the order's, or is not any more: a call that comes so late that the order's hold has ended takes it anew. Such a
+// call has not made the hold smaller: that is done after the rows are written.
 func (s *Service) putRightBought(ctx context.Context, c Cart, products []uuid.UUID, now time.Time) error {
 	var keep []event.OrderLine
 	var drop []uuid.UUID
@@ -226,12 +231,21 @@ func (s *Service) putRightBought(ctx context.Context, c Cart, products []uuid.UU
 			drop = append(drop, id)
 		}
 	}
-	var err error
-	if len(keep) > 0 {
+	over, err := s.shelf.EndIfOver(ctx, c.ID, productsIn(keep))
+	keep = slices.DeleteFunc(keep, func(l event.OrderLine) bool { return slices.Contains(over, l.ProductID) })
+	if len(keep) > 0 && err == nil {
 		_, _, err = s.shelf.Extend(ctx, c.ID, keep, now.Add(s.rules.TTL))
 	}
 	if len(drop) > 0 {
 		err = errors.Join(err, s.shelf.Release(ctx, c.ID, drop))
 	}
 	return err
+}
+
+func productsIn(lines []event.OrderLine) []uuid.UUID {
+	ids := make([]uuid.UUID, len(lines))
+	for i, l := range lines {
+		ids[i] = l.ProductID
+	}
+	return ids
 }

@@ -164,7 +164,7 @@ func (s *Shelf) holdProved(ctx context.Context, by Holder, lines []event.OrderLi
 	}
 	second, err := s.hold(ctx, by, again, until, known)
 	if err != nil {
-		return nil, err
+		return nil, redisx.Sent(err) // the first was
 	}
 	for j, i := range at {
 		answers[i] = second[j]

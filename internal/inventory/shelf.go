@@ -140,6 +140,9 @@ func (s *Shelf) HoldAll(ctx context.Context, holdID uuid.UUID, lines []event.Ord
 func (s *Shelf) HoldAllFor(ctx context.Context, by Holder, lines []event.OrderLine, until time.Time) (answers []Answer, all bool, err error) {
 	holdID, deadline := by.HoldID, time.Now().Add(giveBackWithin)
 	had, err := s.holdOrProve(ctx, by, lines, until)
+	if redisx.NotSent(err) {
+		return nil, false, err
+	}
 	if err != nil {
 		undo, cancel := context.WithDeadline(context.WithoutCancel(ctx), deadline)
 		defer cancel()

@@ -43,6 +43,9 @@ func (s *Shelf) each(ctx context.Context, products []uuid.UUID, calls func(i int
 			return errRestless
 		}
 		repeat, missing, err := s.round(ctx, open, calls, take)
+		if err != nil && round > 0 {
+			err = redisx.Sent(err)
+		}
 		if err != nil {
 			return err
 		}
@@ -50,7 +53,7 @@ func (s *Shelf) each(ctx context.Context, products []uuid.UUID, calls func(i int
 			loads++
 			there, err := s.load(ctx, pick(products, missing))
 			if err != nil {
-				return err
+				return redisx.Sent(err)
 			}
 			for _, i := range missing {
 				if there[products[i]] {

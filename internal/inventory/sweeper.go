@@ -2,9 +2,10 @@ package inventory
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
-	"strconv"
+	"math/rand/v2"
 	"time"
 
 	"github.com/google/uuid"
@@ -15,8 +16,8 @@ import (
 )
 
 // Sweeper cleans expired holds out of Redis. Nothing depends on it but memory: an expired hold counts for nobody whether it
-// is there or not. Any number of instances may run; each product that is due is taken by one of them. If one dies in the
-// middle, what it had taken is cleaned with the product's next use.
+// is there or not. Any number of instances may run; each product that is due is marked by one of them. What one that dies in
+// the middle has marked another takes an interval later.
 type Sweeper struct {
 	client  redis.UniversalClient
 	scripts *redisx.Scripts
@@ -61,9 +62,10 @@ func (s *Sweeper) Sweep(ctx context.Context) (dropped int64, err error) {
 	if err != nil {
 		return 0, fmt.Errorf("sweep: %w", err)
 	}
+	mark, dead := markAt(now)+rand.Int64N(markPrecision), markAt(now.Add(-s.every))
 	for shard := range redisx.DueShards {
 		for {
-			found, n, err := s.batch(ctx, s.keys.DueShard(shard), now.UnixMilli())
+			found, n, err := s.batch(ctx, s.keys.DueShard(shard), mark, dead)
 			dropped += n
 			if err != nil {
 				return dropped, fmt.Errorf("sweep shard %d: %w", shard, err)
@@ -76,30 +78,32 @@ func (s *Sweeper) Sweep(ctx context.Context) (dropped int64, err error) {
 	return dropped, nil
 }
 
-// batch takes products out of the index first and puts them back by what is left of them, so that a hold that is taken at
-// the same time is not forgotten.
-func (s *Sweeper) batch(ctx context.Context, due string, now int64) (found int, dropped int64, err error) {
-	ids, err := s.client.ZRangeByScore(ctx, due, &redis.ZRangeBy{Min: "-inf", Max: strconv.FormatInt(now, 10), Count: sweepBatch}).Result()
+// A mark is later than any expiry, greater the later its sweeper began, and hardly ever that of two sweepers: if it is, both
+// clean, and one forgets what the other has put back already.
+const (
+	leastMark     = 4_500_000_000_000_000 // what take.lua knows marks by
+	markPrecision = 1000                  // marks of one ms
+)
+
+func markAt(t time.Time) int64 { return leastMark + t.UnixMilli()*markPrecision }
+
+// batch marks products in the index first, puts those back that have something left, and forgets those that are marked still:
+// a hold that is taken at the same time has brought its product back already.
+func (s *Sweeper) batch(ctx context.Context, due string, mark, dead int64) (found int, dropped int64, err error) {
+	taken, err := s.scripts.One(ctx, redisx.Call{Script: lua.Take, Keys: []string{due}, Args: []any{sweepBatch, mark, dead}})
+	ids, _ := taken.([]any)
 	if err != nil || len(ids) == 0 {
 		return 0, 0, err
 	}
-	take := make([]redisx.Call, len(ids))
-	for i, id := range ids {
-		take[i] = redisx.Command("ZREM", due, id)
-	}
-	taken, err := s.scripts.Run(ctx, take)
-	if err != nil {
-		return 0, 0, err
-	}
-	var mine []redisx.Call
+	var calls []redisx.Call
 	var products []string
-	for i, id := range ids {
-		p, err := uuid.Parse(id)
-		if number([]any{taken[i].Value}, 0) == 1 && err == nil {
-			mine, products = append(mine, redisx.Call{Script: lua.Sweep, Keys: s.keys.Product(p)}), append(products, id)
+	for _, id := range ids {
+		text, _ := id.(string)
+		if p, err := uuid.Parse(text); err == nil { // what is no product is forgotten
+			calls, products = append(calls, redisx.Call{Script: lua.Sweep, Keys: s.keys.Product(p)}), append(products, text)
 		}
 	}
-	replies, err := s.scripts.Run(ctx, mine)
+	replies, err := s.scripts.Run(ctx, calls)
 	if err != nil {
 		return len(ids), 0, err
 	}
@@ -114,6 +118,19 @@ func (s *Sweeper) batch(ctx context.Context, due string, now int64) (found int, 
 			back = append(back, redisx.Command("ZADD", due, "LT", next, products[i]))
 		}
 	}
-	_, err = s.scripts.Run(ctx, back)
-	return len(ids), dropped, err
+	return len(ids), dropped, s.forget(ctx, back, due, mark)
+}
+
+// forget puts products back into the index, and drops the rest of what has that mark only when that is done.
+func (s *Sweeper) forget(ctx context.Context, back []redisx.Call, due string, mark int64) error {
+	for _, calls := range [][]redisx.Call{back, {redisx.Command("ZREMRANGEBYSCORE", due, mark, mark)}} {
+		replies, err := s.scripts.Run(ctx, calls)
+		for _, r := range replies {
+			err = errors.Join(err, r.Err)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -127,8 +127,10 @@ func (s *Service) buyNow(ctx context.Context, o *Order, p Purchase) error {
 	if s.limits.HoldOnOrder {
 		o.HoldID = holdIDOf(p)
 		short, err := s.ports.Holds.HoldAll(ctx, o.HoldID, o.Customer, items, o.Deadline.Add(holdMargin))
-		if err != nil {
+		if err != nil && !errors.Is(err, ErrNothingHeld) {
 			s.doubt()
+		}
+		if err != nil {
 			return err
 		}
 		if len(short) > 0 {

@@ -2,6 +2,7 @@ package order
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -66,9 +67,13 @@ type Carts interface {
 	Take(ctx context.Context, tx pgx.Tx, basket Basket, orderID uuid.UUID) error
 }
 
+// ErrNothingHeld says of a call that it has not even reached those who hold.
+var ErrNothingHeld = errors.New("nothing was held")
+
 // Holds keeps units for an order that is bought without a cart.
 type Holds interface {
-	// HoldAll holds every item or none; those that could not be had are the answer.
+	// HoldAll holds every item or none; those that could not be had are the answer. After an error other than ErrNothingHeld
+	// it is not known what is held.
 	HoldAll(ctx context.Context, holdID uuid.UUID, customer string, items []Item, until time.Time) ([]Short, error)
 	Release(ctx context.Context, holdID uuid.UUID, products []uuid.UUID) error
 }

@@ -24,7 +24,10 @@ func TestMain(m *testing.M) { testkit.Main(m) }
 var mug = order.Product{ID: uuid.MustParse("01930000-0000-7000-8000-000000000001"), SKU: "MUG", Name: "Mug", UnitPriceMinor: 1275, Currency: "GBP"}
 
 // shop fills order's ports: one product, everything can be held, nobody is locked out.
-type shop struct{ basket order.Basket }
+type shop struct {
+	basket  order.Basket
+	holding error // of HoldAll
+}
 
 func (shop) Products(_ context.Context, ids []uuid.UUID) (map[uuid.UUID]order.Product, error) {
 	found := map[uuid.UUID]order.Product{}
@@ -42,8 +45,8 @@ func (shop) ShowPrices(context.Context, uuid.UUID, []order.Line, string) error {
 
 func (shop) Take(context.Context, pgx.Tx, order.Basket, uuid.UUID) error { return nil }
 
-func (shop) HoldAll(context.Context, uuid.UUID, string, []order.Item, time.Time) ([]order.Short, error) {
-	return nil, nil
+func (s shop) HoldAll(context.Context, uuid.UUID, string, []order.Item, time.Time) ([]order.Short, error) {
+	return nil, s.holding
 }
 func (shop) Release(context.Context, uuid.UUID, []uuid.UUID) error { return nil }
 func (shop) Lock(context.Context, string, string) (func(), bool, error) {

@@ -14,8 +14,23 @@ const (
 	mostWait = 5 * time.Second // for a place: sending a crowd away makes it come back, and costs more than letting it wait
 )
 
-// errCrowded says that no place was to be had in time, or that Redis went away while it was waited for.
-var errCrowded = errors.New("redis: too much is waiting for it")
+// errCrowded says that no place was to be had in time, or that Redis went away while it was waited for; errNotSent that
+// nothing of what was to be sent has been.
+var (
+	errCrowded = errors.New("redis: too much is waiting for it")
+	errNotSent = errors.New("redis: nothing was sent")
+)
+
+// NotSent says of an error of Run that nothing of what was to be sent has been: it waited for its turn in vain.
+func NotSent(err error) bool { return errors.Is(err, errNotSent) }
+
+// Sent gives an error of which NotSent does not hold, for whoever has sent something else before.
+func Sent(err error) error {
+	if NotSent(err) {
+		return errCrowded
+	}
+	return err
+}
 
 // gate lets a number of callers in at once. Who waits is sent away as soon as one of those inside finds Redis gone, so that an
 // outage costs nobody more than one time-out.

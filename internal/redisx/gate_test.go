@@ -70,3 +70,35 @@ func TestAFullGateTurnsAway(t *testing.T) {
 		}
 	})
 }
+
+func TestWhatWaitedInVainWasNotSent(t *testing.T) {
+	t.Parallel()
+	s := NewScripts(nil, nil) // nothing gets as far as the client
+	for range atOnce {
+		s.gate.places <- struct{}{}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for n, want := range map[int]string{1: "one pipeline", pipelined + 1: "two pipelines"} {
+		_, err := s.Run(ctx, make([]Call, n))
+		if !NotSent(err) || !errors.Is(err, context.Canceled) {
+			t.Errorf("%s: %v", want, err)
+		}
+	}
+	waits := make(chan error)
+	go func() {
+		_, err := s.Run(t.Context(), make([]Call, 1))
+		waits <- err
+	}()
+	for again := true; again; {
+		select {
+		case err := <-waits:
+			if !NotSent(err) || !Unavailable(err) || NotSent(Sent(err)) || !Unavailable(Sent(err)) {
+				t.Errorf("turned away: %v", err)
+			}
+			again = false
+		default:
+			s.gate.turnAway()
+		}
+	}
+}

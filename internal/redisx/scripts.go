@@ -72,6 +72,9 @@ func (s *Scripts) Run(ctx context.Context, calls []Call) ([]Reply, error) {
 	for from := 0; from < len(calls); from += pipelined {
 		to := min(from+pipelined, len(calls))
 		if err := s.run(ctx, calls[from:to], replies[from:to]); err != nil {
+			if from > 0 {
+				err = Sent(err)
+			}
 			return replies, err
 		}
 	}
@@ -101,7 +104,7 @@ func (s *Scripts) run(ctx context.Context, calls []Call, replies []Reply) error 
 		return errForeign
 	}
 	if err := s.gate.enter(ctx); err != nil {
-		return err
+		return fmt.Errorf("%w: %w", errNotSent, err)
 	}
 	defer s.gate.leave()
 	err := s.rounds(ctx, calls, replies)
