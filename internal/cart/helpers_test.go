@@ -110,7 +110,10 @@ FROM cart.lines l JOIN cart.carts c ON c.id = l.cart_id WHERE l.product_id = ANY
 	if err != nil {
 		return nil, err
 	}
-	bought, err := pgx.CollectRows(rows, pgx.RowToStructByPos[inventory.LiveHold])
+	bought, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (l inventory.LiveHold, err error) {
+		err = row.Scan(&l.HoldID, &l.OrderID, &l.ProductID, &l.Quantity, &l.ExpiresAt)
+		return l, err
+	})
 	return append(holds, bought...), err
 }
 

@@ -233,8 +233,9 @@ func (s *Service) putRightBought(ctx context.Context, c Cart, products []uuid.UU
 	}
 	over, err := s.shelf.EndIfOver(ctx, c.ID, productsIn(keep))
 	keep = slices.DeleteFunc(keep, func(l event.OrderLine) bool { return slices.Contains(over, l.ProductID) })
-	if len(keep) > 0 && err == nil {
-		_, _, err = s.shelf.Extend(ctx, c.ID, keep, now.Add(s.rules.TTL))
+	if len(keep) > 0 {
+		_, _, extended := s.shelf.Extend(ctx, c.ID, keep, now.Add(s.rules.TTL))
+		err = errors.Join(err, extended)
 	}
 	if len(drop) > 0 {
 		err = errors.Join(err, s.shelf.Release(ctx, c.ID, drop))
