@@ -165,6 +165,10 @@ func (a answer) into(t *testing.T, v any) {
 
 // send makes a request; a body that is no string is sent as JSON. Headers are pairs.
 func (c customer) send(method, path string, body any, headers ...string) (answer, error) {
+	return c.sendWithin(c.shop.t.Context(), method, path, body, headers...)
+}
+
+func (c customer) sendWithin(ctx context.Context, method, path string, body any, headers ...string) (answer, error) {
 	text, isText := body.(string)
 	if !isText && body != nil {
 		encoded, err := json.Marshal(body)
@@ -173,7 +177,7 @@ func (c customer) send(method, path string, body any, headers ...string) (answer
 		}
 		text = string(encoded)
 	}
-	req, err := http.NewRequestWithContext(c.shop.t.Context(), method, c.shop.url+"/api/v1"+path, bytes.NewBufferString(text))
+	req, err := http.NewRequestWithContext(ctx, method, c.shop.url+"/api/v1"+path, bytes.NewBufferString(text))
 	if err != nil {
 		return answer{}, err
 	}

@@ -14,6 +14,10 @@ import (
 // lockLife is how long a lock outlives an owner that has died.
 const lockLife = 10 * time.Second
 
+// lockTime bounds the taking: while Redis is frozen a purchase waits for it once more, for its hold, and is to be refused within
+// half a second in all.
+const lockTime = 80 * time.Millisecond
+
 // unlockTime bounds the giving back, which must not hold an answer up.
 const unlockTime = 300 * time.Millisecond
 
@@ -32,7 +36,9 @@ func NewLocks(client redis.UniversalClient, scripts *Scripts, keys Keys) *Locks 
 // Lock takes the lock, unless it is taken. unlock is never nil, and gives the lock back only if it is still the caller's.
 func (l *Locks) Lock(ctx context.Context, customer, key string) (unlock func(), taken bool, err error) {
 	name, owner := l.keys.Lock(customer, key), uuid.NewString()
-	reply, err := l.client.SetArgs(ctx, name, owner, redis.SetArgs{Mode: "NX", TTL: lockLife}).Result()
+	soon, cancel := context.WithTimeout(ctx, lockTime)
+	defer cancel()
+	reply, err := l.client.SetArgs(soon, name, owner, redis.SetArgs{Mode: "NX", TTL: lockLife}).Result()
 	if err == redis.Nil { //nolint:errorlint // the client answers the value itself
 		return func() {}, false, nil
 	}
