@@ -46,6 +46,9 @@ func (m *market) shelfOf(product uuid.UUID) onShelf {
 	m.Helper()
 	keys := m.s.keys.Product(product)
 	s := onShelf{entries: map[string]entry{}}
+	if m.damaged {
+		return s
+	}
 	stock, err := m.s.redis.HGetAll(m.ctx, keys[0]).Result()
 	m.must("read stock", err)
 	_, s.loaded = stock["n"]

@@ -43,6 +43,11 @@ type market struct {
 	bought    []purchase
 	lowered   map[uuid.UUID]bool // products of which an operator took units away
 	lost      map[string]bool    // carts of which Redis was made to lose a hold
+	copied    map[string]string  // an old copy of Redis, by key
+	damaged   bool               // what is read of Redis behind the modules' back says nothing at the moment
+
+	admission *redisx.Admission
+	memory    *reconcile.Memory
 }
 
 // purchase is a request that made an order.
@@ -66,20 +71,22 @@ func newMarket(t *testing.T, env *testkit.Env) *market {
 		cfg: config.Config{
 			HoldTTL: 15 * time.Minute, HoldMaxAge: time.Hour, MaxLines: 100, MaxQuantity: 100, OrderTimeout: 15 * time.Minute, HoldOnOrder: true,
 		},
-		log: log, registry: prometheus.NewRegistry(), db: env.DB, redis: client, patient: client,
+		log: log, registry: prometheus.NewRegistry(), db: env.DB, redis: client, patient: client, admission: redisx.NewAdmission(),
 		keys: redisx.Keys{Namespace: env.Namespace}, scripts: redisx.NewScripts(client, lua.Sources()), lease: lease.New(env.DB, log, "market", 0),
 	}
-	s.scripts.Patience = 10 * time.Second
+	s.scripts.Patience, s.scripts.Admission = 10*time.Second, s.admission
+	unguarded := redisx.NewScripts(client, lua.Sources())
+	unguarded.Patience = 10 * time.Second
 	if s.book, err = saga.NewBook(saga.All(), "optimistic", nil); err != nil {
 		t.Fatal(err)
 	}
 	s.modules = s.newModules(s.book)
 	s.repairs = reconcile.New(reconcile.Options{
-		Postgres: s.db, Redis: client, Scripts: s.scripts, Keys: s.keys, Shelf: s.modules.shelf, Lease: s.lease, Log: log,
+		Postgres: s.db, Redis: client, Scripts: unguarded, Keys: s.keys, Shelf: s.modules.shelf, Lease: s.lease, Log: log,
 		Registry: s.registry, Cooldown: time.Millisecond,
 	})
 	m := &market{
-		ctx: t.Context(), s: s, hear: map[saga.Module]saga.Handler{}, hearers: s.book.Hears(),
+		ctx: t.Context(), s: s, admission: s.admission, memory: reconcile.NewMemory(s.repairs, s.admission), hear: map[saga.Module]saga.Handler{}, hearers: s.book.Hears(),
 		sweeper: inventory.NewSweeper(client, s.scripts, s.keys, time.Minute, log), customers: []string{"ann", "bob", "eve"},
 	}
 	for _, module := range []saga.Module{saga.Order, saga.Inventory, saga.Shelf} {
@@ -108,6 +115,8 @@ func (m *market) open(t *rapid.T) {
 	m.exec(`TRUNCATE shared.outbox, shared.inbox, shared.reconciliations, cart.carts, orders.orders, orders.view, orders.idempotency_keys,
 		inventory.products, inventory.reservations CASCADE`)
 	m.forgetKeys()
+	m.must("look at Redis", m.memory.Look(m.ctx))
+	m.copied, m.damaged = nil, false
 	m.waiting, m.heard, m.paid = map[saga.Module][]event.Fact{}, map[saga.Module][]event.Fact{}, map[uuid.UUID]string{}
 	m.read, m.bought, m.lowered, m.lost, m.products = 0, nil, map[uuid.UUID]bool{}, map[string]bool{}, nil
 	var made []inventory.NewProduct
