@@ -1,6 +1,8 @@
 package lua_test
 
 import (
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -123,5 +125,35 @@ func TestUnlockIsForTheOwnerOnly(t *testing.T) {
 		m.want(0, lua.Unlock, "you")
 		m.want(1, lua.Unlock, "me")
 		m.want(0, lua.Unlock, "me")
+	})
+}
+
+// Numbers are whole and in range, lines are products, and what is refused has changed nothing.
+func TestCartScriptsTakeNothingButWholeNumbers(t *testing.T) {
+	mirrors(t, func(t *testing.T, m mirror) {
+		p, later := uuid.NewString(), m.in(60_000)
+		m.want(1, lua.CartPut, "whole", 5, later, p, 3)
+		refused := func(script string, args ...any) {
+			t.Helper()
+			_, err := m.scripts.One(t.Context(), redisx.Call{Script: script, Keys: []string{m.cart}, Args: args})
+			if err == nil || !strings.HasPrefix(err.Error(), "INVALID ") {
+				t.Errorf("%s%q: %v, want a refusal", script, args, err)
+			}
+		}
+		for _, n := range notWhole {
+			refused(lua.CartPut, "whole", n, later, p, 1)
+			refused(lua.CartPut, "whole", 6, n, p, 1)
+			refused(lua.CartPut, "lines", 6, later, p, 1, uuid.NewString(), n)
+			refused(lua.CartDrop, n)
+			refused(lua.CartRepair, n, 6, later, p, 1)
+			refused(lua.CartRepair, 5, n, later, p, 1)
+			refused(lua.CartRepair, 5, 6, n, p, 1)
+			refused(lua.CartRepair, 5, 6, later, p, n)
+		}
+		many := slices.Repeat([]any{p, 1}, 2001)
+		refused(lua.CartPut, append([]any{"whole", 6, later}, many...)...)
+		refused(lua.CartRepair, append([]any{5, 6, later}, many...)...)
+		refused(lua.CartDrop, 0)
+		m.wantStored(map[string]string{"version": "5", p: "3"})
 	})
 }

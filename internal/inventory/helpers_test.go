@@ -50,7 +50,7 @@ func onEach(t *testing.T, test func(t *testing.T, s *shop)) {
 // newShopOn is a shop that waits so long for its Redis.
 func newShopOn(t *testing.T, env *testkit.Env, redisURL string, patience time.Duration) *shop {
 	t.Helper()
-	client, err := redisx.Open(redisURL, redisx.Options{ReadTimeout: patience})
+	client, err := redisx.Open(redisURL, redisx.Options{ReadTimeout: patience, DialTimeout: patience})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -55,7 +55,7 @@ func onEach(t *testing.T, test func(t *testing.T, p *place)) {
 
 func newPlaceOn(t *testing.T, env *testkit.Env) *place {
 	t.Helper()
-	client, err := redisx.Open(env.RedisURL, redisx.Options{ReadTimeout: 5 * time.Second})
+	client, err := redisx.Open(env.RedisURL, redisx.Options{ReadTimeout: 5 * time.Second, DialTimeout: 5 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
