@@ -32,14 +32,19 @@ type sandboxCmd struct {
 	Ledger    string        `default:"sandbox-ledger.jsonl" help:"File of charges and refunds; made if it is not there."`
 	Key       string        `required:"" help:"Key that callers present."`
 	Latency   time.Duration `help:"Added to every answer."`
-	Seed      uint64        `default:"1" help:"Decides the faults of pm_flaky."`
+	Seed      uint64        `default:"1" help:"Decides the faults."`
+	Decline   float64       `help:"Share of charges that are declined." placeholder:"P"`
+	Error     float64       `help:"Share of charges and refunds that are answered by a 500 first, half of them when they are done." placeholder:"P"`
+	Drop      float64       `help:"Share of charges and refunds whose first answer is lost." placeholder:"P"`
+	Late      float64       `help:"Share of charges and refunds that are late." placeholder:"P"`
 	LogLevel  string        `enum:"debug,info,warn,error" default:"info" help:"Least level that is logged (${enum})."`
 	LogFormat string        `enum:"text,json" default:"text" help:"Form of the log (${enum})."`
 }
 
 func (c *sandboxCmd) Run(ctx context.Context) error {
 	server, err := sandbox.Open(sandbox.Options{
-		Addr: c.Addr, LedgerFile: c.Ledger, APIKey: c.Key, Latency: c.Latency, Seed: c.Seed, Log: newLog(c.LogLevel, c.LogFormat),
+		Addr: c.Addr, LedgerFile: c.Ledger, APIKey: c.Key, Latency: c.Latency, Seed: c.Seed,
+		Faults: sandbox.Faults{Decline: c.Decline, Error: c.Error, Drop: c.Drop, Late: c.Late}, Log: newLog(c.LogLevel, c.LogFormat),
 	})
 	if err != nil {
 		return err

@@ -45,6 +45,8 @@ type shop struct {
 
 	ledger       string        // of the payment provider
 	slowBy       time.Duration // how long it takes to charge pm_slow
+	faults       sandbox.Faults
+	seed         uint64 // of the faults
 	stopProvider func()
 }
 
@@ -88,7 +90,7 @@ func (s *shop) startProvider(addr string) {
 	s.t.Helper()
 	provider, err := sandbox.Open(sandbox.Options{
 		Addr: addr, LedgerFile: s.ledger, APIKey: sandboxKey, Log: s.env.Log,
-		SlowBy: s.slowBy, HangFor: 200 * time.Millisecond,
+		SlowBy: s.slowBy, Faults: s.faults, Seed: s.seed, HangFor: 200 * time.Millisecond,
 	})
 	if err != nil {
 		s.t.Fatal(err)

@@ -42,7 +42,7 @@ func (s *Server) putCharge(w http.ResponseWriter, r *http.Request) {
 	}
 	key := r.PathValue("key")
 	want := Entry{Key: key, OrderID: in.OrderID, AmountMinor: in.AmountMinor, Currency: in.Currency, PaymentMethod: in.PaymentMethod}
-	want.Status, want.Reason = verdict(in.PaymentMethod)
+	want.Status, want.Reason = s.troubles.verdict(in.PaymentMethod, key)
 	trouble := s.troubles.next(in.PaymentMethod, key)
 	s.troubled(w, r, trouble, func() (*Entry, error) {
 		got, fresh, err := s.books.charge(want)
@@ -64,8 +64,8 @@ func (s *Server) putRefund(w http.ResponseWriter, r *http.Request) {
 	}
 	want := Entry{Key: r.PathValue("key"), ChargeID: in.ChargeID, AmountMinor: in.AmountMinor, Currency: in.Currency}
 	trouble := noTrouble
-	if s.books.method(in.ChargeID) == "pm_flaky" {
-		trouble = s.troubles.next("pm_flaky", want.Key)
+	if method := s.books.method(in.ChargeID); method == "pm_flaky" || method == "pm_ok" {
+		trouble = s.troubles.next(method, want.Key)
 	}
 	s.troubled(w, r, trouble, func() (*Entry, error) { return s.books.refund(want) })
 }

@@ -3,8 +3,11 @@ package sandbox_test
 import (
 	"context"
 	"fmt"
+	"log/slog"
+	"math"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -183,6 +186,51 @@ func TestFlakyEndsAndChargesOnce(t *testing.T) {
 	}
 	if n := len(ledger(t, url)); n != 2*keys || odd < keys/2 {
 		t.Errorf("%d entries for %d keys, %d requests went wrong", n, keys, odd)
+	}
+}
+
+// Shares of all keys are declined, err, or are never answered, the same ones for the same seed; asked again each comes to an end.
+func TestFaultsByShare(t *testing.T) {
+	t.Parallel()
+	faults := sandbox.Faults{Decline: 0.2, Error: 0.2, Drop: 0.1, Late: 0.1}
+	const keys = 200
+	run := func() (story []string) {
+		url := start(t, func(o *sandbox.Options) { o.Faults, o.SlowBy, o.HangFor = faults, time.Millisecond, time.Millisecond })
+		for i := range keys {
+			told := ""
+			for {
+				r, err := send(t.Context(), http.MethodPut, fmt.Sprintf("%s/charges/k%d", url, i), apiKey, charge("o", 70, "pm_ok"))
+				if err == nil && r.status == http.StatusOK {
+					story = append(story, told+as[sandbox.Entry](t, r).Status)
+					break
+				}
+				told += fmt.Sprint(r.status, " ") // 0: no answer
+			}
+		}
+		if n := len(ledger(t, url)); n != keys {
+			t.Errorf("%d entries for %d keys", n, keys)
+		}
+		return story
+	}
+	first := run()
+	if again := run(); !slices.Equal(first, again) {
+		t.Error("the same seed gave other faults")
+	}
+	count := map[string]int{}
+	for _, s := range first {
+		for word := range strings.FieldsSeq(s) {
+			count[word]++
+		}
+	}
+	for word, share := range map[string]float64{"declined": 0.2, "500": 0.2, "0": 0.1} {
+		if n := float64(count[word]); n < keys*share/2 || n > keys*share*2 {
+			t.Errorf("%s: %v of %d, want a share of %v", word, n, keys, share)
+		}
+	}
+	for _, wrong := range []sandbox.Faults{{Decline: -0.1}, {Late: 1.1}, {Error: 0.6, Drop: 0.5}, {Drop: math.NaN()}} {
+		if _, err := sandbox.Open(sandbox.Options{Addr: "127.0.0.1:0", LedgerFile: t.TempDir() + "/l", APIKey: apiKey, Log: slog.New(slog.DiscardHandler), Faults: wrong}); err == nil {
+			t.Errorf("%+v were taken", wrong)
+		}
 	}
 }
 

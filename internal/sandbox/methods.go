@@ -18,10 +18,14 @@ var verdicts = map[string]struct{ status, reason string }{
 	"pm_flaky":                {status: Succeeded}, // the first few charge and refund requests go wrong in ways drawn from the seed
 }
 
-func verdict(method string) (status, reason string) {
+// verdict says what becomes of a charge.
+func (t *troubles) verdict(method, key string) (status, reason string) {
 	v, ok := verdicts[method]
-	if !ok {
+	switch {
+	case !ok:
 		return Declined, "unknown_payment_method"
+	case v.status == Succeeded && t.chance("verdict "+key, 0).Float64() < t.faults.Decline:
+		return Declined, "card_declined"
 	}
 	return v.status, v.reason
 }
@@ -43,13 +47,16 @@ const flakyRequests = 3
 
 // troubles decides what goes wrong. It counts requests by key where that matters, and forgets at a restart.
 type troubles struct {
-	seed uint64
+	seed   uint64
+	faults Faults
 
 	mu    sync.Mutex
 	count map[string]int
 }
 
-func newTroubles(seed uint64) *troubles { return &troubles{seed: seed, count: map[string]int{}} }
+func newTroubles(seed uint64, faults Faults) *troubles {
+	return &troubles{seed: seed, faults: faults, count: map[string]int{}}
+}
 
 // next draws the trouble of one more request under the key.
 func (t *troubles) next(method, key string) trouble {
@@ -66,6 +73,25 @@ func (t *troubles) next(method, key string) trouble {
 		if n := t.again(key, flakyRequests); n <= flakyRequests {
 			return t.draw(key, n)
 		}
+	default:
+		return t.strike(key)
+	}
+	return noTrouble
+}
+
+// strike draws what goes wrong with the first request under a key, by the shares of faults.
+func (t *troubles) strike(key string) trouble {
+	if t.faults == (Faults{}) || t.again(key, 1) > 1 {
+		return noTrouble
+	}
+	p := t.chance(key, 1).Float64()
+	for _, share := range []struct {
+		of   float64
+		does trouble
+	}{{t.faults.Error / 2, errorBefore}, {t.faults.Error / 2, errorAfter}, {t.faults.Drop, hangAfter}, {t.faults.Late, slow}} {
+		if p -= share.of; p < 0 {
+			return share.does
+		}
 	}
 	return noTrouble
 }
@@ -80,11 +106,16 @@ func (t *troubles) again(key string, limit int) int {
 	return t.count[key]
 }
 
-// draw depends on the seed, the key and the number of the request alone.
-func (t *troubles) draw(key string, n int) trouble {
+// chance depends on the seed, the key and the number of the request alone.
+func (t *troubles) chance(key string, n int) *rand.Rand {
 	h := fnv.New64a()
 	_, _ = h.Write(binary.BigEndian.AppendUint64([]byte(key), uint64(n))) // a hash never fails
-	switch p := rand.New(rand.NewPCG(t.seed, h.Sum64())).IntN(100); {
+	return rand.New(rand.NewPCG(t.seed, h.Sum64()))
+}
+
+// draw is the trouble of a request of pm_flaky.
+func (t *troubles) draw(key string, n int) trouble {
+	switch p := t.chance(key, n).IntN(100); {
 	case p < 20:
 		return errorBefore
 	case p < 30:

@@ -22,8 +22,31 @@ type Options struct {
 	Latency    time.Duration // added to every charge, refund, look-up and close
 	SlowBy     time.Duration // how late pm_slow is; 0: 2 s
 	HangFor    time.Duration // how long a request that is never answered is held before its connection is dropped; 0: 30 s
-	Seed       uint64        // decides the faults of pm_flaky
+	Seed       uint64        // decides the faults, those of pm_flaky and those below
+	Faults     Faults        // what goes wrong with any payment method
 	Log        *slog.Logger
+}
+
+// Faults are shares of keys, from 0 to 1, of whose requests something goes wrong: which ones follows from seed and key. A key that
+// is declined stays so; the others go wrong once, at their first charge or refund.
+type Faults struct {
+	Decline float64 // declined
+	Error   float64 // 500, half of them when it is done
+	Drop    float64 // done and never answered
+	Late    float64 // done, and answered, SlowBy later
+}
+
+// check says whether they are shares that leave some requests alone.
+func (f Faults) check() error {
+	for _, p := range []float64{f.Decline, f.Error, f.Drop, f.Late} {
+		if !(p >= 0 && p <= 1) {
+			return errors.New("a share of faults is from 0 to 1")
+		}
+	}
+	if f.Error+f.Drop+f.Late > 1 {
+		return errors.New("the shares of errors, drops and late answers are more than 1 together")
+	}
+	return nil
 }
 
 // Server is the provider. It holds its ledger file and its port from Open until Run has returned.
@@ -40,6 +63,9 @@ func Open(o Options) (*Server, error) {
 	if o.APIKey == "" || o.LedgerFile == "" || o.Log == nil {
 		return nil, errors.New("open sandbox: an API key, a ledger file and a log are needed")
 	}
+	if err := o.Faults.check(); err != nil {
+		return nil, fmt.Errorf("open sandbox: %w", err)
+	}
 	o.SlowBy, o.HangFor = cmp.Or(o.SlowBy, 2*time.Second), cmp.Or(o.HangFor, 30*time.Second)
 	books, err := openBooks(o.LedgerFile)
 	if err != nil {
@@ -49,7 +75,7 @@ func Open(o Options) (*Server, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open sandbox: %w", err), books.journal.close())
 	}
-	return &Server{options: o, books: books, troubles: newTroubles(o.Seed), listener: listener, stopping: make(chan struct{})}, nil
+	return &Server{options: o, books: books, troubles: newTroubles(o.Seed, o.Faults), listener: listener, stopping: make(chan struct{})}, nil
 }
 
 // Addr is the address it listens on, with the port that was taken.
