@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
+	amqp "github.com/rabbitmq/amqp091-go"
 
 	"github.com/holdfast-checkout/holdfast/internal/event"
 	"github.com/holdfast-checkout/holdfast/internal/outbox"
@@ -29,6 +30,11 @@ var contract = map[string]func(*testing.T, *bench, Mode){
 	"take-over":       isTakenOver,
 	"other mode":      carriesOnFromTheOtherMode,
 	"switch and back": losesNothingOverSwitches,
+	"backlog":         catchesUp,
+	"broker away":     waitsForTheBroker,
+	"confirm lost":    publishesAgainWhatIsNotConfirmed,
+	"unroutable":      findsAWayForTheUnroutable,
+	"holds nothing":   holdsNothingWhileItWaits,
 }
 
 func TestContract(t *testing.T) {
@@ -179,10 +185,38 @@ func carriesLargeTransactions(t *testing.T, b *bench, mode Mode) {
 	b.rest(t, r)
 }
 
-// Rows that are no events, or larger than any broker takes, hurt themselves alone.
+// Rows that are no events, or larger than any broker takes, hurt themselves alone, whether they wait for the reader or come
+// while it reads.
 func letsNothingStandInTheWay(t *testing.T, b *bench, mode Mode) {
-	all := facts(20)
+	all := facts(40)
+	r := b.relay(t, mode)
+	r.SenderTimeout = patience // taking a large row apart takes long under the race detector
 	b.say(t, all[:10]...)
+	b.sayNonsense(t)
+	b.say(t, all[10:20]...)
+	startLeading(t, r)
+	b.heard.wait(t, all[:20]...)
+	b.sayNonsense(t)
+	b.say(t, all[20:]...)
+	r.Ring()
+	b.heard.wait(t, all...)
+	b.rest(t, r)
+	var put []int
+	for _, d := range b.put.letters() {
+		put = append(put, len(d.Body))
+	}
+	slices.Sort(put)
+	if diff := cmp.Diff([]int{2, 16 << 20}, slices.Compact(put)); diff != "" {
+		t.Errorf("sizes of what was put aside (-want +got):\n%s", diff)
+	}
+	if !b.log.has("cannot be published and was put aside") {
+		t.Error("the log does not say so")
+	}
+}
+
+// sayNonsense says six facts that are none; the last two cannot even be published.
+func (b *bench) sayNonsense(t *testing.T) {
+	t.Helper()
 	insert := `INSERT INTO shared.outbox (id, name, strategy, body) VALUES (gen_random_uuid(), $1, 'optimistic', $2)`
 	for _, bad := range []struct {
 		name string
@@ -195,21 +229,7 @@ func letsNothingStandInTheWay(t *testing.T, b *bench, mode Mode) {
 		{string(event.OrderCreated), bytes.Repeat([]byte("y"), 16<<20)},
 		{strings.Repeat("z", 300), []byte("{}")},
 	} {
-		if _, err := b.DB.Exec(t.Context(), insert, bad.name, bad.body); err != nil {
-			t.Fatal(err)
-		}
-	}
-	b.say(t, all[10:]...)
-	r := b.relay(t, mode)
-	startLeading(t, r)
-	b.heard.wait(t, all...)
-	b.rest(t, r)
-	var put []int
-	for _, d := range b.put.letters() {
-		put = append(put, len(d.Body))
-	}
-	if diff := cmp.Diff([]int{16 << 20, 2}, put); diff != "" {
-		t.Errorf("sizes of what was put aside (-want +got):\n%s", diff)
+		b.exec(t, insert, bad.name, bad.body)
 	}
 }
 
@@ -284,4 +304,168 @@ func losesNothingOverSwitches(t *testing.T, b *bench, mode Mode) {
 	}
 	<-done
 	b.heard.wait(t, all...)
+}
+
+// What has gathered while nobody read is published, in the order in which it was said.
+func catchesUp(t *testing.T, b *bench, mode Mode) {
+	all := facts(10_000)
+	for part := range slices.Chunk(all, 500) {
+		b.say(t, part...)
+	}
+	r := b.relay(t, mode)
+	startLeading(t, r)
+	b.heard.wait(t, all...)
+	if diff := cmp.Diff(ids(all), b.heard.all()); diff != "" {
+		t.Error("not in order")
+	}
+	b.rest(t, r)
+}
+
+// While the broker is away facts wait, and go out when it is back; one reader or another, nothing is marked before.
+func waitsForTheBroker(t *testing.T, b *bench, mode Mode) {
+	far := b.behindProxy(t)
+	r := far.relay(t, mode)
+	stop := startLeading(t, r)
+	before, waiting := facts(20), facts(500)
+	b.say(t, before...)
+	b.heard.wait(t, before...)
+	far.proxy.Cut()
+	for part := range slices.Chunk(waiting, 50) {
+		b.say(t, part...)
+		r.Ring()
+	}
+	stop() // in the middle of a batch
+	b.heardNone(t, waiting)
+	if s, err := r.Status(t.Context()); err != nil || s.Rows < int64(len(waiting)) {
+		t.Fatalf("%d rows wait, want %d at least: %v", s.Rows, len(waiting), err)
+	}
+	next := far.relay(t, mode)
+	startLeading(t, next)
+	far.proxy.Drop()
+	far.proxy.Heal()
+	b.heard.wait(t, waiting...)
+	b.rest(t, next)
+}
+
+// A message that was taken, but whose confirm got lost, is published again.
+func publishesAgainWhatIsNotConfirmed(t *testing.T, b *bench, mode Mode) {
+	far := b.behindProxy(t)
+	r := far.relay(t, mode)
+	startLeading(t, r)
+	first, all := fact(), facts(50)
+	b.say(t, first)
+	b.heard.wait(t, first)
+	far.proxy.Mute()
+	b.say(t, all...)
+	r.Ring()
+	b.heard.wait(t, all...)
+	if s, err := r.Status(t.Context()); err != nil || s.Rows < int64(len(all)) {
+		t.Fatalf("%d rows wait, want the %d without confirm at least: %v", s.Rows, len(all), err)
+	}
+	far.proxy.Drop()
+	far.proxy.Heal()
+	b.rest(t, r)
+	if n := b.heard.times(all[0]); n < 2 {
+		t.Errorf("published %d times without a confirm", n)
+	}
+}
+
+// A fact that no queue takes is not lost though RabbitMQ confirms it: it is published again when there is a queue.
+func findsAWayForTheUnroutable(t *testing.T, b *bench, mode Mode) {
+	r := b.relay(t, mode)
+	startLeading(t, r)
+	first, all := fact(), facts(20)
+	b.say(t, first)
+	b.heard.wait(t, first)
+	b.onBroker(t, func(ch *amqp.Channel) error {
+		if err := ch.QueueUnbind(b.Namespace+".view", "#", b.cfg.Topology.Exchange(), nil); err != nil {
+			return err
+		}
+		_, err := ch.QueueDelete(b.Namespace+".unrouted", false, false, false)
+		return err
+	})
+	b.say(t, all...)
+	r.Ring()
+	b.heard.wait(t, all...)
+	b.rest(t, r)
+}
+
+// While facts wait for their confirms there is no transaction open and no row locked.
+func holdsNothingWhileItWaits(t *testing.T, b *bench, mode Mode) {
+	far := b.behindProxy(t)
+	r := far.relay(t, mode)
+	startLeading(t, r)
+	first, all := fact(), facts(50)
+	b.say(t, first)
+	b.heard.wait(t, first)
+	far.proxy.Cut()
+	b.say(t, all...)
+	r.Ring()
+	testkit.Eventually(t, patience, func() error {
+		var long int
+		var enough bool
+		err := b.DB.QueryRow(t.Context(), `
+			SELECT (SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend'
+			          AND pid <> pg_backend_pid() AND xact_start < clock_timestamp() - interval '1 second'),
+			       (SELECT max(at) < clock_timestamp() - interval '2 seconds' FROM shared.outbox)`).Scan(&long, &enough)
+		switch {
+		case err != nil:
+			return err
+		case long > 0:
+			t.Fatal("a transaction is open while confirms are awaited")
+		case !enough:
+			return errors.New("the facts have not waited for long")
+		}
+		_, err = b.DB.Exec(t.Context(), `SELECT FROM shared.outbox FOR UPDATE NOWAIT`)
+		return err
+	})
+	far.proxy.Drop()
+	far.proxy.Heal()
+	b.heard.wait(t, all...)
+}
+
+// Many commits are told of by few notifications, none of them sent in the transaction that it tells of.
+func TestNotificationsAreDebounced(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, testkit.New(t))
+	leader, other := b.relay(t, Polling), b.relay(t, Polling)
+	startLeading(t, leader)
+	start(t, other.Run)
+	b.DB.OnCommit = other.Ring
+	conn, err := other.dedicated(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closeConn(t.Context(), conn)
+	if _, err := conn.Exec(t.Context(), `LISTEN `+other.slot); err != nil {
+		t.Fatal(err)
+	}
+	began, all := time.Now(), facts(300)
+	for _, f := range all {
+		b.say(t, f)
+	}
+	b.heard.wait(t, all...)
+	most := int(time.Since(began)/debounce) + 1
+	if _, err := conn.Exec(t.Context(), `SELECT pg_notify($1, 'last')`, other.slot); err != nil {
+		t.Fatal(err)
+	}
+	senders := map[uint32]int{}
+	for {
+		n, err := conn.WaitForNotification(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n.Payload == "last" {
+			break
+		}
+		senders[n.PID]++
+	}
+	for _, n := range senders {
+		if len(senders) != 1 || n > most || n >= len(all) {
+			t.Errorf("%d commits were told of by %v notifications, want less, %d at most, over one connection", len(all), senders, most)
+		}
+	}
+	if len(senders) == 0 {
+		t.Error("nobody was told")
+	}
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	dto "github.com/prometheus/client_model/go"
+	amqp "github.com/rabbitmq/amqp091-go"
 
 	"github.com/holdfast-checkout/holdfast/internal/broker"
 	"github.com/holdfast-checkout/holdfast/internal/event"
@@ -166,6 +167,30 @@ func (b *bench) heardNone(t *testing.T, facts []event.Fact) {
 		if b.heard.has([]event.Fact{f}) == nil {
 			t.Fatalf("fact %s was published", f.ID)
 		}
+	}
+}
+
+// times is how often a fact was heard.
+func (e *ears) times(f event.Fact) int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.copies[f.ID]
+}
+
+// onBroker does something to the broker as somebody else would.
+func (b *bench) onBroker(t *testing.T, do func(*amqp.Channel) error) {
+	t.Helper()
+	conn, err := amqp.Dial(b.RabbitURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	ch, err := conn.Channel()
+	if err == nil {
+		err = do(ch)
+	}
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 
