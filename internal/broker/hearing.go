@@ -27,6 +27,8 @@ var errGone = errors.New("the channel of these deliveries is closed")
 func (s *hearing) work(ctx context.Context) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	look := time.NewTicker(lookEvery)
+	defer look.Stop()
 	for {
 		due := s.nextDue(timer)
 		s.m.parked.WithLabelValues(s.sub.Module).Set(float64(len(s.parked)))
@@ -36,6 +38,10 @@ func (s *hearing) work(ctx context.Context) error {
 			return ctx.Err()
 		case <-s.gone.Done():
 			return s.lost()
+		case <-look.C:
+			if err := s.subscribed(ctx, s.cfg.Topology.Queue(s.sub.Module)); err != nil {
+				return err
+			}
 		case <-due:
 			if err := s.retryDue(ctx); err != nil {
 				return err

@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"fmt"
+	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 )
@@ -63,6 +64,21 @@ func (in *inflow) pump(deliveries <-chan amqp.Delivery) {
 	}
 	in.leave()
 	close(in.buffered)
+}
+
+// lookEvery is how often a consumer makes sure that its queue still knows it.
+const lookEvery = 3 * time.Second
+
+// subscribed fails when the queue is gone or has no consumer: RabbitMQ does not always tell a consumer that its queue was
+// deleted, when that happens as it subscribes, and then it would wait for ever.
+func (in *inflow) subscribed(ctx context.Context, queue string) error {
+	return in.link.during(ctx, func() error {
+		d, err := in.link.depth(queue)
+		if err == nil && (d.Missing || d.Consumers == 0) {
+			err = fmt.Errorf("queue %s has forgotten its consumer", queue)
+		}
+		return err
+	})
 }
 
 // lost says why deliveries have ended.

@@ -2,6 +2,8 @@ package broker
 
 import (
 	"context"
+	"errors"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -89,4 +91,38 @@ func (s *sender) progress(t *testing.T) {
 	t.Helper()
 	from := len(s.confirmed())
 	testkit.Eventually(t, 40*time.Second, func() bool { return len(s.confirmed()) >= from+200 })
+}
+
+// The network swallows everything, or only what the broker says, or ends all connections: every fact that was promised is heard.
+func TestPublishingSurvivesTheNetwork(t *testing.T) {
+	t.Parallel()
+	cfg := newConfig(t)
+	there, err := url.Parse(cfg.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	way := testkit.NewProxy(t, there.Host)
+	cfg.URL = strings.Replace(cfg.URL, there.Host, way.Addr(), 1)
+	cfg.confirmWithin = time.Second
+	p := startPublisher(t, cfg)
+	e, s := &ears{}, &sender{}
+	start(t, NewConsumer(cfg, p, Subscription{Module: "inventory", Handle: e.hear}).Run)
+	stop := start(t, func(ctx context.Context) error { return s.run(ctx, cfg, p) })
+	s.progress(t)
+	for name, strike := range map[string]func(){"black hole": way.Cut, "no answers": way.Mute} {
+		strike()
+		testkit.Eventually(t, 20*time.Second, func() error {
+			if p.Ready() == nil {
+				return errors.New(name + " is not noticed")
+			}
+			return nil
+		})
+		way.Heal()
+		way.Drop()
+		s.progress(t)
+	}
+	way.Drop()
+	s.progress(t)
+	stop()
+	testkit.Eventually(t, 30*time.Second, func() error { return e.has(s.confirmed()) })
 }
