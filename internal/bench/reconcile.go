@@ -40,16 +40,25 @@ type repairs struct {
 
 // reconcile measures a full run through the operators' API, with drift to be found, and proves by a second one that all of it
 // was repaired.
-func (p *place) reconcile(ctx context.Context) (Row, error) {
+func (p *place) reconcile(ctx context.Context) (row Row, err error) {
 	room, err := p.stockroom(ctx)
 	if err != nil {
 		return Row{}, err
 	}
 	defer room.redis.Close()
 	began := time.Now()
-	drift, err := room.fill(ctx)
+	if err := room.fillPostgres(ctx); err != nil {
+		return Row{}, fmt.Errorf("fill Postgres: %w", err)
+	}
+	p.ServerFlags = append(p.ServerFlags[:len(p.ServerFlags):len(p.ServerFlags)], "--reconcile-interval=0s") // no runs but those asked for
+	e, err := p.startEngine(ctx, room.url)                                                                   // first: it has a Redis that it does not know forget what is in it
 	if err != nil {
-		return Row{}, fmt.Errorf("fill: %w", err)
+		return Row{}, err
+	}
+	defer func() { err = errors.Join(err, e.stop()) }()
+	drift, err := room.fillRedis(ctx)
+	if err != nil {
+		return Row{}, fmt.Errorf("fill Redis: %w", err)
 	}
 	detail := map[string]any{
 		"machine": machine(ctx, p.servers, ""), "products": p.Catalogue, "carts": room.carts(), "drift_planted": drift,
@@ -66,7 +75,7 @@ func (p *place) reconcile(ctx context.Context) (Row, error) {
 	if err != nil {
 		return Row{}, fmt.Errorf("scan: %w", err)
 	}
-	seconds, err := room.ours(ctx, drift, detail)
+	seconds, err := room.ours(ctx, e, drift, detail)
 	if err != nil {
 		return Row{}, fmt.Errorf("ours: %w", err)
 	}
@@ -77,13 +86,7 @@ func (p *place) reconcile(ctx context.Context) (Row, error) {
 }
 
 // ours runs the engine: once with the drift, which is what counts, and once without.
-func (s *stockroom) ours(ctx context.Context, drift int64, detail map[string]any) (seconds float64, err error) {
-	s.ServerFlags = append(s.ServerFlags[:len(s.ServerFlags):len(s.ServerFlags)], "--reconcile-interval=0s") // none but those that are asked for
-	e, err := s.startEngine(ctx, s.url)
-	if err != nil {
-		return 0, err
-	}
-	defer func() { err = errors.Join(err, e.stop()) }()
+func (s *stockroom) ours(ctx context.Context, e *engine, drift int64, detail map[string]any) (seconds float64, err error) {
 	d, err := newDriver(e.url, "", s.prefix, e.secret, 1)
 	if err != nil {
 		return 0, err

@@ -76,17 +76,6 @@ func (p *place) stockroom(ctx context.Context) (*stockroom, error) {
 
 func (s *stockroom) connect(ctx context.Context) (*pgx.Conn, error) { return pgx.Connect(ctx, s.url) }
 
-// fill writes rows, then keys, and then makes some of the keys wrong. It gives the number of differences.
-func (s *stockroom) fill(ctx context.Context) (drift int64, err error) {
-	if err := s.fillPostgres(ctx); err != nil {
-		return 0, err
-	}
-	if err := s.fillRedis(ctx); err != nil {
-		return 0, err
-	}
-	return s.spoil(ctx)
-}
-
 func (s *stockroom) fillPostgres(ctx context.Context) error {
 	conn, err := s.connect(ctx)
 	if err != nil {
@@ -119,8 +108,16 @@ func (s *stockroom) fillPostgres(ctx context.Context) error {
 	return nil
 }
 
-// fillRedis loads every product and its holds with the script that the engine loads them with, and the copies of the carts.
-func (s *stockroom) fillRedis(ctx context.Context) error {
+// fillRedis writes the keys, and then makes some of them wrong. It gives the number of differences.
+func (s *stockroom) fillRedis(ctx context.Context) (drift int64, err error) {
+	if err := s.load(ctx); err != nil {
+		return 0, err
+	}
+	return s.spoil(ctx)
+}
+
+// load puts every product and its holds on the shelf with the script that the engine does it with, and writes the carts' copies.
+func (s *stockroom) load(ctx context.Context) error {
 	carts := s.cartsOf()
 	calls := make([]redisx.Call, 0, pipelined)
 	for n := range s.Catalogue {
