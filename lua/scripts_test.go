@@ -21,7 +21,7 @@ import (
 var sections = map[string]*regexp.Regexp{
 	"KEYS":    regexp.MustCompile(`(?m)^-- KEYS {4}\S`),
 	"ARGV":    regexp.MustCompile(`(?m)^-- ARGV {4}\S`),
-	"answers": regexp.MustCompile(`(?m)^-- answers [-{\d]`),
+	"answers": regexp.MustCompile(`(?m)^-- answers \S`),
 	"cost":    regexp.MustCompile(`(?m)^-- cost {4}O\(`),
 }
 

@@ -7,7 +7,8 @@
 --         which sweepers are taken for dead
 -- answers the products' ids
 -- cost    O(products x log of all)
-local most, mark, dead = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local function whole(s) return type(s) == 'string' and #s <= 16 and string.find(s, '^%d+$') and tonumber(s) or nil end
+local most, mark, dead = whole(ARGV[1]), whole(ARGV[2]), whole(ARGV[3])
 if not (most and mark and dead) or most < 1 or most > 100 or mark < 4500000000000000 or mark > 9007199254740991 then
   return redis.error_reply('INVALID take: most, mark, dead')
 end
