@@ -50,8 +50,18 @@ func TestWrongUsageIsTold(t *testing.T) {
 func TestHelpAndVersion(t *testing.T) {
 	t.Parallel()
 	for _, args := range [][]string{
-		{"--help"}, {"serve", "--help"}, {"dev", "--help"}, {"sandbox", "--help"}, {"migrate", "--help"}, {"reconcile", "--help"},
-		{"audit", "--help"}, {"replay", "--help"}, {"token", "--help"}, {"dlq", "--help"}, {"version", "--help"}, {"version"},
+		{"--help"},
+		{"serve", "--help"},
+		{"dev", "--help"},
+		{"sandbox", "--help"},
+		{"migrate", "--help"},
+		{"reconcile", "--help"},
+		{"audit", "--help"},
+		{"replay", "--help"},
+		{"token", "--help"},
+		{"dlq", "--help"},
+		{"version", "--help"},
+		{"version"},
 	} {
 		var out, errs bytes.Buffer
 		if code := execute(t.Context(), args, &out, &errs); code != exitDone || out.Len() == 0 {

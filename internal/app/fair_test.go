@@ -291,7 +291,8 @@ func (a *army) holds(c customer) bool {
 	c.must(http.StatusOK, http.MethodGet, "/cart", nil).into(a.t, &got)
 	return slices.ContainsFunc(got.Items, func(i struct {
 		Held bool `json:"held"`
-	}) bool {
+	},
+	) bool {
 		return i.Held
 	})
 }
