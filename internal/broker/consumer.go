@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	amqp "github.com/rabbitmq/amqp091-go"
 
 	"github.com/holdfast-checkout/holdfast/internal/event"
 )
@@ -79,9 +78,4 @@ func (c *Consumer) session(ctx context.Context, up func()) error {
 	return s.work(ctx)
 }
 
-func (c *Consumer) declare(l *link, ch *amqp.Channel) error {
-	if err := declareExchanges(ch, c.cfg.Topology); err != nil {
-		return err
-	}
-	return l.declareQueue(ch, c.cfg, c.sub.Module)
-}
+func (c *Consumer) declare(l *link) error { return l.declareFor(c.cfg, c.sub.Module) }

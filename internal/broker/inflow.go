@@ -20,7 +20,7 @@ type inflow struct {
 
 // openInflow connects and subscribes. prefetch bounds the deliveries that are not acknowledged. declare makes the queue,
 // which may have been deleted since the last time.
-func openInflow(ctx context.Context, cfg Config, queue string, prefetch int, declare func(*link, *amqp.Channel) error) (*inflow, error) {
+func openInflow(ctx context.Context, cfg Config, queue string, prefetch int, declare func(*link) error) (*inflow, error) {
 	l, err := dial(ctx, cfg, "consumer of "+queue)
 	if err != nil {
 		return nil, err
@@ -36,13 +36,13 @@ func openInflow(ctx context.Context, cfg Config, queue string, prefetch int, dec
 	return in, nil
 }
 
-func (in *inflow) subscribe(queue string, prefetch int, declare func(*link, *amqp.Channel) error) error {
+func (in *inflow) subscribe(queue string, prefetch int, declare func(*link) error) error {
 	var err error
 	if in.ch, err = in.link.Channel(); err != nil {
 		return fmt.Errorf("open channel: %w", err)
 	}
 	in.closed = in.ch.NotifyClose(make(chan *amqp.Error, 1))
-	if err := declare(in.link, in.ch); err != nil {
+	if err := declare(in.link); err != nil {
 		return err
 	}
 	if err := in.ch.Qos(prefetch, 0, false); err != nil {

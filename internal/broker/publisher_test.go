@@ -8,6 +8,7 @@ import (
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
+	"golang.org/x/sync/errgroup"
 )
 
 func TestDeclareIsRepeatable(t *testing.T) {
@@ -134,5 +135,24 @@ func TestStoppedPublisherSaysSo(t *testing.T) {
 	}
 	if p.Ready() == nil {
 		t.Error("a stopped publisher is ready")
+	}
+}
+
+// Instances that start at the same moment make the queues once: none is answered an error, and each queue takes what it is sent.
+func TestManyDeclareAtOnce(t *testing.T) {
+	t.Parallel()
+	for range 5 {
+		cfg := newConfig(t)
+		cfg.Topology.Queues = map[string][]string{"a": {keyCreated}, "b": {keyCreated}, "c": {keyCreated}, "d": {keyCreated}}
+		var all errgroup.Group
+		for range 8 {
+			all.Go(func() error { return Declare(t.Context(), cfg) })
+		}
+		if err := all.Wait(); err != nil {
+			t.Fatal(err)
+		}
+		if err := startPublisher(t, cfg).Publish(t.Context(), message(cfg, created(1))); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

@@ -2,9 +2,11 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 )
@@ -55,8 +57,45 @@ func Declare(ctx context.Context, cfg Config) error {
 	return l.during(ctx, func() error { return l.declare(cfg) })
 }
 
-// declare makes the whole topology on a channel of its own, since a refusal closes the channel.
+// declare makes the whole topology.
 func (l *link) declare(cfg Config) error {
+	return l.declareFor(cfg, slices.Sorted(maps.Keys(cfg.Topology.Queues))...)
+}
+
+// declareFor makes what belongs to no one module, and the queues of these. One declares at a time: a quorum queue is there before it
+// works, and whoever declares it again, or consumes from it, in between is answered INTERNAL_ERROR, and can break it for good.
+func (l *link) declareFor(cfg Config, modules ...string) error {
+	return l.alone(cfg.Topology.Namespace+".declaring", func() error { return l.declareHere(cfg, modules) })
+}
+
+const (
+	turnPoll = 20 * time.Millisecond
+	turnWait = 15 * time.Second
+)
+
+// alone does something while nobody else, whatever instance it is of, does something under this name: an exclusive queue belongs
+// to one connection, and ends with it.
+func (l *link) alone(name string, do func() error) error {
+	for deadline := time.Now().Add(turnWait); ; time.Sleep(turnPoll) {
+		ch, err := l.Channel()
+		if err != nil {
+			return fmt.Errorf("wait for a turn to declare: %w", err)
+		}
+		_, err = ch.QueueDeclare(name, false, false, true, false, nil)
+		if err == nil {
+			err = do()
+			_, failed := ch.QueueDelete(name, false, false, false)
+			return errors.Join(err, failed, ch.Close())
+		}
+		var refused *amqp.Error
+		if !errors.As(err, &refused) || refused.Code != amqp.ResourceLocked || time.Now().After(deadline) {
+			return fmt.Errorf("wait for a turn to declare: %w", err)
+		}
+	}
+}
+
+// declareHere works on a channel of its own, since a refusal closes the channel.
+func (l *link) declareHere(cfg Config, modules []string) error {
 	ch, err := l.Channel()
 	if err != nil {
 		return fmt.Errorf("declare topology: %w", err)
@@ -65,7 +104,7 @@ func (l *link) declare(cfg Config) error {
 	if err := declareExchanges(ch, cfg.Topology); err != nil {
 		return err
 	}
-	for _, name := range slices.Sorted(maps.Keys(cfg.Topology.Queues)) {
+	for _, name := range modules {
 		if err := l.declareQueue(ch, cfg, name); err != nil {
 			return err
 		}

@@ -66,9 +66,7 @@ func (u *Undertaker) Run(ctx context.Context) error {
 
 func (u *Undertaker) session(ctx context.Context, up func()) error {
 	const prefetch = 64
-	in, err := openInflow(ctx, u.cfg, u.queue, prefetch, func(_ *link, ch *amqp.Channel) error {
-		return declareExchanges(ch, u.cfg.Topology)
-	})
+	in, err := openInflow(ctx, u.cfg, u.queue, prefetch, func(l *link) error { return l.declareFor(u.cfg) })
 	if err != nil {
 		return err
 	}
