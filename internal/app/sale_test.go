@@ -1,6 +1,7 @@
 package app_test
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -141,13 +142,21 @@ func TestALateSuccessIsRefunded(t *testing.T) {
 	for _, way := range ways {
 		t.Run(way, func(t *testing.T) {
 			t.Parallel()
-			s := open(t, strategy(way), func(c *config.Config) { c.OrderTimeout = time.Second })
+			s := open(t, strategy(way))
 			s.stopProvider()
-			s.slowBy = 4 * time.Second // beyond the time-out and the clock's next look
+			s.slowBy = 4 * time.Second // long enough for the clock to end the order meanwhile
 			s.startProvider(strings.TrimPrefix(s.cfg.SandboxURL, "http://"))
 			mug := s.product("MUG", 1275, 10)
 			alice := s.customer("alice")
 			o := alice.underway("k", buyNow(mug, 4, "pm_slow"))
+			testkit.Eventually(t, time.Minute, func() error {
+				tag, err := s.env.DB.Exec(t.Context(), `UPDATE orders.orders SET deadline = now() WHERE id = $1
+					AND EXISTS (SELECT FROM payment.payments WHERE order_id = $1 AND attempted_at IS NOT NULL)`, o.ID)
+				if err == nil && tag.RowsAffected() == 0 {
+					err = errors.New("the charge has not been sent")
+				}
+				return err
+			})
 			alice.sees(o.ID, func(o order) bool { return o.Status == "ENDING" && o.FailureReason == "TIMED_OUT" })
 			if o = alice.end(o.ID); o.Status != "FAILED" || o.PaymentStatus != "REFUNDED" || o.DisplayStatus != "REFUNDED" {
 				t.Errorf("%+v", o)
