@@ -33,6 +33,8 @@ func (c *crowd) customer(n int, stop <-chan struct{}) {
 		select {
 		case <-stop:
 			return
+		case <-c.t.Context().Done():
+			return
 		default:
 		}
 		product, key := c.products[(n+i)%len(c.products)], fmt.Sprintf("%d/%d", n, i)
@@ -130,9 +132,8 @@ func robbed(t *testing.T, s *shop, _ *stack.Stack, _ func()) {
 
 func spoilt(t *testing.T, s *shop, _ *stack.Stack, _ func()) {
 	for _, kind := range []string{"stock", "reserved", "holds", "expiry"} {
-		key := s.aKey(t, kind)
-		s.redis(t, "DEL", key)
-		s.redis(t, "RPUSH", key, "x")
+		// In one step, or a customer has it loaded in between.
+		s.redis(t, "EVAL", `redis.call("DEL", KEYS[1]) return redis.call("RPUSH", KEYS[1], "x")`, 1, s.aKey(t, kind))
 	}
 }
 

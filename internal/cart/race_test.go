@@ -188,6 +188,7 @@ func TestACallThatIsBrokenOffLeavesTheShelfAsTheRowsAre(t *testing.T) {
 	s := newShop(t, usual)
 	tea := s.product(100)
 	s.put("ann", tea, 1)
+	away := false // Redis was too slow even for giving back: units are left to their expiry then, and said to be
 	for i := range 30 {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i)*200*time.Microsecond)
 		_, err := s.carts.Put(ctx, "ann", tea, int64(2+i%3))
@@ -195,8 +196,15 @@ func TestACallThatIsBrokenOffLeavesTheShelfAsTheRowsAre(t *testing.T) {
 		if err != nil && !errors.Is(err, context.DeadlineExceeded) && !fault.Is(err, fault.Unavailable) && !fault.Is(err, fault.Conflict) {
 			t.Error(err)
 		}
+		away = away || fault.Is(err, fault.Unavailable)
 	}
-	if diff := cmp.Diff(s.rows(tea), s.onShelf(tea)); diff != "" {
-		t.Errorf("rows and shelf differ (-rows +shelf):\n%s", diff)
+	rows, shelf := s.rows(tea), s.onShelf(tea)
+	for id, n := range rows {
+		if shelf[id] < n || !away && shelf[id] != n {
+			t.Errorf("cart %s has %d units and holds %d", id, n, shelf[id])
+		}
+	}
+	if len(shelf) != len(rows) {
+		t.Errorf("rows and shelf differ: %v and %v", rows, shelf)
 	}
 }
