@@ -43,7 +43,7 @@ func TestDrillBackbone(t *testing.T) {
 	}
 	random := rand.New(rand.NewPCG(seed, 0))
 	faults := b.faults(random)
-	began, most := time.Now(), testkit.Size(5, 1_000_000)
+	began, most := time.Now(), testkit.Size(3, 1_000_000)
 	for n, at := 0, random.Perm(len(faults)); n < most && time.Since(began) < drillTime; n++ {
 		b.do(faults[at[n%len(at)]])
 		b.progress()

@@ -14,7 +14,7 @@ func TestDrillTwins(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	mug := s.product("MUG", 1275, 1_000_000)
-	keys, twins := testkit.Size(50, 1000), testkit.Size(20, 1000)
+	keys, twins := testkit.Size(20, 1000), testkit.Size(10, 1000)
 	atOnce := make(chan struct{}, 100)
 	ids := make([]map[string]bool, keys)
 	var mu sync.Mutex

@@ -141,11 +141,11 @@ func TestStoppedPublisherSaysSo(t *testing.T) {
 // Instances that start at the same moment make the queues once: none is answered an error, and each queue takes what it is sent.
 func TestManyDeclareAtOnce(t *testing.T) {
 	t.Parallel()
-	for range 5 {
+	for range 2 {
 		cfg := newConfig(t)
 		cfg.Topology.Queues = map[string][]string{"a": {keyCreated}, "b": {keyCreated}, "c": {keyCreated}, "d": {keyCreated}}
 		var all errgroup.Group
-		for range 8 {
+		for range 4 {
 			all.Go(func() error { return Declare(t.Context(), cfg) })
 		}
 		if err := all.Wait(); err != nil {

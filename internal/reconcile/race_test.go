@@ -32,7 +32,7 @@ type contested struct {
 func TestDrillRepairRacesWithHolds(t *testing.T) {
 	t.Parallel()
 	const stock = 1000
-	rounds := testkit.Size(200, 5000)
+	rounds := testkit.Size(60, 5000)
 	rng := rand.New(rand.NewPCG(testkit.Seed(t), 0))
 	p := newPlace(t)
 	products := make([]contested, 40)

@@ -16,7 +16,7 @@ func TestDrillIdleOutboxBesideABusyDatabase(t *testing.T) {
 	startLeading(t, r)
 	b.exec(t, `CREATE TABLE busy (g int, filling text)`)
 	peak := int64(0)
-	for range testkit.Size(6, 640) { // 96 MB, 10 GB
+	for range testkit.Size(3, 640) { // 96 MB, 10 GB
 		b.exec(t, fmt.Sprintf(`INSERT INTO busy SELECT g, repeat('x', 1000) FROM generate_series(1, %d) g`, chunk*1000))
 		b.exec(t, `TRUNCATE busy`)
 		b.exec(t, `CHECKPOINT`) // as a busy server does: only then is the log cut, and the slot told of a later start
@@ -46,7 +46,7 @@ func TestDrillTransactionOfManyFacts(t *testing.T) {
 	b := newBench(t, testkit.New(t))
 	r := b.relay(t, CDC)
 	startLeading(t, r)
-	n, f := testkit.Size(5_000, 100_000), fact()
+	n, f := testkit.Size(2_000, 100_000), fact()
 	b.say(t, f)
 	b.heard.wait(t, f)
 	b.exec(t, `INSERT INTO shared.outbox (id, name, strategy, body)
