@@ -188,7 +188,7 @@ func TestDrillCancelsAtAnyMoment(t *testing.T) {
 			const away = 20
 			crowd := make(chan struct{}, away+5)
 			s.stopProvider()
-			for i := range testkit.Size(30, 6000) {
+			for i := range testkit.Size(60, 6000) {
 				if i == away {
 					s.timedOut()
 					s.startProvider(strings.TrimPrefix(s.cfg.SandboxURL, "http://"))
@@ -200,6 +200,9 @@ func TestDrillCancelsAtAnyMoment(t *testing.T) {
 				after := time.Duration(random.Int64N(int64(timeOut * 5 / 4)))
 				if random.IntN(2) == 0 {
 					after /= 20
+				}
+				if i < 2 {
+					after = 5 * timeOut // too late for sure
 				}
 				crowd <- struct{}{}
 				wg.Go(func() {

@@ -69,6 +69,7 @@ func newStage(t *testing.T, way string) *stage {
 	if err := s.build(); err != nil {
 		t.Fatal(err)
 	}
+	testkit.Eventually(t, time.Minute, func() error { return s.memory.Look(t.Context()) })
 	t.Cleanup(s.modules.provider.Hangup)
 	inBackground(t, provider.Run)
 	inBackground(t, s.modules.charger.Run)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -73,9 +74,15 @@ const (
 	turnWait = 15 * time.Second
 )
 
+// turns has a *sync.Mutex for each name, so that of one process only one asks RabbitMQ for its turn.
+var turns sync.Map
+
 // alone does something while nobody else, whatever instance it is of, does something under this name: an exclusive queue belongs
 // to one connection, and ends with it.
 func (l *link) alone(name string, do func() error) error {
+	turn, _ := turns.LoadOrStore(name, &sync.Mutex{})
+	turn.(*sync.Mutex).Lock()
+	defer turn.(*sync.Mutex).Unlock()
 	for deadline := time.Now().Add(turnWait); ; time.Sleep(turnPoll) {
 		ch, err := l.Channel()
 		if err != nil {
