@@ -18,7 +18,7 @@ import (
 func TestDrillMemoryDoesNotGrowWithTheCatalogue(t *testing.T) {
 	const room = 2 << 20 // what two runs may differ by, whatever they compare
 	defer debug.SetGCPercent(debug.SetGCPercent(10))
-	small, large := testkit.Size(1000, 10_000), testkit.Size(10_000, 100_000)
+	small, large := testkit.Size(4_000, 10_000), testkit.Size(16_000, 100_000)
 	p := newPlace(t)
 	p.catalogue(small)
 	few := p.mostInMemory(small)
