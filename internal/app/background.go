@@ -25,7 +25,7 @@ func (s *server) background() []run.Part {
 		{Name: "strays", Run: broker.NewStrayKeeper(s.broker, s.letters.Keep).Run},
 		{Name: "dead letters, counted", Run: s.letters.Run},
 		{Name: "charger", Run: s.modules.charger.Run},
-		{Name: "order waiters", Run: s.modules.order.Run},
+		{Name: "order watchers", Run: s.modules.order.Run},
 		s.led("order clock", s.modules.order.Clock),
 		s.led("hold sweeper", inventory.NewSweeper(s.redis, s.scripts, s.keys, s.cfg.SweepInterval, s.log).Run),
 		s.led("cart sweeper", cart.NewSweeper(s.modules.cart, s.cfg.SweepInterval).Run),

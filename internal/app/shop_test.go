@@ -248,6 +248,7 @@ type order struct {
 	DisplayStatus   string `json:"display_status"`
 	FailureReason   string `json:"failure_reason"`
 	Strategy        string `json:"strategy"`
+	Version         int64  `json:"version"`
 	TotalMinor      int64  `json:"total_minor"`
 	Lines           []struct {
 		ProductID string `json:"product_id"`

@@ -41,6 +41,7 @@ func (s *Service) Cancel(ctx context.Context, customer string, id uuid.UUID, tra
 	if err != nil {
 		return View{}, err
 	}
+	s.watchers.tell(id)
 	return s.Get(ctx, customer, id)
 }
 

@@ -13,7 +13,7 @@ const (
 	page         = 500
 )
 
-// Run looks for the ends that requests to this instance wait for, until ctx ends.
+// Run tells those who watch orders on this instance what is new of them, until ctx ends.
 func (s *Service) Run(ctx context.Context) error {
 	look := time.NewTicker(lookInterval)
 	defer look.Stop()
@@ -22,7 +22,9 @@ func (s *Service) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-look.C:
-			s.report(ctx, "look for ended orders", s.wait.look(ctx, s.db))
+			s.report(ctx, "look at watched orders", s.watchers.look(ctx, s.db, true))
+		case <-s.watchers.bell:
+			s.report(ctx, "look at watched orders", s.watchers.look(ctx, s.db, false))
 		}
 	}
 }

@@ -11,16 +11,22 @@ import (
 )
 
 // HTTP is the module's part of the API.
-type HTTP struct{ orders *Service }
+type HTTP struct {
+	orders  *Service
+	streams *web.Streams
+}
 
 // NewHTTP makes it.
-func NewHTTP(orders *Service) *HTTP { return &HTTP{orders: orders} }
+func NewHTTP(orders *Service) *HTTP {
+	return &HTTP{orders: orders, streams: web.NewStreams(maxStreams, maxStreamsOfCustomer)}
+}
 
 // Routes adds the module's routes.
 func (h *HTTP) Routes(r web.Routes) {
 	r.Customer.POST("/orders", h.place)
 	r.Customer.GET("/orders", h.list)
 	r.Customer.GET("/orders/:id", h.get)
+	r.Customer.GET("/orders/:id/events", h.events)
 	r.Customer.POST("/orders/:id/cancel", h.cancel)
 }
 

@@ -119,16 +119,16 @@ type Service struct {
 	// Doubt is called, when set, when a hold may be left that no order needs: holds and rows are to be compared.
 	Doubt func()
 
-	db     *postgres.DB
-	ports  Ports
-	limits Limits
-	log    *slog.Logger
-	wait   *waiters
+	db       *postgres.DB
+	ports    Ports
+	limits   Limits
+	log      *slog.Logger
+	watchers *watchers
 }
 
 // New makes the module. Its long-lived part is Run.
 func New(db *postgres.DB, ports Ports, limits Limits, log *slog.Logger) *Service {
-	return &Service{db: db, ports: ports, limits: limits, log: log, wait: newWaiters()}
+	return &Service{db: db, ports: ports, limits: limits, log: log, watchers: newWatchers()}
 }
 
 // Advance hears stock.reserved, payment.processed and payment.unknown.

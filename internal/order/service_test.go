@@ -299,33 +299,6 @@ func TestOverdueOrdersAreEndedOnce(t *testing.T) {
 	}
 }
 
-func TestWaitersAreWokenByTheEnd(t *testing.T) {
-	t.Parallel()
-	env := testkit.New(t)
-	s := newService(t, env, shop{}, time.Hour)
-	id := place(t, s, "k")
-	woken := make(chan order.View)
-	go func() {
-		view, err := s.Await(t.Context(), "alice", id, time.Minute)
-		if err != nil {
-			t.Error(err)
-		}
-		woken <- view
-	}()
-	for _, name := range []event.Name{event.StockReserved, event.PaymentProcessed} {
-		if err := s.Advance(t.Context(), []event.Fact{event.New(name, "optimistic", id, event.Payment{})}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	feedView(t, env, s)
-	if view := <-woken; view.Status != order.Completed || view.DisplayStatus != "COMPLETED" || view.EndedAt == nil {
-		t.Fatalf("woken to %+v", view)
-	}
-	if view, err := s.Await(t.Context(), "alice", id, time.Minute); err != nil || view.Status != order.Completed {
-		t.Fatalf("%+v, %v", view, err)
-	}
-}
-
 func TestForeignFactsAreRefused(t *testing.T) {
 	t.Parallel()
 	env := testkit.New(t)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -11,7 +13,6 @@ import (
 
 	"github.com/holdfast-checkout/holdfast/internal/event"
 	"github.com/holdfast-checkout/holdfast/internal/inbox"
-	"github.com/holdfast-checkout/holdfast/internal/postgres"
 )
 
 // View is an order as a customer is shown it: one row of the read model.
@@ -36,9 +37,9 @@ const viewColumns = `id, status, payment_status, inventory_status, display_statu
 
 // View hears order's own facts and keeps the newest version of each order in the read model.
 func (s *Service) View(ctx context.Context, facts []event.Fact) error {
-	var ended []uuid.UUID
+	var shown []uuid.UUID
 	err := s.db.InTx(ctx, func(tx pgx.Tx) error {
-		ended = nil
+		shown = nil
 		fresh, err := inbox.Fresh(ctx, tx, ViewModule, facts)
 		if err != nil || len(fresh) == 0 {
 			return err
@@ -47,15 +48,11 @@ func (s *Service) View(ctx context.Context, facts []event.Fact) error {
 		if err != nil {
 			return err
 		}
-		for id, state := range states {
-			if state.EndedAt != nil {
-				ended = append(ended, id)
-			}
-		}
+		shown = slices.Collect(maps.Keys(states))
 		return updateViews(ctx, tx, states, causes)
 	})
 	if err == nil {
-		s.wait.ended(ended)
+		s.watchers.tell(shown...)
 	}
 	return err
 }
@@ -156,13 +153,4 @@ func (s *Service) List(ctx context.Context, customer string, before uuid.UUID, l
 		return nil, fmt.Errorf("list orders: %w", err)
 	}
 	return views, nil
-}
-
-// endedAmong gives those of the orders that are final in the read model.
-func endedAmong(ctx context.Context, db *postgres.DB, ids []uuid.UUID) ([]uuid.UUID, error) {
-	rows, err := db.Query(ctx, `SELECT id FROM orders.view WHERE id = ANY($1) AND ended_at IS NOT NULL`, ids)
-	if err != nil {
-		return nil, fmt.Errorf("ended orders: %w", err)
-	}
-	return pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
 }

@@ -78,6 +78,15 @@ func extendByWait(c echo.Context, wait time.Duration) {
 		return
 	}
 	extend(c, b.usual+wait)
+	endWhenStopping(c)
+}
+
+// endWhenStopping ends the request's context when the server is told to stop.
+func endWhenStopping(c echo.Context) {
+	b, ok := c.Get(budgetKey).(*budget)
+	if !ok {
+		return
+	}
 	if stopping, ok := c.Request().Context().Value(stoppingKey{}).(context.Context); ok {
 		b.unhook()
 		b.unhook = context.AfterFunc(stopping, func() { b.cancel(errStopping) })

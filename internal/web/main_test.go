@@ -46,12 +46,13 @@ type testServer struct {
 	client *http.Client
 	stop   context.CancelFunc
 	ended  chan error
+	next   chan struct{} // one for each further event of /stream
 }
 
 // start runs a server on a free port with test routes; change may alter its options.
 func start(t *testing.T, change func(*web.Options)) *testServer {
 	t.Helper()
-	r := &testServer{t: t, log: &logBuffer{}, ended: make(chan error, 1)}
+	r := &testServer{t: t, log: &logBuffer{}, ended: make(chan error, 1), next: make(chan struct{})}
 	o := web.Options{
 		Addr: "127.0.0.1:0", Log: slog.New(slog.NewJSONHandler(r.log, nil)), Registry: prometheus.NewRegistry(),
 		Document: []byte(`{"swagger":"2.0"}`), Version: web.Version{Version: "v0"},
@@ -127,6 +128,25 @@ func (r *testServer) addRoutes() {
 		case <-c.Request().Context().Done(): // told to stop: answer what there is
 		}
 		return web.JSON(c, http.StatusOK, map[string]string{"trace": web.TraceParent(c)})
+	})
+	streams := web.NewStreams(3, 2)
+	to.Anyone.GET("/stream", func(c echo.Context) error {
+		stream, err := streams.Open(c)
+		if err != nil {
+			return err
+		}
+		defer stream.Close()
+		n := web.LastEventID(c)
+		for {
+			if n++; stream.Send(n, "count", map[string]int64{"n": n}) != nil {
+				return nil
+			}
+			select {
+			case <-r.next:
+			case <-c.Request().Context().Done():
+				return nil
+			}
+		}
 	})
 	to.Public.GET("/stuck", func(c echo.Context) error {
 		<-c.Request().Context().Done()
