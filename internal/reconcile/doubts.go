@@ -45,7 +45,7 @@ func (p *pass) settleDoubts(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	p.settled = true
+	p.settled, p.waited = true, p.Cooldown
 	ids := make([]uuid.UUID, 0, len(p.doubts))
 	for id := range p.doubts {
 		ids = append(ids, id)

@@ -68,6 +68,8 @@ type Reconciler struct {
 	Options
 	metrics *metrics
 	whole   atomic.Bool // everything was compared since the start of this instance and the last doubt
+	// When what a run has left, since it was too young, can be judged; nil if there is no hurry.
+	young atomic.Pointer[time.Time]
 }
 
 // New makes a reconciler. Run is its schedule.
@@ -85,13 +87,13 @@ func New(o Options) *Reconciler {
 }
 
 // epochInterval is how often at least Redis is asked whether it still has its memory.
-const epochInterval = 5 * time.Second
+const epochInterval = time.Second
 
 // Run compares everything at the start, then what changed, every interval, and everything again soon when Redis has lost its
 // memory, somebody has a doubt, or a run has failed: after a crash it is what finds the holds that nobody wrote down. Any
 // number of instances may run: one of them compares, and what one has compared no other does soon after.
 func (r *Reconciler) Run(ctx context.Context) error {
-	failed, rest := r.timed(ctx)
+	last := r.turn(ctx)
 	tick, look := time.NewTicker(r.Interval), time.NewTicker(min(epochInterval, r.Interval))
 	defer tick.Stop()
 	defer look.Stop()
@@ -102,20 +104,38 @@ func (r *Reconciler) Run(ctx context.Context) error {
 		case <-tick.C:
 		case <-look.C:
 			lost, err := r.memoryLost(ctx)
-			doubted := !r.whole.Load() && time.Now().After(rest)
-			if err != nil || !lost && !failed && !doubted {
+			if err != nil || !lost && !last.failed && !r.due(last) {
 				continue
 			}
 		}
-		failed, rest = r.timed(ctx)
+		last = r.turn(ctx)
 	}
 }
 
-// timed makes a scheduled run and says until when no mere doubt starts another: what takes long is not done all the time.
-func (r *Reconciler) timed(ctx context.Context) (failed bool, rest time.Time) {
+// turn is how a scheduled run went, and until when no mere doubt starts another: what takes long is not done all the time.
+type turn struct {
+	failed bool
+	rest   time.Time
+}
+
+func (r *Reconciler) turn(ctx context.Context) turn {
 	began := time.Now()
-	failed = !r.scheduled(ctx)
-	return failed, time.Now().Add(5 * time.Since(began))
+	p, ok := r.scheduled(ctx)
+	if p != nil {
+		began = began.Add(p.waited)
+	}
+	return turn{failed: !ok, rest: time.Now().Add(5 * time.Since(began))}
+}
+
+// due says whether a run is to be made before its time.
+func (r *Reconciler) due(last turn) bool {
+	return !r.whole.Load() && time.Now().After(last.rest) || r.grownUp()
+}
+
+// grownUp says whether what was too young for the last run can be judged now, and should be soon.
+func (r *Reconciler) grownUp() bool {
+	at := r.young.Load()
+	return at != nil && time.Now().After(*at)
 }
 
 // Doubt says that Redis and Postgres may have parted where nobody could tidy up, as when one of them was gone in the middle
@@ -123,9 +143,10 @@ func (r *Reconciler) timed(ctx context.Context) (failed bool, rest time.Time) {
 func (r *Reconciler) Doubt() { r.whole.Store(false) }
 
 // scheduled makes a run unless another instance is at it or has just been. It says whether that went well.
-func (r *Reconciler) scheduled(ctx context.Context) bool {
+func (r *Reconciler) scheduled(ctx context.Context) (*pass, bool) {
+	var p *pass
 	err := r.alone(ctx, leaseName, r.Interval/10, func(ctx context.Context, term lease.Term) error {
-		if r.whole.Load() {
+		if r.whole.Load() && !r.grownUp() {
 			fresh, err := r.ranWithin(ctx, r.Interval/2)
 			if err != nil {
 				return err
@@ -135,14 +156,15 @@ func (r *Reconciler) scheduled(ctx context.Context) bool {
 				return err
 			}
 		}
-		_, err := r.compare(ctx, term, Delta, false)
+		var err error
+		p, err = r.compare(ctx, term, Delta, false)
 		return err
 	})
 	if err == nil || ctx.Err() != nil || fault.Is(err, fault.Conflict) {
-		return true
+		return p, true
 	}
 	r.Log.WarnContext(ctx, "reconciliation failed", "error", err, "unavailable", postgres.Unavailable(err) || redisx.Unavailable(err))
-	return false
+	return p, false
 }
 
 // Reconcile compares now and gives what it found. A dry run changes nothing but the list of runs. When another run does not
@@ -153,8 +175,10 @@ func (r *Reconciler) Reconcile(ctx context.Context, scope Scope, dryRun bool) (R
 	}
 	var run Run
 	err := r.alone(ctx, leaseName, r.Patience, func(ctx context.Context, term lease.Term) error {
-		var err error
-		run, err = r.compare(ctx, term, scope, dryRun)
+		p, err := r.compare(ctx, term, scope, dryRun)
+		if p != nil {
+			run = p.run
+		}
 		return err
 	})
 	return run, err

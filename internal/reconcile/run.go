@@ -71,31 +71,47 @@ type pass struct {
 	began   time.Time
 	mu      sync.Mutex // over the run's counts, its differences and the doubts, since pages are compared at once
 	doubts  doubts
-	settled bool // the doubts are looked at for the second time
+	settled bool          // the doubts are looked at for the second time
+	waited  time.Duration // in which nothing was done, for doubts to settle
 }
 
 // compare makes a run and stores it, whatever comes of it.
-func (r *Reconciler) compare(ctx context.Context, term lease.Term, scope Scope, dryRun bool) (Run, error) {
+func (r *Reconciler) compare(ctx context.Context, term lease.Term, scope Scope, dryRun bool) (*pass, error) {
 	p := &pass{Reconciler: r, term: term, began: time.Now(), doubts: doubts{}}
 	p.run = Run{ID: uuid.Must(uuid.NewV7()), Scope: scope, DryRun: dryRun, Differences: []Difference{}}
 	lost, err := r.memoryLost(ctx)
 	if err != nil {
-		return Run{}, err
+		return nil, err
 	}
 	whole := r.whole.Swap(true) // a doubt that comes from here on is for the next run
 	if err = p.start(ctx, scope == Full || lost || !whole); err == nil {
 		err = p.end(ctx, p.compareAll(ctx))
 	}
-	if !whole && (err != nil || dryRun) {
-		r.Doubt()
+	if err != nil || dryRun {
+		if !whole {
+			r.Doubt()
+		}
+	} else {
+		r.left(p.began, lost || !whole)
 	}
 	r.metrics.ran(p.run)
 	if err != nil {
-		return p.run, err
+		return p, err
 	}
 	r.Log.InfoContext(ctx, "reconciled", "run", p.run.ID, "scope", scope, "everything", p.window.all, "dry_run", dryRun,
 		"compared", p.run.Compared, "drifted", p.run.Drifted, "repaired", p.run.Repaired, "seconds", p.run.Seconds)
-	return p.run, nil
+	return p, nil
+}
+
+// left notes that a run that began then could not judge what had changed within the cooldown before it. Where something may be
+// lost, that is compared as soon as it is old enough, and not an interval later.
+func (r *Reconciler) left(began time.Time, hurry bool) {
+	if !hurry {
+		r.young.Store(nil)
+		return
+	}
+	grown := began.Add(r.Cooldown)
+	r.young.Store(&grown)
 }
 
 func (p *pass) compareAll(ctx context.Context) error {

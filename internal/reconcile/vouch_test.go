@@ -1,6 +1,7 @@
 package reconcile_test
 
 import (
+	"context"
 	"maps"
 	"slices"
 	"strings"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/holdfast-checkout/holdfast/internal/reconcile"
 	"github.com/holdfast-checkout/holdfast/internal/redisx"
+	"github.com/holdfast-checkout/holdfast/internal/testkit"
 	"github.com/holdfast-checkout/holdfast/lua"
 )
 
@@ -138,6 +140,44 @@ func TestARestartForgetsWhatIsYoung(t *testing.T) {
 	if now := g.told(); now[0] != words[0] || now[3] == "another" {
 		t.Errorf("Redis was told %v, want the same epoch and its own name", now)
 	}
+}
+
+// A cart that was changed just before the restart is forgotten, and too young for the first comparison after it: its copy is
+// back when it has grown old enough, and not an interval later.
+func TestACartThatWasYoungAtTheRestartIsBack(t *testing.T) {
+	t.Parallel()
+	g := newGuarded(t)
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	r := g.instance(time.Hour)
+	r.Cooldown = 2 * time.Second
+	g.memory = reconcile.NewMemory(r, g.admission)
+	go func() { ended <- r.Run(ctx) }()
+	testkit.Eventually(t, 10*time.Second, func() bool { return g.runs() == 2 }) // the second is over what was young at the start
+	g.look()
+	words := g.told()
+	words[3] = "another"
+	g.tell(words)
+	id := g.cart(map[uuid.UUID]int64{g.product(10): 3})
+	g.exec(`UPDATE cart.carts SET changed_at = now()`)
+	g.look()
+	if g.env.Redis.Exists(t.Context(), g.keys.Cart(id)).Val() != 0 {
+		t.Fatal("the copy was not forgotten")
+	}
+	testkit.Eventually(t, 20*time.Second, func() bool { return g.env.Redis.Exists(t.Context(), g.keys.Cart(id)).Val() == 1 })
+	stop()
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+}
+
+// runs is how many runs have ended.
+func (g *guarded) runs() (n int) {
+	g.Helper()
+	if err := g.env.DB.QueryRow(g.Context(), `SELECT count(*) FROM shared.reconciliations WHERE ended_at IS NOT NULL`).Scan(&n); err != nil {
+		g.Fatal(err)
+	}
+	return n
 }
 
 // An old copy: a hold in it has ended since, another began, and stock was sold.
