@@ -64,7 +64,10 @@ func (c *devCmd) runOn(ctx context.Context, servers *stack.Stack, log *slog.Logg
 	if err := postgres.Migrate(ctx, c.PostgresURL); err != nil {
 		return err
 	}
-	provider := &sandboxProcess{addr: hostOf(state.SandboxURL), key: c.SandboxKey, dir: c.Dir, log: log}
+	provider := &sandboxProcess{
+		addr: hostOf(state.SandboxURL), key: c.SandboxKey, dir: c.Dir, log: log,
+		webhooks: state.HTTPURL + "/api/v1/webhooks/payments/sandbox", secret: c.SandboxWebhookSecret,
+	}
 	return run.All(ctx, log,
 		run.Part{Name: "servers", Run: servers.Supervise},
 		run.Part{Name: "sandbox", Run: provider.Run},
@@ -88,6 +91,12 @@ func (c *devCmd) settle(servers *stack.Stack) (stack.State, error) {
 	if c.SandboxKey == "" {
 		c.SandboxKey = keep(&state.SandboxKey)
 	}
+	if c.SandboxWebhookSecret == "" {
+		if state.WebhookSecret == "" {
+			state.WebhookSecret = webhookSecret()
+		}
+		c.SandboxWebhookSecret = state.WebhookSecret
+	}
 	if c.SandboxURL == "" {
 		if c.SandboxURL, err = sandboxURL(state.SandboxURL); err != nil {
 			return state, err
@@ -95,7 +104,7 @@ func (c *devCmd) settle(servers *stack.Stack) (stack.State, error) {
 	}
 	state = stack.State{
 		PostgresURL: c.PostgresURL, RedisURL: c.RedisURL, RabbitURL: c.RabbitMQURL, HTTPURL: "http://" + c.HTTPAddr,
-		SandboxURL: c.SandboxURL, JWTSecret: c.JWTSecret, SandboxKey: c.SandboxKey, Namespace: c.Namespace,
+		SandboxURL: c.SandboxURL, JWTSecret: c.JWTSecret, SandboxKey: c.SandboxKey, WebhookSecret: c.SandboxWebhookSecret, Namespace: c.Namespace,
 	}
 	return state, stack.SaveState(c.Dir, state)
 }
@@ -108,6 +117,13 @@ func keep(secret *string) string {
 		*secret = base64.RawURLEncoding.EncodeToString(key)
 	}
 	return *secret
+}
+
+// webhookSecret makes one as Standard Webhooks has them.
+func webhookSecret() string {
+	key := make([]byte, 32)
+	_, _ = rand.Read(key) // never fails
+	return "whsec_" + base64.StdEncoding.EncodeToString(key)
 }
 
 // sandboxURL gives the sandbox a port: that of the last run if it is free.

@@ -13,8 +13,9 @@ import (
 // sandboxProcess runs the payment sandbox as a process of its own and starts it again when it dies: a provider is somebody
 // else's, and survives what happens to the shop.
 type sandboxProcess struct {
-	addr, key, dir string
-	log            *slog.Logger
+	addr, key, dir   string
+	webhooks, secret string // where its webhooks go, and what they are signed with
+	log              *slog.Logger
 }
 
 // Run keeps the sandbox running until ctx ends.
@@ -28,8 +29,8 @@ func (p *sandboxProcess) Run(ctx context.Context) error {
 		return fmt.Errorf("sandbox: %w", err)
 	}
 	for {
-		cmd := exec.CommandContext(ctx, self, "sandbox", "--addr", p.addr, "--ledger", ledger, "--log-level", "warn")
-		cmd.Env = append(os.Environ(), "HOLDFAST_KEY="+p.key)
+		cmd := exec.CommandContext(ctx, self, "sandbox", "--addr", p.addr, "--ledger", ledger, "--log-level", "warn", "--webhook-url", p.webhooks)
+		cmd.Env = append(os.Environ(), "HOLDFAST_KEY="+p.key, "HOLDFAST_WEBHOOK_SECRET="+p.secret)
 		cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
 		cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }

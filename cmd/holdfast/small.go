@@ -28,23 +28,35 @@ func (c *serveCmd) Run(ctx context.Context) error {
 }
 
 type sandboxCmd struct {
-	Addr      string        `default:"127.0.0.1:8090" help:"Address to listen on."`
-	Ledger    string        `default:"sandbox-ledger.jsonl" help:"File of charges and refunds; made if it is not there."`
-	Key       string        `required:"" help:"Key that callers present."`
-	Latency   time.Duration `help:"Added to every answer."`
-	Seed      uint64        `default:"1" help:"Decides the faults."`
-	Decline   float64       `help:"Share of charges that are declined." placeholder:"P"`
-	Error     float64       `help:"Share of charges and refunds that are answered by a 500 first, half of them when they are done." placeholder:"P"`
-	Drop      float64       `help:"Share of charges and refunds whose first answer is lost." placeholder:"P"`
-	Late      float64       `help:"Share of charges and refunds that are late." placeholder:"P"`
-	LogLevel  string        `enum:"debug,info,warn,error" default:"info" help:"Least level that is logged (${enum})."`
-	LogFormat string        `enum:"text,json" default:"text" help:"Form of the log (${enum})."`
+	Addr    string        `default:"127.0.0.1:8090" help:"Address to listen on."`
+	Ledger  string        `default:"sandbox-ledger.jsonl" help:"File of charges and refunds; made if it is not there."`
+	Key     string        `required:"" help:"Key that callers present."`
+	Latency time.Duration `help:"Added to every answer."`
+	Seed    uint64        `default:"1" help:"Decides the faults."`
+	Decline float64       `help:"Share of charges that are declined." placeholder:"P"`
+	Error   float64       `help:"Share of charges and refunds that are answered by a 500 first, half of them when they are done." placeholder:"P"`
+	Drop    float64       `help:"Share of charges and refunds whose first answer is lost." placeholder:"P"`
+	Late    float64       `help:"Share of charges and refunds that are late." placeholder:"P"`
+
+	WebhookURL     string        `name:"webhook-url" help:"Where charges and refunds are told of; empty: nowhere." placeholder:"http://…"`
+	WebhookSecret  string        `help:"What webhooks are signed with: whsec_ and 24 bytes or more in base64." placeholder:"SECRET"`
+	WebhookDelay   time.Duration `default:"500ms" help:"Between a charge and its webhook."`
+	WebhookLate    float64       `help:"Share of webhooks that are later." placeholder:"P"`
+	WebhookRepeat  float64       `help:"Share of webhooks that are told again, though they were taken." placeholder:"P"`
+	WebhookReorder float64       `help:"Share of webhooks that others overtake." placeholder:"P"`
+
+	LogLevel  string `enum:"debug,info,warn,error" default:"info" help:"Least level that is logged (${enum})."`
+	LogFormat string `enum:"text,json" default:"text" help:"Form of the log (${enum})."`
 }
 
 func (c *sandboxCmd) Run(ctx context.Context) error {
 	server, err := sandbox.Open(sandbox.Options{
 		Addr: c.Addr, LedgerFile: c.Ledger, APIKey: c.Key, Latency: c.Latency, Seed: c.Seed,
 		Faults: sandbox.Faults{Decline: c.Decline, Error: c.Error, Drop: c.Drop, Late: c.Late}, Log: newLog(c.LogLevel, c.LogFormat),
+		Webhooks: sandbox.Webhooks{
+			URL: c.WebhookURL, Secret: c.WebhookSecret, Delay: c.WebhookDelay,
+			Late: c.WebhookLate, Repeat: c.WebhookRepeat, Reorder: c.WebhookReorder,
+		},
 	})
 	if err != nil {
 		return err

@@ -51,7 +51,7 @@ func (c *devCmd) welcome(ctx context.Context, state stack.State, out io.Writer) 
 	if err != nil {
 		return fmt.Errorf("demo catalogue: %w", err)
 	}
-	fmt.Fprintf(out, greeting, state.HTTPURL, state.SandboxURL, customer, operator, first)
+	fmt.Fprintf(out, greeting, state.HTTPURL, state.SandboxURL, customer, operator, first, c.SandboxKey)
 	return nil
 }
 
@@ -61,7 +61,7 @@ Holdfast is ready.
   API       %[1]s/api/v1
   Document  %[1]s/docs
   Metrics   %[1]s/metrics
-  Sandbox   %[2]s (the payment provider)
+  Sandbox   %[2]s/ledger (the payment provider's books: any name, password %[6]s)
 
 Paste these two for a customer's and an operator's token:
 

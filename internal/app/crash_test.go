@@ -1,6 +1,7 @@
 package app_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -228,8 +229,8 @@ func (m *mortal) survives(c customer, at crash, key, product string) (id, end st
 	return o.ID, "COMPLETED"
 }
 
-// A provider declines, errs, answers late or never, while the instance is killed again and again and some customers cancel: every
-// order comes to its end, and the audit finds the money of each where its end says.
+// A provider declines, errs, answers late or never, and tells of it late, repeatedly and out of order, while the instance is killed
+// again and again and some customers cancel: every order comes to its end, and the audit finds the money of each where its end says.
 func TestDrillFaultyProvider(t *testing.T) {
 	t.Parallel()
 	for _, way := range ways {
@@ -238,6 +239,10 @@ func TestDrillFaultyProvider(t *testing.T) {
 			s := open(t, strategy(way))
 			s.stopProvider()
 			s.faults, s.seed = sandbox.Faults{Decline: 0.1, Error: 0.1, Drop: 0.05, Late: 0.05}, testkit.Seed(t)
+			s.hooks = sandbox.Webhooks{
+				URL: s.url + "/api/v1/webhooks/payments/sandbox", Secret: hookSecret, Delay: -1, LateBy: time.Second,
+				Late: 0.05, Repeat: 0.3, Reorder: 0.3,
+			}
 			s.startProvider(strings.TrimPrefix(s.cfg.SandboxURL, "http://"))
 			mug := s.product("MUG", 1275, 1_000_000)
 			m := s.processes()
@@ -279,8 +284,26 @@ func TestDrillFaultyProvider(t *testing.T) {
 				t.Errorf("%v of %d orders", ends, orders)
 			}
 			s.clean()
+			s.allTold()
 		})
 	}
+}
+
+// allTold wants the provider to be rid of the webhooks of all that it did.
+func (s *shop) allTold() {
+	s.t.Helper()
+	testkit.Eventually(s.t, time.Minute, func() error {
+		ledger, err := os.ReadFile(s.ledger)
+		if err != nil {
+			return err
+		}
+		told, err := os.ReadFile(s.ledger + ".told")
+		entries := bytes.Count(ledger, []byte("\n")) - bytes.Count(ledger, []byte(`"kind":"close"`))
+		if marks := bytes.Count(told, []byte("\n")) - 1; err == nil && marks != entries {
+			err = fmt.Errorf("%d of %d entries were taken", marks, entries)
+		}
+		return err
+	})
 }
 
 // insists buys, and cancels if it is to, and asks again until it is answered.

@@ -23,6 +23,7 @@ type modules struct {
 	payment   *payment.Service
 	charger   *payment.Charger
 	provider  *payment.Sandbox
+	notices   *payment.Notices
 }
 
 // newModules makes the modules and ties their ports. They refer to each other through m, which is complete when they run.
@@ -47,9 +48,10 @@ func (s *server) newModules(book *saga.Book) *modules {
 		HoldOnOrder: s.cfg.HoldOnOrder, KeyLife: idempotencyKeyLife,
 	}, s.log)
 
-	m.provider = payment.NewSandbox(payment.SandboxOptions{URL: s.cfg.SandboxURL, APIKey: s.cfg.SandboxKey})
+	m.provider = payment.NewSandbox(payment.SandboxOptions{URL: s.cfg.SandboxURL, APIKey: s.cfg.SandboxKey, WebhookSecret: s.cfg.SandboxWebhookSecret})
 	m.charger = payment.NewCharger(s.db, m.provider, payment.ChargerOptions{Log: s.log})
 	m.payment = payment.NewService(s.db, m.charger.Wake)
+	m.notices = payment.NewNotices(s.db, m.provider, m.charger.Wake, s.log, s.registry)
 	return m
 }
 

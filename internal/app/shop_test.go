@@ -32,6 +32,7 @@ func TestMain(m *testing.M) {
 const (
 	secret     = "a secret of the tests, long enough"
 	sandboxKey = "key of the sandbox"
+	hookSecret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 )
 
 // shop is a whole Holdfast on servers of its own names, reached as customers reach it.
@@ -46,6 +47,7 @@ type shop struct {
 	ledger       string        // of the payment provider
 	slowBy       time.Duration // how long it takes to charge pm_slow
 	faults       sandbox.Faults
+	hooks        sandbox.Webhooks
 	seed         uint64 // of the faults
 	stopProvider func()
 }
@@ -73,7 +75,7 @@ func openOn(t *testing.T, env *testkit.Env, change ...settings) *shop {
 		MaxLines: 2000, MaxQuantity: 1_000_000, OutboxMode: "cdc", OutboxPollInterval: 5 * time.Second, OutboxRetention: 24 * time.Hour,
 		InboxRetention: 7 * 24 * time.Hour, ConsumerBatch: 128, HoldTTL: 15 * time.Minute, HoldMaxAge: time.Hour, SweepInterval: time.Minute,
 		ReconcileInterval: 5 * time.Minute, ReconcileCooldown: time.Second, PaymentProvider: "sandbox",
-		SandboxKey: sandboxKey,
+		SandboxKey: sandboxKey, SandboxWebhookSecret: hookSecret,
 	}}
 	s.slowBy = 300 * time.Millisecond
 	s.ledger = filepath.Join(t.TempDir(), "ledger.jsonl")
@@ -90,7 +92,7 @@ func (s *shop) startProvider(addr string) {
 	s.t.Helper()
 	provider, err := sandbox.Open(sandbox.Options{
 		Addr: addr, LedgerFile: s.ledger, APIKey: sandboxKey, Log: s.env.Log,
-		SlowBy: s.slowBy, Faults: s.faults, Seed: s.seed, HangFor: 200 * time.Millisecond,
+		SlowBy: s.slowBy, Faults: s.faults, Seed: s.seed, HangFor: 200 * time.Millisecond, Webhooks: s.hooks,
 	})
 	if err != nil {
 		s.t.Fatal(err)

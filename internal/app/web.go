@@ -7,6 +7,7 @@ import (
 	"github.com/holdfast-checkout/holdfast/internal/audit"
 	"github.com/holdfast-checkout/holdfast/internal/cart"
 	"github.com/holdfast-checkout/holdfast/internal/order"
+	"github.com/holdfast-checkout/holdfast/internal/payment"
 	"github.com/holdfast-checkout/holdfast/internal/reconcile"
 	"github.com/holdfast-checkout/holdfast/internal/web"
 )
@@ -29,6 +30,7 @@ func (s *server) newWeb() error {
 	s.modules.inventory.Register(routes)
 	cart.NewHTTP(s.modules.cart).Routes(routes)
 	order.NewHTTP(s.modules.order).Routes(routes)
+	payment.NewHTTP(s.modules.notices).Routes(routes)
 	reconcile.NewHTTP(s.repairs).Routes(routes)
 	s.letters.Routes(routes)
 	s.refills.Routes(routes)

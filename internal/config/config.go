@@ -4,9 +4,11 @@
 package config
 
 import (
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"regexp"
+	"strings"
 	"time"
 )
 
@@ -59,6 +61,8 @@ type Config struct {
 	PaymentProvider string `enum:"sandbox" default:"sandbox" help:"Who charges: ${enum}."`
 	SandboxURL      string `name:"sandbox-url" help:"Where the payment sandbox is." placeholder:"http://…"`
 	SandboxKey      string `name:"sandbox-key" help:"Key of the payment sandbox." placeholder:"KEY"`
+
+	SandboxWebhookSecret string `name:"sandbox-webhook-secret" help:"What the sandbox signs its webhooks with (whsec_ and base64); empty: none is taken." placeholder:"SECRET"`
 }
 
 // namespaces are names that exchanges, queues, Redis keys and replication slots can all begin with.
@@ -102,6 +106,9 @@ func (c *Config) Validate() error {
 		if d <= 0 {
 			errs = append(errs, fmt.Errorf("--%s: must be more than 0", name))
 		}
+	}
+	if key, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(c.SandboxWebhookSecret, "whsec_")); c.SandboxWebhookSecret != "" && (err != nil || len(key) < 24) {
+		errs = append(errs, errors.New("--sandbox-webhook-secret: whsec_ and at least 24 bytes in base64"))
 	}
 	if c.InboxRetention < c.OutboxRetention {
 		errs = append(errs, errors.New("--inbox-retention: must not be shorter than --outbox-retention, or a fact could be done twice"))

@@ -23,19 +23,22 @@ type SandboxOptions struct {
 	APIKey   string
 	Timeout  time.Duration // of one request, all of it; 0: 5 s
 	MaxConns int           // connections kept; 0: 256
+
+	WebhookSecret string // what it signs with, as in Standard Webhooks; "": nothing is taken from it
 }
 
 // Sandbox is the provider of package sandbox, reached through HTTP. It believes only answers that fit what was asked.
 type Sandbox struct {
 	base   string
 	key    string
+	secret string
 	client *http.Client
 }
 
 // NewSandbox makes the client. It follows no redirects, uses no proxy and reads little.
 func NewSandbox(o SandboxOptions) *Sandbox {
 	o.Timeout, o.MaxConns = cmp.Or(o.Timeout, 5*time.Second), cmp.Or(o.MaxConns, 256)
-	return &Sandbox{base: strings.TrimSuffix(o.URL, "/"), key: o.APIKey, client: &http.Client{
+	return &Sandbox{base: strings.TrimSuffix(o.URL, "/"), key: o.APIKey, secret: o.WebhookSecret, client: &http.Client{
 		Timeout:       o.Timeout,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		Transport: &http.Transport{
@@ -55,16 +58,18 @@ const maxAnswer = 64 << 10
 // entry and record are the sandbox's answers, as far as they are of interest.
 type (
 	entry struct {
-		Kind          string `json:"kind"`
-		ID            string `json:"id"`
-		Key           string `json:"key"`
-		OrderID       string `json:"order_id"`
-		AmountMinor   int64  `json:"amount_minor"`
-		Currency      string `json:"currency"`
-		PaymentMethod string `json:"payment_method"`
-		ChargeID      string `json:"charge_id"`
-		Status        string `json:"status"`
-		Reason        string `json:"reason"`
+		Seq           int64     `json:"seq"`
+		At            time.Time `json:"at"`
+		Kind          string    `json:"kind"`
+		ID            string    `json:"id"`
+		Key           string    `json:"key"`
+		OrderID       string    `json:"order_id"`
+		AmountMinor   int64     `json:"amount_minor"`
+		Currency      string    `json:"currency"`
+		PaymentMethod string    `json:"payment_method"`
+		ChargeID      string    `json:"charge_id"`
+		Status        string    `json:"status"`
+		Reason        string    `json:"reason"`
 	}
 	record struct {
 		Key     string  `json:"key"`

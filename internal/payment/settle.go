@@ -44,27 +44,19 @@ func (c *Charger) settle(ctx context.Context, results []result) error {
 		if err != nil {
 			return err
 		}
-		var changes []change
-		var moved []transfer
-		var say []event.Fact
+		var e effects
 		for _, r := range results {
 			p := stored[r.OrderID]
 			if p == nil || p.claim != r.claim || !p.held {
 				continue
 			}
 			before := p.Payment
-			if name := p.apply(r); name != "" {
-				say = append(say, p.fact(name))
-			}
-			moved = append(moved, transfers(before, p.Payment)...)
-			next := change{Payment: p.Payment, dueIn: p.dueIn(r)}
-			changes, again = append(changes, next), again || p.State.UnderWay() && next.dueIn == 0
+			name := p.apply(r)
+			dueIn := p.dueIn(r)
+			e.add(before, p.Payment, name, dueIn)
+			again = again || p.State.UnderWay() && dueIn == 0
 		}
-		batch := &pgx.Batch{}
-		update(batch, changes)
-		book(batch, moved)
-		outbox.Queue(batch, say...)
-		err = write(ctx, tx, batch)
+		err = e.write(ctx, tx)
 		failpoint.Reach("settling")
 		return err
 	})
@@ -76,6 +68,30 @@ func (c *Charger) settle(ctx context.Context, results []result) error {
 		c.Wake()
 	}
 	return nil
+}
+
+// effects are what payments have come to, to be written in one batch.
+type effects struct {
+	changes []change
+	moved   []transfer
+	say     []event.Fact
+}
+
+// add notes that a payment has moved, is to be taken up again in so long if it is under way, and says name, if anything.
+func (e *effects) add(before, after Payment, name event.Name, dueIn time.Duration) {
+	if name != "" {
+		e.say = append(e.say, after.fact(name))
+	}
+	e.moved = append(e.moved, transfers(before, after)...)
+	e.changes = append(e.changes, change{Payment: after, dueIn: dueIn})
+}
+
+func (e *effects) write(ctx context.Context, tx pgx.Tx) error {
+	batch := &pgx.Batch{}
+	update(batch, e.changes)
+	book(batch, e.moved)
+	outbox.Queue(batch, e.say...)
+	return write(ctx, tx, batch)
 }
 
 func (p *row) apply(r result) event.Name {

@@ -58,26 +58,29 @@ var (
 	errRefundTooLarge = errors.New("more would be refunded than was charged")
 )
 
-// books are the ledger's entries, found by key, with the provider's rules. What a method returns is on disk.
+// books are the ledger's entries, found by key, with the provider's rules. What a method returns is on disk. A key is
+// remembered for a time; what was entered under it stays.
 type books struct {
 	journal *journal
+	now     func() time.Time
+	memory  time.Duration // how long a key is remembered
 
 	mu      sync.Mutex // guards the rest; held while deciding, not while syncing
 	entries []*Entry
-	charges map[string]*Entry   // by key
+	charges map[string]*Entry   // by key, the newest
 	refunds map[string]*Entry   // by key
 	closes  map[string]*Entry   // by the charge's key
 	byID    map[string]*Entry   // charges by their id
 	of      map[string][]*Entry // refunds by their charge's id
 }
 
-func openBooks(path string) (*books, error) {
+func openBooks(path string, now func() time.Time, memory time.Duration) (*books, error) {
 	journal, entries, err := openJournal(path)
 	if err != nil {
 		return nil, err
 	}
 	b := &books{
-		journal: journal,
+		journal: journal, now: now, memory: memory,
 		charges: map[string]*Entry{}, refunds: map[string]*Entry{}, closes: map[string]*Entry{},
 		byID: map[string]*Entry{}, of: map[string][]*Entry{},
 	}
@@ -99,13 +102,13 @@ func (b *books) charge(want Entry) (got *Entry, fresh bool, err error) {
 func (b *books) decideCharge(want Entry) (*Entry, bool, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if e := b.charges[want.Key]; e != nil {
+	if e := b.charges[want.Key]; b.remembers(e) {
 		if e.OrderID != want.OrderID || e.AmountMinor != want.AmountMinor || e.Currency != want.Currency || e.PaymentMethod != want.PaymentMethod {
 			return nil, false, errKeyReused
 		}
 		return e, false, nil
 	}
-	if b.closes[want.Key] != nil {
+	if b.remembers(b.closes[want.Key]) {
 		return nil, false, errKeyClosed
 	}
 	want.Kind, want.ID = KindCharge, newID("ch")
@@ -113,43 +116,47 @@ func (b *books) decideCharge(want Entry) (*Entry, bool, error) {
 	return e, true, err
 }
 
-// refund enters a refund under its key, or gives what stands there.
-func (b *books) refund(want Entry) (*Entry, error) {
-	e, err := b.decideRefund(want)
+// remembers says whether the key of an entry, nil if there is none, still belongs to it.
+func (b *books) remembers(e *Entry) bool { return e != nil && b.now().Sub(e.At) < b.memory }
+
+// refund enters a refund under its key, or gives what stands there; fresh says which.
+func (b *books) refund(want Entry) (got *Entry, fresh bool, err error) {
+	got, fresh, err = b.decideRefund(want)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	return e, b.journal.flush(e.Seq)
+	return got, fresh, b.journal.flush(got.Seq)
 }
 
-func (b *books) decideRefund(want Entry) (*Entry, error) {
+func (b *books) decideRefund(want Entry) (*Entry, bool, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if e := b.refunds[want.Key]; e != nil {
+	if e := b.refunds[want.Key]; b.remembers(e) {
 		if e.ChargeID != want.ChargeID || e.AmountMinor != want.AmountMinor || e.Currency != want.Currency {
-			return nil, errKeyReused
+			return nil, false, errKeyReused
 		}
-		return e, nil
+		return e, false, nil
 	}
 	charge := b.byID[want.ChargeID]
 	if charge == nil || charge.Status != Succeeded || charge.Currency != want.Currency {
-		return nil, errNoSuchCharge
+		return nil, false, errNoSuchCharge
 	}
 	left := charge.AmountMinor
 	for _, e := range b.of[charge.ID] {
 		left -= e.AmountMinor
 	}
 	if want.AmountMinor > left {
-		return nil, errRefundTooLarge
+		return nil, false, errRefundTooLarge
 	}
 	want.Kind, want.ID, want.OrderID, want.Status = KindRefund, newID("re"), charge.OrderID, Succeeded
-	return b.add(want)
+	e, err := b.add(want)
+	return e, true, err
 }
 
 // close ends a charge key: from here on it charges nothing that is not in the record.
 func (b *books) close(key string) (Record, error) {
 	b.mu.Lock()
-	if b.closes[key] == nil {
+	if !b.remembers(b.closes[key]) {
 		if _, err := b.add(Entry{Kind: KindClose, ID: newID("cl"), Key: key, Status: Closed}); err != nil {
 			b.mu.Unlock()
 			return Record{}, err
@@ -163,14 +170,14 @@ func (b *books) close(key string) (Record, error) {
 // lookup gives what is known of a charge key; found is false if nothing is.
 func (b *books) lookup(key string) (record Record, found bool, err error) {
 	b.mu.Lock()
-	charge, closed := b.charges[key], b.closes[key]
-	record = Record{Key: key, Charge: charge, Closed: closed != nil, Refunds: []*Entry{}}
+	charge, closed := b.charges[key], b.remembers(b.closes[key])
+	record = Record{Key: key, Charge: charge, Closed: closed, Refunds: []*Entry{}}
 	if charge != nil {
 		record.Refunds = append(record.Refunds, b.of[charge.ID]...)
 	}
 	last := int64(len(b.entries))
 	b.mu.Unlock()
-	if charge == nil && closed == nil {
+	if charge == nil && !closed {
 		return record, false, nil
 	}
 	return record, true, b.journal.flush(last)
@@ -198,6 +205,24 @@ func (b *books) page(after int64, limit int) (Page, error) {
 	return page, b.journal.flush(page.Entries[len(page.Entries)-1].Seq)
 }
 
+// newest lists the last charges and refunds with a number below before (0: all), the newest first.
+func (b *books) newest(before int64, limit int) ([]*Entry, error) {
+	b.mu.Lock()
+	last := int64(len(b.entries))
+	end := last
+	if before > 0 {
+		end = min(end, before-1)
+	}
+	var list []*Entry
+	for i := end - 1; i >= 0 && len(list) < limit; i-- {
+		if e := b.entries[i]; e.Kind != KindClose {
+			list = append(list, e)
+		}
+	}
+	b.mu.Unlock()
+	return list, b.journal.flush(last)
+}
+
 // method gives the payment method of a charge, or nothing.
 func (b *books) method(chargeID string) string {
 	b.mu.Lock()
@@ -210,7 +235,7 @@ func (b *books) method(chargeID string) string {
 
 // add numbers a new entry, puts it in line for the disk and enters it. The caller holds mu.
 func (b *books) add(e Entry) (*Entry, error) {
-	e.At = time.Now().UTC()
+	e.At = b.now().UTC()
 	if err := b.journal.append(&e); err != nil {
 		return nil, fmt.Errorf("append %s %s: %w", e.Kind, e.Key, err)
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -46,10 +47,7 @@ func (s *Server) putCharge(w http.ResponseWriter, r *http.Request) {
 	trouble := s.troubles.next(in.PaymentMethod, key)
 	s.troubled(w, r, trouble, func() (*Entry, error) {
 		got, fresh, err := s.books.charge(want)
-		if err == nil && !fresh {
-			w.Header().Set("Idempotent-Replayed", "true")
-		}
-		return got, err
+		return s.told(w, got, fresh, err)
 	})
 }
 
@@ -67,7 +65,22 @@ func (s *Server) putRefund(w http.ResponseWriter, r *http.Request) {
 	if method := s.books.method(in.ChargeID); method == "pm_flaky" || method == "pm_ok" {
 		trouble = s.troubles.next(method, want.Key)
 	}
-	s.troubled(w, r, trouble, func() (*Entry, error) { return s.books.refund(want) })
+	s.troubled(w, r, trouble, func() (*Entry, error) {
+		got, fresh, err := s.books.refund(want)
+		return s.told(w, got, fresh, err)
+	})
+}
+
+// told passes on what a request came to, and has what is new told of.
+func (s *Server) told(w http.ResponseWriter, e *Entry, fresh bool, err error) (*Entry, error) {
+	switch {
+	case err != nil:
+	case fresh:
+		s.herald.tell(e)
+	default:
+		w.Header().Set("Idempotent-Replayed", "true")
+	}
+	return e, err
 }
 
 // troubled does the deed and answers, with what goes wrong before and after it. A client that has gone away changes nothing.
@@ -145,6 +158,10 @@ func (s *Server) closeCharge(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) getLedger(w http.ResponseWriter, r *http.Request) {
+	if strings.Contains(r.Header.Get("Accept"), "text/html") {
+		s.showLedger(w, r)
+		return
+	}
 	after, err1 := number(r, "after", 0)
 	limit, err2 := number(r, "limit", defaultPage)
 	if err := errors.Join(err1, err2); err != nil {

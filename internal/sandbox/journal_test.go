@@ -5,12 +5,13 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+	"time"
 )
 
 // Many charges at once cost few fsyncs, and a broken disk is never answered from.
 func TestManyEntriesFewSyncs(t *testing.T) {
 	t.Parallel()
-	books, err := openBooks(filepath.Join(t.TempDir(), "ledger.jsonl"))
+	books, err := openBooks(filepath.Join(t.TempDir(), "ledger.jsonl"), time.Now, time.Hour)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,14 +19,20 @@ import (
 )
 
 // childLedger tells a copy of this test program to be a sandbox on that ledger.
-const childLedger = "HOLDFAST_TEST_SANDBOX_LEDGER"
+const (
+	childLedger = "HOLDFAST_TEST_SANDBOX_LEDGER"
+	childHooks  = "HOLDFAST_TEST_SANDBOX_WEBHOOKS" // where its webhooks go, if anywhere
+)
 
 func TestMain(m *testing.M) {
 	file := os.Getenv(childLedger)
 	if file == "" {
 		os.Exit(m.Run())
 	}
-	server, err := sandbox.Open(sandbox.Options{Addr: "127.0.0.1:0", LedgerFile: file, APIKey: apiKey, Log: slog.New(slog.DiscardHandler)})
+	server, err := sandbox.Open(sandbox.Options{
+		Addr: "127.0.0.1:0", LedgerFile: file, APIKey: apiKey, Log: slog.New(slog.DiscardHandler),
+		Webhooks: sandbox.Webhooks{URL: os.Getenv(childHooks), Secret: hookSecret, Delay: -1, Again: 10 * time.Millisecond},
+	})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
@@ -35,10 +41,10 @@ func TestMain(m *testing.M) {
 	_ = server.Run(context.Background()) // ends by being killed
 }
 
-func child(t *testing.T, file string) (url string, kill func()) {
+func child(t *testing.T, file string, environment ...string) (url string, kill func()) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), os.Args[0])
-	cmd.Env = append(os.Environ(), childLedger+"="+file)
+	cmd.Env = append(append(os.Environ(), childLedger+"="+file), environment...)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// Options say how the sandbox runs. Addr, LedgerFile, APIKey and Log are required.
+// Options say how the sandbox runs. Addr, LedgerFile, APIKey and Log are required; without Now it has the clock of the machine.
 type Options struct {
 	Addr       string        // host:port to listen on; port 0 takes a free one
 	LedgerFile string        // created if missing; one process at a time
@@ -24,6 +24,9 @@ type Options struct {
 	HangFor    time.Duration // how long a request that is never answered is held before its connection is dropped; 0: 30 s
 	Seed       uint64        // decides the faults, those of pm_flaky and those below
 	Faults     Faults        // what goes wrong with any payment method
+	Webhooks   Webhooks      // where charges and refunds are told of
+	KeyMemory  time.Duration // how long a key is remembered; 0: 24 h
+	Now        func() time.Time
 	Log        *slog.Logger
 }
 
@@ -54,6 +57,7 @@ type Server struct {
 	options  Options
 	books    *books
 	troubles *troubles
+	herald   *herald // nil: nobody is told
 	listener net.Listener
 	stopping chan struct{} // closed when Run is told to end
 }
@@ -67,16 +71,26 @@ func Open(o Options) (*Server, error) {
 		return nil, fmt.Errorf("open sandbox: %w", err)
 	}
 	o.SlowBy, o.HangFor = cmp.Or(o.SlowBy, 2*time.Second), cmp.Or(o.HangFor, 30*time.Second)
-	books, err := openBooks(o.LedgerFile)
+	o.KeyMemory = cmp.Or(o.KeyMemory, 24*time.Hour)
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	books, err := openBooks(o.LedgerFile, o.Now, o.KeyMemory)
 	if err != nil {
 		return nil, err
 	}
-	listener, err := net.Listen("tcp", o.Addr)
-	if err != nil {
+	s := &Server{options: o, books: books, troubles: newTroubles(o.Seed, o.Faults), stopping: make(chan struct{})}
+	if s.herald, err = openHerald(o, books.entries); err != nil {
 		return nil, errors.Join(fmt.Errorf("open sandbox: %w", err), books.journal.close())
 	}
-	return &Server{options: o, books: books, troubles: newTroubles(o.Seed, o.Faults), listener: listener, stopping: make(chan struct{})}, nil
+	if s.listener, err = net.Listen("tcp", o.Addr); err != nil {
+		return nil, errors.Join(fmt.Errorf("open sandbox: %w", err), s.close())
+	}
+	return s, nil
 }
+
+// close closes the files.
+func (s *Server) close() error { return errors.Join(s.herald.close(), s.books.journal.close()) }
 
 // Addr is the address it listens on, with the port that was taken.
 func (s *Server) Addr() string { return s.listener.Addr().String() }
@@ -85,7 +99,7 @@ func (s *Server) Addr() string { return s.listener.Addr().String() }
 func (s *Server) URL() string { return "http://" + s.Addr() }
 
 // Run serves until ctx ends, then drops the requests that hang, answers the others and closes the ledger.
-func (s *Server) Run(ctx context.Context) error {
+func (s *Server) Run(ctx context.Context) (err error) {
 	requests, dropRequests := context.WithCancel(context.WithoutCancel(ctx))
 	defer dropRequests()
 	server := &http.Server{
@@ -102,9 +116,12 @@ func (s *Server) Run(ctx context.Context) error {
 	var serving sync.WaitGroup
 	serving.Go(func() { ended <- server.Serve(s.listener) })
 	defer serving.Wait()
+	var telling sync.WaitGroup
+	telling.Go(func() { s.herald.run(requests) })
+	defer func() { dropRequests(); telling.Wait(); err = errors.Join(err, s.close()) }()
 	select {
 	case err := <-ended:
-		return errors.Join(fmt.Errorf("serve sandbox: %w", err), s.books.journal.close())
+		return fmt.Errorf("serve sandbox: %w", err)
 	case <-ctx.Done():
 	}
 	close(s.stopping)
@@ -115,14 +132,18 @@ func (s *Server) Run(ctx context.Context) error {
 		s.options.Log.Warn("payment sandbox drops connections", "err", err)
 		_ = server.Close() // nothing more can be done for them
 	}
-	return s.books.journal.close()
+	return nil
 }
 
-// allowed lets only holders of the API key through.
+// allowed lets only holders of the API key through: as a bearer, or as the password that a browser asks a person for.
 func (s *Server) allowed(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		key, bearer := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-		if !bearer || subtle.ConstantTimeCompare([]byte(key), []byte(s.options.APIKey)) != 1 {
+		key, known := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+		if !known {
+			_, key, known = r.BasicAuth()
+		}
+		if !known || subtle.ConstantTimeCompare([]byte(key), []byte(s.options.APIKey)) != 1 {
+			w.Header().Set("WWW-Authenticate", `Basic realm="the payment sandbox: any name, and its key as the password"`)
 			refuse(w, http.StatusUnauthorized, "unauthorized", "the API key is missing or wrong")
 			return
 		}

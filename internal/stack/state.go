@@ -17,7 +17,9 @@ type State struct {
 	SandboxURL  string `json:"sandbox_url"`
 	JWTSecret   string `json:"jwt_secret"`
 	SandboxKey  string `json:"sandbox_key"`
-	Namespace   string `json:"namespace"`
+
+	WebhookSecret string `json:"webhook_secret"` // what the sandbox signs with
+	Namespace     string `json:"namespace"`
 }
 
 func statePath(dir string) string { return filepath.Join(dir, "state.json") }

@@ -40,6 +40,16 @@ func Decode(c echo.Context, into any) error {
 	return validateStruct(into)
 }
 
+// Body reads the body as it was sent, for who has to check a signature of it. Above limit bytes it answers 413.
+func Body(c echo.Context, limit int64) ([]byte, error) {
+	body, err := io.ReadAll(http.MaxBytesReader(c.Response(), c.Request().Body, limit))
+	if err != nil {
+		return nil, bodyError(err)
+	}
+	bodyWasRead(c)
+	return body, nil
+}
+
 func isJSON(contentType string) bool {
 	mediaType, params, err := mime.ParseMediaType(contentType)
 	if err != nil {

@@ -1,0 +1,68 @@
+package payment
+
+import (
+	"time"
+)
+
+// Line is one line of a provider's own books: a charge or a refund, whoever asked for it.
+type Line struct {
+	Verdict     Verdict // Charged, Rejected or GivenBack
+	ID          string  // the provider's, of the charge or refund
+	Key         string  // under which it was asked for
+	OrderID     string  // as the provider was told it; anything, if it was not us who told it
+	ChargeID    string  // with GivenBack: what it gives back
+	Reason      string  // with Rejected
+	AmountMinor int64
+	Currency    string
+	At          time.Time // on the provider's clock
+}
+
+// sense is what a line is beside our books.
+type sense int
+
+const (
+	known   sense = iota // it says what we know, or what whoever is at it is about to hear
+	news                 // it ends what we do not know
+	stray                // money of ours that our books do not know of and do not ask for
+	wrong                // it has our key and another amount or currency
+	foreign              // it is not of our doing
+)
+
+// read says what a line is to the payment of its order, nil if there is none, and what the payment has to hear if it is news.
+func (p *Payment) read(l Line) (sense, Outcome) {
+	switch {
+	case p == nil:
+		return foreign, Outcome{}
+	case l.Verdict == GivenBack:
+		return p.readRefund(l)
+	case l.Key != chargeKey(p.OrderID):
+		return foreign, Outcome{}
+	case l.AmountMinor != p.Terms.TotalMinor || l.Currency != p.Terms.Currency:
+		return wrong, Outcome{}
+	case l.ID == p.ChargeID:
+		return known, Outcome{}
+	case p.State == Pending && !p.Attempted: // asked for again under its key it will say the same
+		return known, Outcome{}
+	case p.State == Pending || p.State == Unknown:
+		return news, Outcome{Verdict: l.Verdict, ChargeID: l.ID, Reason: l.Reason}
+	case l.Verdict == Charged:
+		return stray, Outcome{}
+	}
+	return known, Outcome{} // a decline moves nothing
+}
+
+func (p *Payment) readRefund(l Line) (sense, Outcome) {
+	switch {
+	case l.Key != refundKey(p.OrderID):
+		return foreign, Outcome{}
+	case l.AmountMinor != p.Terms.TotalMinor || l.Currency != p.Terms.Currency:
+		return wrong, Outcome{}
+	case l.ID == p.RefundID:
+		return known, Outcome{}
+	case p.State == Refunding && l.ChargeID == p.ChargeID && p.Tries == 0: // asked for under its key it will say the same
+		return known, Outcome{}
+	case p.State == Refunding && l.ChargeID == p.ChargeID:
+		return news, Outcome{Verdict: GivenBack, ChargeID: l.ChargeID, RefundID: l.ID}
+	}
+	return wrong, Outcome{} // nobody of us asked for it
+}

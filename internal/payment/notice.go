@@ -1,0 +1,124 @@
+package payment
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/holdfast-checkout/holdfast/internal/postgres"
+)
+
+// Herald is a provider that tells unasked of what it did.
+type Herald interface {
+	// Name is the provider's in the path of its webhooks.
+	Name() string
+	// Notice reads a webhook as it came. It is ErrForged if the provider has not signed it lately, ErrUnreadable if nothing can
+	// be made of it. A Line without a Verdict is of something else than charges and refunds.
+	Notice(header http.Header, body []byte) (Line, error)
+}
+
+// What is wrong with a webhook.
+var (
+	ErrForged     = errors.New("not signed by the provider, or too long ago")
+	ErrUnreadable = errors.New("not a notice that can be read")
+	ErrNotOurs    = errors.New("does not fit any payment of ours")
+)
+
+// Notices hears what a provider tells unasked. It needs no memory of what it was told: a payment that has heard of its charge or
+// refund knows it for ever, so that a notice that comes again, or out of order, changes nothing.
+type Notices struct {
+	db     *postgres.DB
+	herald Herald
+	wake   func()
+	log    *slog.Logger
+	heard  *prometheus.CounterVec // result
+}
+
+// NewNotices makes it. wake is called when a notice leaves something for the charger to do, and must not block.
+func NewNotices(db *postgres.DB, herald Herald, wake func(), log *slog.Logger, registry prometheus.Registerer) *Notices {
+	n := &Notices{db: db, herald: herald, wake: wake, log: log, heard: prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "holdfast_payment_notices_total", Help: "Webhooks of the payment provider, by what came of them.",
+	}, []string{"result"})}
+	registry.MustRegister(n.heard)
+	return n
+}
+
+// Hear takes one webhook. An error that is none of the above means that it is to be told again.
+func (n *Notices) Hear(ctx context.Context, header http.Header, body []byte) error {
+	line, err := n.herald.Notice(header, body)
+	if err != nil {
+		n.heard.WithLabelValues("refused").Inc()
+		return err
+	}
+	result, err := n.take(ctx, line)
+	if err != nil {
+		n.heard.WithLabelValues("failed").Inc()
+		return err
+	}
+	n.heard.WithLabelValues(result).Inc()
+	if result == "not ours" {
+		n.log.WarnContext(ctx, "the provider tells of money that does not fit any payment", "id", line.ID, "key", line.Key, "order_id", line.OrderID,
+			"verdict", line.Verdict, "amount_minor", line.AmountMinor, "currency", line.Currency)
+		return ErrNotOurs
+	}
+	return nil
+}
+
+// take looks first: most notices tell what the provider's answer has told already, and cost nothing more.
+func (n *Notices) take(ctx context.Context, line Line) (result string, err error) {
+	if line.Verdict == "" {
+		return "of no interest", nil
+	}
+	order, err := uuid.Parse(line.OrderID)
+	if err != nil {
+		return "not ours", nil
+	}
+	p, err := find(ctx, n.db, order)
+	if err != nil {
+		return "", err
+	}
+	switch sense, _ := p.read(line); sense {
+	case known:
+		return "known", nil
+	case news:
+		return "adopted", n.adopt(ctx, order, line)
+	case stray:
+		n.log.WarnContext(ctx, "the provider has charged what nobody asked for", "order_id", order, "charge_id", line.ID, "state", p.State,
+			"amount_minor", line.AmountMinor, "currency", line.Currency)
+		return "stray", nil
+	}
+	return "not ours", nil
+}
+
+func (n *Notices) adopt(ctx context.Context, order uuid.UUID, line Line) error {
+	adopted, again, err := adopt(ctx, n.db, map[uuid.UUID]Line{order: line})
+	if err != nil {
+		return err
+	}
+	if adopted > 0 {
+		n.log.InfoContext(ctx, "the provider told the outcome of a payment", "order_id", order, "verdict", line.Verdict, "id", line.ID)
+	}
+	if again {
+		n.wake()
+	}
+	return nil
+}
+
+// find gives the payment of an order, nil if there is none.
+func find(ctx context.Context, db *postgres.DB, order uuid.UUID) (*Payment, error) {
+	r := &row{}
+	err := db.QueryRow(ctx, `SELECT `+columns+` FROM payment.payments p WHERE p.order_id = $1`, order).Scan(scan(r)...)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("find payment of %s: %w", order, err)
+	}
+	return &r.Payment, nil
+}

@@ -1,0 +1,60 @@
+package payment
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+
+	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
+)
+
+// Name is the sandbox's in the path of its webhooks.
+func (s *Sandbox) Name() string { return "sandbox" }
+
+// Notice reads a webhook of the sandbox. Its signature and the five minutes that it is good for are of Standard Webhooks.
+func (s *Sandbox) Notice(header http.Header, body []byte) (Line, error) {
+	if s.secret == "" {
+		return Line{}, fmt.Errorf("%w: no secret of the sandbox's webhooks is configured", ErrForged)
+	}
+	verifier, err := standardwebhooks.NewWebhook(s.secret)
+	if err != nil {
+		return Line{}, fmt.Errorf("%w: the secret of the sandbox's webhooks is none", ErrForged)
+	}
+	if err := verifier.Verify(body, header); err != nil {
+		return Line{}, fmt.Errorf("%w: %w", ErrForged, err)
+	}
+	var told struct {
+		Type string `json:"type"`
+		Data entry  `json:"data"`
+	}
+	if err := json.Unmarshal(body, &told); err != nil {
+		return Line{}, fmt.Errorf("%w: %w", ErrUnreadable, err)
+	}
+	line := told.Data.line()
+	switch {
+	case told.Type == "":
+		return Line{}, ErrUnreadable
+	case told.Type != told.Data.Kind+"."+told.Data.Status:
+		return Line{}, nil // of another kind, some day
+	case line.Verdict == "" || line.ID == "":
+		return Line{}, ErrUnreadable
+	}
+	return line, nil
+}
+
+// line is an entry as any provider's books have it.
+func (e entry) line() Line {
+	l := Line{
+		ID: e.ID, Key: e.Key, OrderID: e.OrderID, ChargeID: e.ChargeID, Reason: e.Reason,
+		AmountMinor: e.AmountMinor, Currency: e.Currency, At: e.At,
+	}
+	switch e.Kind + "." + e.Status {
+	case "charge.succeeded":
+		l.Verdict = Charged
+	case "charge.declined":
+		l.Verdict = Rejected
+	case "refund.succeeded":
+		l.Verdict = GivenBack
+	}
+	return l
+}
