@@ -148,8 +148,8 @@ func (b *backbone) rob(which func() string, do func(*amqp.Channel, string) error
 // alarm lets RabbitMQ believe that its memory is full.
 func (b *backbone) alarm() func() {
 	pid := b.servers.Rabbit().PID()
-	testkit.RabbitControl(b, pid, "set_vm_memory_high_watermark", "absolute", "1")
-	return func() { testkit.RabbitControl(b, pid, "set_vm_memory_high_watermark", "0.4") }
+	testkit.RabbitMemory(b, pid, "{absolute, 1}")
+	return func() { testkit.RabbitMemory(b, pid, "0.4") }
 }
 
 // progress waits until somebody has bought something since: after each fault the shop comes back.

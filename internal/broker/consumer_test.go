@@ -18,10 +18,28 @@ import (
 	"github.com/holdfast-checkout/holdfast/internal/testkit"
 )
 
-func TestBatchesTakeWhatIsWaiting(t *testing.T) {
+// TestConsumer has cases that follow one another on the same queues: making them costs more than most cases.
+func TestConsumer(t *testing.T) {
 	t.Parallel()
 	cfg := newConfig(t)
 	p := startPublisher(t, cfg)
+	for _, c := range []struct {
+		name  string
+		holds func(*testing.T, Config, *Publisher)
+	}{
+		{"batches", takesWhatIsWaiting},
+		{"packed", unpacks},
+		{"poison", isolatesPoison},
+		{"retries", retriesBlockNobody},
+		{"outage", outagesBuryNothing},
+		{"acknowledges", acknowledgesWhatIsHeard},
+		{"slow", tellsSlowFactsFromASlowWorld},
+	} {
+		t.Run(c.name, func(t *testing.T) { c.holds(t, cfg, p) })
+	}
+}
+
+func takesWhatIsWaiting(t *testing.T, cfg Config, p *Publisher) {
 	facts := createdMany(300)
 	if err := p.Publish(t.Context(), messages(cfg, facts)...); err != nil {
 		t.Fatal(err)
@@ -42,10 +60,7 @@ func TestBatchesTakeWhatIsWaiting(t *testing.T) {
 	testkit.Eventually(t, 10*time.Second, func() error { return e.has([]event.Fact{alone}) })
 }
 
-func TestPackedMessage(t *testing.T) {
-	t.Parallel()
-	cfg := newConfig(t)
-	p := startPublisher(t, cfg)
+func unpacks(t *testing.T, cfg Config, p *Publisher) {
 	e, c := &ears{}, &coffin{}
 	facts := createdMany(3)
 	sick := event.Encode(facts[1])
@@ -76,10 +91,7 @@ func TestPackedMessage(t *testing.T) {
 	eventuallyDepth(t, cfg, cfg.Topology.Queue("inventory"), 0)
 }
 
-func TestPoisonHurtsItselfAlone(t *testing.T) {
-	t.Parallel()
-	cfg := newConfig(t)
-	p := startPublisher(t, cfg)
+func isolatesPoison(t *testing.T, cfg Config, p *Publisher) {
 	facts := createdMany(40)
 	poison, panicking, old := facts[7], facts[11], facts[20]
 	tooOld := errors.New("older than the inbox")
@@ -135,10 +147,7 @@ func TestPoisonHurtsItselfAlone(t *testing.T) {
 }
 
 // While a fact waits for its next attempt the others pass it.
-func TestRetryBlocksNobody(t *testing.T) {
-	t.Parallel()
-	cfg := newConfig(t)
-	p := startPublisher(t, cfg)
+func retriesBlockNobody(t *testing.T, cfg Config, p *Publisher) {
 	stubborn := created(0)
 	var open atomic.Bool
 	e := &ears{refuse: func(f event.Fact) error {
@@ -164,10 +173,7 @@ func TestRetryBlocksNobody(t *testing.T) {
 }
 
 // An outage is waited out: it counts as no attempt, however long it lasts.
-func TestOutageBuriesNothing(t *testing.T) {
-	t.Parallel()
-	cfg := newConfig(t)
-	p := startPublisher(t, cfg)
+func outagesBuryNothing(t *testing.T, cfg Config, p *Publisher) {
 	var calls atomic.Int32
 	e, c := &ears{}, &coffin{}
 	handle := func(ctx context.Context, facts []event.Fact) error {
@@ -191,10 +197,7 @@ func TestOutageBuriesNothing(t *testing.T) {
 }
 
 // A fact on which the module always runs out of time is a dead letter only once others have gone through.
-func TestSlowFact(t *testing.T) {
-	t.Parallel()
-	cfg := newConfig(t)
-	p := startPublisher(t, cfg)
+func tellsSlowFactsFromASlowWorld(t *testing.T, cfg Config, p *Publisher) {
 	slow := created(0)
 	var tries atomic.Int32
 	e, c := &ears{}, &coffin{}
@@ -227,10 +230,7 @@ func TestSlowFact(t *testing.T) {
 }
 
 // What a consumer had in hand when it stopped is heard by the next one.
-func TestNothingIsAcknowledgedBeforeItIsHeard(t *testing.T) {
-	t.Parallel()
-	cfg := newConfig(t)
-	p := startPublisher(t, cfg)
+func acknowledgesWhatIsHeard(t *testing.T, cfg Config, p *Publisher) {
 	facts := createdMany(20)
 	if err := p.Publish(t.Context(), messages(cfg, facts)...); err != nil {
 		t.Fatal(err)

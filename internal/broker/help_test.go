@@ -21,8 +21,7 @@ const keyCreated = "optimistic.order.created"
 
 func newConfig(t *testing.T) Config {
 	t.Helper()
-	env := testkit.New(t)
-	return configOn(env)
+	return configOn(testkit.NewBroker(t))
 }
 
 func configOn(env *testkit.Env) Config {
@@ -141,8 +140,12 @@ func (e *ears) hear(_ context.Context, facts []event.Fact) error {
 func (e *ears) has(facts []event.Fact) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	heard := make(map[uuid.UUID]bool, len(e.heard))
+	for _, id := range e.heard {
+		heard[id] = true
+	}
 	for i, f := range facts {
-		if !slices.Contains(e.heard, f.ID) {
+		if !heard[f.ID] {
 			return fmt.Errorf("fact %d of %d was not heard; heard %d", i, len(facts), len(e.heard))
 		}
 	}

@@ -8,13 +8,15 @@ import (
 	"github.com/cenkalti/backoff/v5"
 )
 
-// steady is how long a connection must have lived for the back-off to begin anew.
-const steady = 5 * time.Second
+const (
+	steady        = 5 * time.Second // for so long a connection must have lived for the back-off to begin anew
+	mostReconnect = time.Second     // between two attempts to connect, about
+)
 
 // supervise runs session again and again until ctx ends, with growing, jittered pauses that never give up. session calls
 // up once it can work. Changes of state are logged, attempts are not.
 func supervise(ctx context.Context, log *slog.Logger, lost func(), session func(ctx context.Context, up func()) error) {
-	pauses := newBackOff(100*time.Millisecond, 3*time.Second)
+	pauses := newBackOff(100*time.Millisecond, mostReconnect)
 	down := false
 	for ctx.Err() == nil {
 		var since time.Time

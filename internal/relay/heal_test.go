@@ -18,26 +18,30 @@ type harm struct {
 	do      func(t *testing.T, b *bench, r *Relay) []event.Fact
 }
 
-var harms = map[string]harm{
-	"slot dropped":                         {slotMissing, dropTheSlot},
-	"slot made again by hand":              {"", remakeTheSlot},
-	"publication dropped":                  {publicationOff, dropThePublication},
-	"publication dropped and made again":   {slotUnreadable, remakeThePublication},
-	"table out of the publication for now": {publicationOff, leaveThePublication},
-	"publication of all tables":            {foreignRows, publishEverything},
-	"deposed":                              {readerDeposed, depose},
-	"connection ended":                     {"", endTheConnection},
-	"relation changed":                     {"", changeTheRelation},
+// harms follow one another; the last changes the table for good.
+var harms = []struct {
+	name string
+	harm
+}{
+	{"slot dropped", harm{slotMissing, dropTheSlot}},
+	{"slot made again by hand", harm{"", remakeTheSlot}},
+	{"publication dropped", harm{publicationOff, dropThePublication}},
+	{"publication dropped and made again", harm{slotUnreadable, remakeThePublication}},
+	{"table out of the publication for now", harm{publicationOff, leaveThePublication}},
+	{"publication of all tables", harm{foreignRows, publishEverything}},
+	{"deposed", harm{readerDeposed, depose}},
+	{"connection ended", harm{"", endTheConnection}},
+	{"relation changed", harm{"", changeTheRelation}},
 }
 
 // After each harm everything that was committed is published, nothing that was held back stands in the way, and the trouble is
 // told of, with nobody's help.
 func TestHeals(t *testing.T) {
 	t.Parallel()
-	for name, harm := range harms {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			b := newBench(t, testkit.New(t))
+	bench := newBench(t, testkit.New(t))
+	for _, harm := range harms {
+		t.Run(harm.name, func(t *testing.T) {
+			b := bench.again()
 			r := b.relay(t, CDC)
 			startLeading(t, r)
 			before, after := facts(10), facts(10)
@@ -164,13 +168,13 @@ func changeTheRelation(t *testing.T, b *bench, _ *Relay) []event.Fact {
 func TestAnotherServer(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []Mode{CDC, Polling} {
+		bench := newBench(t, testkit.New(t))
 		for name, sql := range map[trouble]string{
 			systemChanged:   `UPDATE shared.outbox SET xid = '900000000000'; UPDATE shared.relay_mark SET system = 'another', mark = '800000000000', lsn = 'F/0'`,
 			timelineChanged: `UPDATE shared.relay_mark SET timeline = timeline + 1, lsn = 'F/0'`,
 		} {
 			t.Run(fmt.Sprintf("%s/%s", mode, name), func(t *testing.T) {
-				t.Parallel()
-				b := newBench(t, testkit.New(t))
+				b := bench.again()
 				first, waiting, after := b.relay(t, mode), facts(20), facts(20)
 				stop := startLeading(t, first)
 				b.rest(t, first)

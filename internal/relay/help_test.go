@@ -49,6 +49,20 @@ func newBench(t *testing.T, env *testkit.Env) *bench {
 	return b
 }
 
+// again is the same bench for another case: its own relays log, and put aside, for themselves.
+func (b *bench) again() *bench {
+	anew := *b
+	anew.put, anew.log = &shelf{}, &lines{}
+	return &anew
+}
+
+// rung lets every commit ring a relay, which has not been started yet, for the length of a test.
+func (b *bench) rung(t *testing.T, r *Relay) {
+	t.Helper()
+	b.DB.OnCommit = r.Ring
+	t.Cleanup(func() { b.DB.OnCommit = nil })
+}
+
 // behindProxy is the same bench with a publisher of its own that reaches the broker over a network that can be cut. What it
 // publishes is heard as before.
 func (b *bench) behindProxy(t *testing.T) *bench {
@@ -77,6 +91,7 @@ func (b *bench) relay(t *testing.T, mode Mode) *Relay {
 	if err != nil {
 		t.Fatal(err)
 	}
+	r.markEvery = 100 * time.Millisecond
 	return r
 }
 
@@ -131,7 +146,7 @@ func (b *bench) trySay(ctx context.Context, facts ...event.Fact) error {
 // ears remembers the facts that were published, each at its first hearing.
 type ears struct {
 	mu     sync.Mutex
-	order  []uuid.UUID
+	heard  []uuid.UUID
 	copies map[uuid.UUID]int
 }
 
@@ -143,7 +158,7 @@ func (e *ears) hear(_ context.Context, facts []event.Fact) error {
 	}
 	for _, f := range facts {
 		if e.copies[f.ID]++; e.copies[f.ID] == 1 {
-			e.order = append(e.order, f.ID)
+			e.heard = append(e.heard, f.ID)
 		}
 	}
 	return nil
@@ -154,7 +169,7 @@ func (e *ears) has(facts []event.Fact) error {
 	defer e.mu.Unlock()
 	for i, f := range facts {
 		if e.copies[f.ID] == 0 {
-			return fmt.Errorf("fact %d of %d was not published; %d were", i, len(facts), len(e.order))
+			return fmt.Errorf("fact %d of %d was not published; %d were", i, len(facts), len(e.heard))
 		}
 	}
 	return nil
@@ -199,10 +214,15 @@ func (e *ears) wait(t *testing.T, facts ...event.Fact) {
 	testkit.Eventually(t, patience, func() error { return e.has(facts) })
 }
 
-func (e *ears) all() []uuid.UUID {
+// order gives those of the facts that were published, in the order of their first hearing.
+func (e *ears) order(facts []event.Fact) []uuid.UUID {
+	wanted := make(map[uuid.UUID]bool, len(facts))
+	for _, f := range facts {
+		wanted[f.ID] = true
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return slices.Clone(e.order)
+	return slices.DeleteFunc(slices.Clone(e.heard), func(id uuid.UUID) bool { return !wanted[id] })
 }
 
 func ids(facts []event.Fact) []uuid.UUID {

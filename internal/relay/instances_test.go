@@ -144,13 +144,13 @@ var instanceFaults = map[string]struct{ strike, wake func(*testing.T, *instance)
 func TestInstanceFails(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []Mode{CDC, Polling} {
+		bench := newBench(t, testkit.New(t))
 		for name, fault := range instanceFaults {
 			t.Run(string(mode)+"/"+name, func(t *testing.T) {
-				t.Parallel()
-				b := newBench(t, testkit.New(t))
+				b := bench.again()
 				first := startInstance(t, b, mode)
 				second := b.relay(t, mode)
-				b.DB.OnCommit = second.Ring
+				b.rung(t, second)
 				start(t, second.Run)
 				watchMark(t, b)
 				w := startWriter(t, b)

@@ -10,10 +10,10 @@ import (
 )
 
 const (
-	markEvery = time.Second      // while rows flow
-	markTimes = 3                // after the last row: one may be held down by a transaction that was still under way
-	markIdle  = 10 * time.Second // so that an idle outbox does not pin the log
-	markWait  = 2 * time.Second  // for one statement
+	markEvery  = time.Second      // while rows flow
+	markSettle = 3 * time.Second  // after the last row: a mark may be held down by a transaction that was still under way
+	markIdle   = 10 * time.Second // so that an idle outbox does not pin the log
+	markWait   = 2 * time.Second  // for one statement
 )
 
 func (r *Relay) markPrefix() string { return r.slot + ".mark" }
@@ -22,11 +22,10 @@ func (r *Relay) markPrefix() string { return r.slot + ".mark" }
 // when one has come out at the other end, and renews the term. A failure is made good by the next mark; only the end of the
 // term, or a change of the publication, ends the reading.
 func (s *reading) keepMark(ctx context.Context) error {
-	ticker := time.NewTicker(markEvery)
+	ticker := time.NewTicker(s.markEvery)
 	defer ticker.Stop()
-	var seen int64 = -1 // a new reader does not know what was published since the last mark
-	var at time.Time
-	quiet := 0 // marks written since the last row
+	var seen int64 = -1       // a new reader does not know what was published since the last mark
+	var at, changed time.Time // of the last mark, and of the last look that found new rows
 	for {
 		select {
 		case <-ctx.Done():
@@ -37,15 +36,15 @@ func (s *reading) keepMark(ctx context.Context) error {
 				return err
 			}
 			if rows := s.rows.Load(); rows != seen {
-				seen, quiet = rows, 0
+				seen, changed = rows, time.Now()
 			}
-			if quiet < markTimes || time.Since(at) >= markIdle {
+			if at.Before(changed.Add(markSettle)) || time.Since(at) >= markIdle {
 				err := s.note(ctx, "mark not written", s.emitMark)
 				if ends(err) {
 					return err
 				}
 				if err == nil {
-					quiet, at = quiet+1, time.Now()
+					at = time.Now()
 				}
 			}
 		}

@@ -61,6 +61,8 @@ type Relay struct {
 	ring    chan struct{}
 	wake    chan struct{}
 	m       *metrics
+
+	markEvery time.Duration // see there; tests shorten it
 }
 
 // New makes a relay. It does nothing until Run.
@@ -83,7 +85,7 @@ func New(o Options) (*Relay, error) {
 	o.Log = o.Log.With("part", "relay", "mode", string(o.Mode))
 	return &Relay{
 		Options: o, slot: slotName(o.Topology.Namespace), m: newMetrics(o.Registerer),
-		ring: make(chan struct{}, 1), wake: make(chan struct{}, 1),
+		ring: make(chan struct{}, 1), wake: make(chan struct{}, 1), markEvery: markEvery,
 	}, nil
 }
 

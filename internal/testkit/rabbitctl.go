@@ -4,39 +4,34 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/google/uuid"
 )
 
-// RabbitControl runs rabbitmqctl in the environment of a running node.
-func RabbitControl(t testing.TB, pid int, args ...string) {
+// RabbitMemory sets how much memory a running node may use before it takes no more messages, as rabbitmqctl's
+// set_vm_memory_high_watermark does, and without the seconds that that takes to start: a share, or {absolute, bytes}.
+func RabbitMemory(t testing.TB, pid int, most string) {
+	t.Helper()
+	call := fmt.Sprintf(`ok = rpc:call(rabbit@localhost, vm_memory_monitor, set_vm_memory_high_watermark, [%s], 20000), halt(0).`, most)
+	cmd := exec.CommandContext(t.Context(), "erl", "-noinput", "-boot", "no_dot_erlang", "-sname", "t"+uuid.NewString()+"@localhost", "-eval", call)
+	cmd.Env = erlangEnv(t, pid)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("set the memory of RabbitMQ to %s: %v\n%s", most, err, out)
+	}
+}
+
+// erlangEnv is what of a node's environment another one needs to speak to it.
+func erlangEnv(t testing.TB, pid int) []string {
 	t.Helper()
 	environ, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
 	if err != nil {
 		t.Fatal(err)
 	}
-	var env, path []string
-	for pair := range strings.SplitSeq(string(environ), "\x00") {
-		name, value, _ := strings.Cut(pair, "=")
-		if name == "PATH" || name == "RABBITMQ_SCRIPTS_DIR" {
-			path = append(path, filepath.SplitList(value)...)
-		}
-		if slices.ContainsFunc([]string{"HOME", "PATH", "LANG", "RABBITMQ_", "ERL_"}, func(p string) bool { return strings.HasPrefix(name, p) }) {
-			env = append(env, pair)
-		}
-	}
-	at := slices.IndexFunc(path, func(dir string) bool { // where the real scripts are, not Debian's wrappers
-		_, err := os.Stat(filepath.Join(dir, "rabbitmq-env"))
-		return err == nil
+	return slices.DeleteFunc(strings.Split(string(environ), "\x00"), func(pair string) bool {
+		name, _, _ := strings.Cut(pair, "=")
+		return !slices.Contains([]string{"HOME", "PATH", "LANG", "ERL_EPMD_PORT", "ERL_EPMD_ADDRESS"}, name)
 	})
-	if at < 0 {
-		t.Fatalf("no rabbitmqctl in %v", path)
-	}
-	cmd := exec.CommandContext(t.Context(), filepath.Join(path[at], "rabbitmqctl"), args...)
-	cmd.Env = env
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("rabbitmqctl %v: %v\n%s", args, err, out)
-	}
 }

@@ -41,6 +41,18 @@ func New(t testing.TB) *Env {
 	return newEnv(t, urls, afterwards)
 }
 
+// NewBroker is New for a test that needs nothing but RabbitMQ: its place has no database and no Redis.
+func NewBroker(t testing.TB) *Env {
+	t.Helper()
+	urls, err := shared.get(t.Context())
+	if err != nil {
+		t.Fatalf("start the servers of this test run: %v", err)
+	}
+	env := &Env{Log: newLog(t), Namespace: newNamespace(), RabbitURL: urls.Rabbit}
+	cleanBroker(t, env.RabbitURL, env.Namespace, afterwards)
+	return env
+}
+
 // NewOn is New on servers of the test's own, as Private gives them. What the test leaves there goes with the servers.
 func NewOn(t testing.TB, s *stack.Stack) *Env {
 	t.Helper()
