@@ -16,8 +16,8 @@ import (
 // The broker dies and freezes while messages are on their way: every one that was promised is heard.
 func TestPublishingSurvivesTheBroker(t *testing.T) {
 	t.Parallel()
-	servers := testkit.Private(t)
-	cfg := configOn(testkit.NewOn(t, servers))
+	env, servers := testkit.PrivateBroker(t)
+	cfg := configOn(env)
 	cfg.confirmWithin = time.Second
 	p := startPublisher(t, cfg)
 	e := &ears{}

@@ -53,6 +53,13 @@ func NewBroker(t testing.TB) *Env {
 	return env
 }
 
+// PrivateBroker is NewBroker on a RabbitMQ that this test alone has, as Private gives it.
+func PrivateBroker(t testing.TB) (*Env, *stack.Stack) {
+	t.Helper()
+	s := private(t, stack.Options{PostgresURL: given, RedisURL: given})
+	return &Env{Log: newLog(t), Namespace: newNamespace(), RabbitURL: s.RabbitURL()}, s
+}
+
 // NewOn is New on servers of the test's own, as Private gives them. What the test leaves there goes with the servers.
 func NewOn(t testing.TB, s *stack.Stack) *Env {
 	t.Helper()
