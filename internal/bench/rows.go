@@ -1,6 +1,10 @@
 package bench
 
-import "context"
+import (
+	"context"
+
+	"github.com/holdfast-checkout/holdfast/internal/saga"
+)
 
 // measure is how a row is made.
 type measure struct {
@@ -10,11 +14,13 @@ type measure struct {
 
 // measures are all rows, in the order in which they are run. Each has a file of its own.
 func measures() []measure {
-	return []measure{
-		sagaRow("optimistic"),
-		sagaRow("post-payment"),
+	var rows []measure
+	for _, strategy := range saga.All() {
+		rows = append(rows, sagaRow(strategy.Name))
+	}
+	return append(rows,
 		holdRow("spread", 1000),
 		holdRow("hot", 1),
 		reconcileRow(),
-	}
+	)
 }

@@ -60,6 +60,15 @@ func (p *place) ours(ctx context.Context, strategy string, detail map[string]any
 	cpu := watch.now().since(before)
 	detail["seconds"], detail["latency_ms"], detail["cpu_seconds"] = rounded(run.seconds, 2), quantiles(run.took), cpu
 	detail["told_to_try_again"] = d.retried.Load()
-	detail["cpu_ms_per_saga"] = rounded(cpu["total"]*1000/float64(p.Orders), 3)
+	detail["cpu_ms_per_saga"] = perSaga(cpu, p.Orders)
 	return float64(p.Orders) / run.seconds, nil
+}
+
+// perSaga turns processor seconds of so many sagas into the milliseconds of one, by process.
+func perSaga(seconds map[string]float64, sagas int) map[string]float64 {
+	ms := make(map[string]float64, len(seconds))
+	for name, s := range seconds {
+		ms[name] = rounded(s*1000/float64(sagas), 3)
+	}
+	return ms
 }

@@ -28,7 +28,7 @@ var mayImport = map[string][]string{
 		"internal/payment", "internal/postgres", "internal/reconcile", "internal/redisx", "internal/refill", "internal/relay", "internal/run",
 		"internal/saga", "internal/web",
 	},
-	"internal/bench":             {"internal/event", "internal/postgres", "internal/redisx", "internal/stack", "internal/web", "lua"},
+	"internal/bench":             {"internal/event", "internal/postgres", "internal/redisx", "internal/saga", "internal/stack", "internal/web", "lua"},
 	"internal/replay":            {},
 	"internal/saga":              {"internal/event", "internal/failpoint", "internal/inventory", "internal/order", "internal/payment"},
 	"internal/order":             base,
