@@ -3,8 +3,12 @@ package redisx
 import (
 	"context"
 	"errors"
+	"net"
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 )
 
 // Redis does one thing at a time: what is sent to it beyond what it can do within the client's time-outs is not done sooner but
@@ -30,6 +34,30 @@ func Sent(err error) error {
 		return errCrowded
 	}
 	return err
+}
+
+// quiet is for how long Redis has answered nobody when a time-out is taken to mean that it is gone. On a machine that is busy one
+// pipeline now and then is not answered in time though others are: that is no reason to send everybody away.
+const quiet = 150 * time.Millisecond
+
+// pulse is when Redis last answered anybody.
+type pulse struct{ at atomic.Int64 } // Unix time, ns
+
+func (p *pulse) beat() { p.at.Store(time.Now().UnixNano()) }
+
+// gone says whether a pipeline that failed so means that Redis is not there, for the others too. Of a cluster's node each that
+// fails is taken for gone: the others may well answer.
+func (p *pulse) gone(err error, client redis.UniversalClient) bool {
+	if _, single := client.(*redis.Client); !single || !timedOut(err) {
+		return true
+	}
+	return time.Since(time.Unix(0, p.at.Load())) > quiet
+}
+
+// timedOut says whether an error is of an answer that did not come in time.
+func timedOut(err error) bool {
+	var network net.Error
+	return errors.As(err, &network) && network.Timeout() || errors.Is(err, redis.ErrPoolTimeout)
 }
 
 // gate lets a number of callers in at once. Who waits is sent away as soon as one of those inside finds Redis gone, so that an

@@ -3,11 +3,14 @@ package redisx
 import (
 	"context"
 	"errors"
+	"io"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 )
 
 func TestTheGateLetsSoManyInAndAllInTheEnd(t *testing.T) {
@@ -100,5 +103,97 @@ func TestWhatWaitedInVainWasNotSent(t *testing.T) {
 		default:
 			s.gate.turnAway()
 		}
+	}
+}
+
+func TestWhenRedisIsTakenForGone(t *testing.T) {
+	t.Parallel()
+	single, cluster := &redis.Client{}, &redis.ClusterClient{}
+	for name, c := range map[string]struct {
+		err    error
+		client redis.UniversalClient
+		since  time.Duration // an answer to somebody
+		want   bool
+	}{
+		"late, and others are answered":     {context.DeadlineExceeded, single, 0, false},
+		"no connection, others answered":    {redis.ErrPoolTimeout, single, quiet, false},
+		"late, and nobody is answered":      {context.DeadlineExceeded, single, quiet + 1, true},
+		"cut off, though others answered":   {io.EOF, single, 0, true},
+		"one of a cluster's nodes was late": {context.DeadlineExceeded, cluster, 0, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				p := &pulse{}
+				p.beat()
+				time.Sleep(c.since)
+				if got := p.gone(c.err, c.client); got != c.want {
+					t.Errorf("gone: %v", got)
+				}
+			})
+		})
+	}
+	if p := (&pulse{}); !p.gone(context.DeadlineExceeded, single) {
+		t.Error("a Redis that never answered is there")
+	}
+}
+
+// answers is a Redis that does with each pipeline what it says.
+type answers func() error
+
+func (a answers) DialHook(next redis.DialHook) redis.DialHook          { return next }
+func (a answers) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
+func (a answers) ProcessPipelineHook(redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(_ context.Context, cmds []redis.Cmder) error {
+		err := a()
+		for _, cmd := range cmds {
+			cmd.SetErr(err)
+		}
+		return err
+	}
+}
+
+// A pipeline that is late sends away those who wait behind it only when Redis answers nobody else either.
+func TestWhoWaitsBehindALatePipeline(t *testing.T) {
+	t.Parallel()
+	for others, sentAway := range map[bool]bool{true: false, false: true} {
+		client := redis.NewClient(&redis.Options{Addr: "127.0.0.1:1"}) // never dialled
+		defer func() { _ = client.Close() }()
+		synctest.Test(t, func(t *testing.T) {
+			late := 2 * quiet
+			client.AddHook(answers(func() error {
+				takes := late
+				time.Sleep(takes)
+				if takes > 0 {
+					return context.DeadlineExceeded
+				}
+				return nil
+			}))
+			all := NewScripts(client, nil)
+			all.Patience = time.Hour
+			one := all.Aside(1)
+			run := func(s *Scripts, end chan<- error) {
+				_, err := s.One(context.Background(), Command("PING"))
+				end <- err
+			}
+			first, waits, other := make(chan error, 1), make(chan error, 1), make(chan error, 1)
+			go run(one, first)
+			synctest.Wait()
+			go run(one, waits)
+			time.Sleep(late - time.Millisecond)
+			late = 0
+			if others {
+				run(all, other)
+				if err := <-other; err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := <-first; !Unavailable(err) {
+				t.Errorf("the late one: %v", err)
+			}
+			if err := <-waits; NotSent(err) != sentAway || (err == nil) == sentAway {
+				t.Errorf("others answered: %v; who waited got %v", others, err)
+			}
+		})
 	}
 }

@@ -43,6 +43,7 @@ type Scripts struct {
 
 	client  redis.UniversalClient
 	gate    *gate
+	pulse   *pulse // of the client's server, for all gates
 	sources map[string]string
 	digests map[string]string
 }
@@ -54,7 +55,7 @@ func NewScripts(client redis.UniversalClient, sources map[string]string) *Script
 		sum := sha1.Sum([]byte(source)) // Redis' own name for a script
 		digests[name] = hex.EncodeToString(sum[:])
 	}
-	return &Scripts{Patience: patience, client: client, gate: newGate(atOnce), sources: sources, digests: digests}
+	return &Scripts{Patience: patience, client: client, gate: newGate(atOnce), pulse: &pulse{}, sources: sources, digests: digests}
 }
 
 // Aside gives the same scripts with a gate of their own for so many pipelines at once: for work that no customer waits for, so
@@ -108,7 +109,10 @@ func (s *Scripts) run(ctx context.Context, calls []Call, replies []Reply) error 
 	}
 	defer s.gate.leave()
 	err := s.rounds(ctx, calls, replies)
-	if Unavailable(err) && ctx.Err() == nil {
+	switch {
+	case err == nil:
+		s.pulse.beat()
+	case Unavailable(err) && ctx.Err() == nil && s.pulse.gone(err, s.client):
 		s.gate.turnAway()
 	}
 	return err
