@@ -36,22 +36,36 @@ func Sent(err error) error {
 	return err
 }
 
-// quiet is for how long Redis has answered nobody when a time-out is taken to mean that it is gone. On a machine that is busy one
-// pipeline now and then is not answered in time though others are: that is no reason to send everybody away.
-const quiet = 150 * time.Millisecond
+// On a machine that is busy, an answer that did not come in time says little: often it is there, and this process had no turn to read
+// it. So before everybody is sent away because of one, Redis is asked whether it is there, unless it has answered others just now.
+const (
+	quiet     = 150 * time.Millisecond // so long ago is not just now
+	askWithin = 80 * time.Millisecond  // beyond the time-out; both have to be over before half a second is
+)
 
 // pulse is when Redis last answered anybody.
 type pulse struct{ at atomic.Int64 } // Unix time, ns
 
 func (p *pulse) beat() { p.at.Store(time.Now().UnixNano()) }
 
-// gone says whether a pipeline that failed so means that Redis is not there, for the others too. Of a cluster's node each that
-// fails is taken for gone: the others may well answer.
-func (p *pulse) gone(err error, client redis.UniversalClient) bool {
-	if _, single := client.(*redis.Client); !single || !timedOut(err) {
+func (p *pulse) felt() bool { return time.Since(time.Unix(0, p.at.Load())) <= quiet }
+
+// gone says whether a pipeline that failed so means that Redis is not there for the others either. Of several that fail together one
+// asks; the others leave it to that one.
+func (s *Scripts) gone(ctx context.Context, err error) bool {
+	if !timedOut(err) {
 		return true
 	}
-	return time.Since(time.Unix(0, p.at.Load())) > quiet
+	if _, single := s.client.(*redis.Client); single && s.pulse.felt() { // another node of a cluster may well have answered
+		return false
+	}
+	if !s.gate.asking.TryLock() {
+		return false
+	}
+	defer s.gate.asking.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, askWithin)
+	defer cancel()
+	return EachMaster(ctx, s.client, func(ctx context.Context, node *redis.Client) error { return node.Ping(ctx).Err() }) != nil
 }
 
 // timedOut says whether an error is of an answer that did not come in time.
@@ -64,6 +78,7 @@ func timedOut(err error) bool {
 // outage costs nobody more than one time-out.
 type gate struct {
 	places chan struct{}
+	asking sync.Mutex // whether Redis is there
 	mu     sync.Mutex
 	gone   chan struct{} // closed when somebody found Redis gone; then a new one is made
 }

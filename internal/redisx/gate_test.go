@@ -106,46 +106,21 @@ func TestWhatWaitedInVainWasNotSent(t *testing.T) {
 	}
 }
 
-func TestWhenRedisIsTakenForGone(t *testing.T) {
-	t.Parallel()
-	single, cluster := &redis.Client{}, &redis.ClusterClient{}
-	for name, c := range map[string]struct {
-		err    error
-		client redis.UniversalClient
-		since  time.Duration // an answer to somebody
-		want   bool
-	}{
-		"late, and others are answered":     {context.DeadlineExceeded, single, 0, false},
-		"no connection, others answered":    {redis.ErrPoolTimeout, single, quiet, false},
-		"late, and nobody is answered":      {context.DeadlineExceeded, single, quiet + 1, true},
-		"cut off, though others answered":   {io.EOF, single, 0, true},
-		"one of a cluster's nodes was late": {context.DeadlineExceeded, cluster, 0, true},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				p := &pulse{}
-				p.beat()
-				time.Sleep(c.since)
-				if got := p.gone(c.err, c.client); got != c.want {
-					t.Errorf("gone: %v", got)
-				}
-			})
-		})
-	}
-	if p := (&pulse{}); !p.gone(context.DeadlineExceeded, single) {
-		t.Error("a Redis that never answered is there")
+// answers is a Redis that does with each pipeline, and with each question whether it is there, what they say.
+type answers struct{ pipeline, ping func() error }
+
+func (a answers) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (a answers) ProcessHook(redis.ProcessHook) redis.ProcessHook {
+	return func(_ context.Context, cmd redis.Cmder) error {
+		cmd.SetErr(a.ping())
+		return cmd.Err()
 	}
 }
 
-// answers is a Redis that does with each pipeline what it says.
-type answers func() error
-
-func (a answers) DialHook(next redis.DialHook) redis.DialHook          { return next }
-func (a answers) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
 func (a answers) ProcessPipelineHook(redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return func(_ context.Context, cmds []redis.Cmder) error {
-		err := a()
+		err := a.pipeline()
 		for _, cmd := range cmds {
 			cmd.SetErr(err)
 		}
@@ -153,22 +128,37 @@ func (a answers) ProcessPipelineHook(redis.ProcessPipelineHook) redis.ProcessPip
 	}
 }
 
-// A pipeline that is late sends away those who wait behind it only when Redis answers nobody else either.
+// A pipeline that failed sends away those who wait behind it when Redis is not there for them either: not when it is merely late, and
+// others have their answers, or it says that it is there.
 func TestWhoWaitsBehindALatePipeline(t *testing.T) {
 	t.Parallel()
-	for others, sentAway := range map[bool]bool{true: false, false: true} {
+	late := context.DeadlineExceeded
+	for name, c := range map[string]struct {
+		failed   error // of the pipeline
+		others   bool  // somebody else is answered meanwhile
+		ping     error
+		sentAway bool
+	}{
+		"late, others are answered":                   {failed: late, others: true, ping: late},
+		"late, and it is there":                       {failed: late},
+		"late, and it is not there":                   {failed: late, ping: late, sentAway: true},
+		"cut off, though others were answered":        {failed: io.EOF, others: true, sentAway: true},
+		"no connection in time, others were answered": {failed: redis.ErrPoolTimeout, others: true, ping: late},
+	} {
 		client := redis.NewClient(&redis.Options{Addr: "127.0.0.1:1"}) // never dialled
 		defer func() { _ = client.Close() }()
 		synctest.Test(t, func(t *testing.T) {
-			late := 2 * quiet
-			client.AddHook(answers(func() error {
-				takes := late
-				time.Sleep(takes)
-				if takes > 0 {
-					return context.DeadlineExceeded
-				}
-				return nil
-			}))
+			fails := true
+			client.AddHook(answers{
+				ping: func() error { return c.ping },
+				pipeline: func() error {
+					if !fails {
+						return nil
+					}
+					time.Sleep(2 * quiet)
+					return c.failed
+				},
+			})
 			all := NewScripts(client, nil)
 			all.Patience = time.Hour
 			one := all.Aside(1)
@@ -180,19 +170,16 @@ func TestWhoWaitsBehindALatePipeline(t *testing.T) {
 			go run(one, first)
 			synctest.Wait()
 			go run(one, waits)
-			time.Sleep(late - time.Millisecond)
-			late = 0
-			if others {
+			time.Sleep(2*quiet - time.Millisecond)
+			fails = false
+			if c.others {
 				run(all, other)
-				if err := <-other; err != nil {
-					t.Fatal(err)
-				}
 			}
 			if err := <-first; !Unavailable(err) {
-				t.Errorf("the late one: %v", err)
+				t.Errorf("%s: the first got %v", name, err)
 			}
-			if err := <-waits; NotSent(err) != sentAway || (err == nil) == sentAway {
-				t.Errorf("others answered: %v; who waited got %v", others, err)
+			if err := <-waits; NotSent(err) != c.sentAway || (err == nil) == c.sentAway {
+				t.Errorf("%s: who waited got %v", name, err)
 			}
 		})
 	}

@@ -112,7 +112,7 @@ func (s *Scripts) run(ctx context.Context, calls []Call, replies []Reply) error 
 	switch {
 	case err == nil:
 		s.pulse.beat()
-	case Unavailable(err) && ctx.Err() == nil && s.pulse.gone(err, s.client):
+	case Unavailable(err) && ctx.Err() == nil && s.gone(ctx, err):
 		s.gate.turnAway()
 	}
 	return err
