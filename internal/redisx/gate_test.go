@@ -148,11 +148,11 @@ func TestWhoWaitsBehindALatePipeline(t *testing.T) {
 		client := redis.NewClient(&redis.Options{Addr: "127.0.0.1:1"}) // never dialled
 		defer func() { _ = client.Close() }()
 		synctest.Test(t, func(t *testing.T) {
-			fails := true
+			var fine atomic.Bool
 			client.AddHook(answers{
 				ping: func() error { return c.ping },
 				pipeline: func() error {
-					if !fails {
+					if fine.Load() {
 						return nil
 					}
 					time.Sleep(2 * quiet)
@@ -171,7 +171,7 @@ func TestWhoWaitsBehindALatePipeline(t *testing.T) {
 			synctest.Wait()
 			go run(one, waits)
 			time.Sleep(2*quiet - time.Millisecond)
-			fails = false
+			fine.Store(true)
 			if c.others {
 				run(all, other)
 			}
