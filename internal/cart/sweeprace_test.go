@@ -24,7 +24,7 @@ import (
 func TestDrillSweepersRaceWithCustomers(t *testing.T) {
 	t.Parallel()
 	const stock, buyers = 1000, 4
-	calls := testkit.Size(60, 5000) // of each buyer
+	calls := testkit.Size(30, 5000) // of each buyer
 	seed := testkit.Seed(t)
 	rules := usual
 	rules.TTL, rules.MaxAge = 60*time.Millisecond, time.Second

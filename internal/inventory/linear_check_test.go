@@ -77,9 +77,9 @@ func (c *crowd) wantSums() {
 func TestDrillHoldsAreLinearizable(t *testing.T) {
 	seed := testkit.Seed(t)
 	onEach(t, func(t *testing.T, s *shop) {
-		acts, products, windows := testkit.Size(3_000, 1_000_000), testkit.Size(40, 1000), testkit.Size(6, 1000)
+		acts, products, windows := testkit.Size(1_500, 1_000_000), testkit.Size(20, 1000), testkit.Size(4, 1000)
 		if strings.Contains(s.env.RedisURL, ",") {
-			acts, windows = testkit.Size(3_000, 100_000), testkit.Size(6, 100)
+			acts, windows = testkit.Size(1_500, 100_000), testkit.Size(4, 100)
 		}
 		spread := newCrowd(s, products)
 		started := time.Now()

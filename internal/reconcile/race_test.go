@@ -32,10 +32,10 @@ type contested struct {
 func TestDrillRepairRacesWithHolds(t *testing.T) {
 	t.Parallel()
 	const stock = 1000
-	rounds := testkit.Size(60, 5000)
+	rounds := testkit.Size(40, 5000)
 	rng := rand.New(rand.NewPCG(testkit.Seed(t), 0))
 	p := newPlace(t)
-	products := make([]contested, 40)
+	products := make([]contested, testkit.Size(12, 40))
 	for i := range products {
 		products[i].id = p.product(stock)
 		products[i].steady = p.cart(map[uuid.UUID]int64{products[i].id: 3})

@@ -17,7 +17,7 @@ import (
 func TestDrillRebuild(t *testing.T) {
 	t.Parallel()
 	g := newGuarded(t)
-	products, holds := testkit.Size(2_000, 100_000), testkit.Size(1_000, 50_000)
+	products, holds := testkit.Size(600, 100_000), testkit.Size(600, 50_000)
 	g.exec(`INSERT INTO inventory.products (id, sku, name, unit_price_minor, currency)
 		SELECT (lpad(to_hex(n), 8, '0') || '-0000-7000-8000-000000000000')::uuid, 'sku ' || n, 'Tea', 250, 'GBP' FROM generate_series(1, $1::int) n`, products)
 	g.exec(`INSERT INTO inventory.stock (product_id, available, allocated, changed_at) SELECT id, 100, 0, now() - interval '1 hour' FROM inventory.products`)

@@ -11,7 +11,7 @@ import (
 func TestStockIsSetRight(t *testing.T) {
 	t.Parallel()
 	const stock, reserved, holds, expiry = 0, 1, 2, 3
-	for name, spoil := range map[string]func(p *place, keys []string){
+	cases(newPlace(t), map[string]func(p *place, keys []string){
 		"another number":         func(p *place, k []string) { p.redis("HSET", k[stock], "n", "7") },
 		"an older version":       func(p *place, k []string) { p.redis("HSET", k[stock], "n", "12", "v", "0") },
 		"a newer version":        func(p *place, k []string) { p.redis("HSET", k[stock], "v", "99") },
@@ -26,22 +26,18 @@ func TestStockIsSetRight(t *testing.T) {
 		"holds are gone":         func(p *place, k []string) { p.redis("DEL", k[holds]) },
 		"expiry is gone":         func(p *place, k []string) { p.redis("DEL", k[expiry]) },
 		"expiry is a string":     func(p *place, k []string) { p.redis("DEL", k[expiry]); p.redis("SET", k[expiry], "x") },
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			p := newPlace(t)
-			product := p.product(10)
-			p.cart(map[uuid.UUID]int64{product: 3})
-			p.agree()
-			spoil(p, p.keys.Product(product))
-			p.want(p.reconcile(reconcile.Full, true), "stock would_repair")
-			p.want(p.full(), "stock repaired")
-			p.agree()
-			if free := p.available(product); free != 7 {
-				t.Errorf("%d units are free, want 7", free)
-			}
-		})
-	}
+	}, func(p *place, _ string, spoil func(p *place, keys []string)) {
+		product := p.product(10)
+		p.cart(map[uuid.UUID]int64{product: 3})
+		p.agree()
+		spoil(p, p.keys.Product(product))
+		p.want(p.reconcile(reconcile.Full, true), "stock would_repair")
+		p.want(p.full(), "stock repaired")
+		p.agree()
+		if free := p.available(product); free != 7 {
+			p.Errorf("%d units are free, want 7", free)
+		}
+	})
 }
 
 func TestStockThatIsNotLoadedIsNoDifference(t *testing.T) {

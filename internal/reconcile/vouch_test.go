@@ -26,7 +26,11 @@ type guarded struct {
 
 func newGuarded(t *testing.T) *guarded {
 	t.Helper()
-	p := newPlace(t)
+	return guard(t, newPlace(t))
+}
+
+func guard(t *testing.T, p *place) *guarded {
+	t.Helper()
 	g := &guarded{place: p, admission: redisx.NewAdmission()}
 	g.memory = reconcile.NewMemory(p.reconciler, g.admission)
 	client, err := redisx.Open(p.env.RedisURL, redisx.Options{ReadTimeout: 5 * time.Second, Admission: g.admission})
@@ -37,6 +41,13 @@ func newGuarded(t *testing.T) *guarded {
 	g.scripts = redisx.NewScripts(client, lua.Sources())
 	g.scripts.Patience, g.scripts.Admission = 5*time.Second, g.admission
 	return g
+}
+
+// in is the same place for a part of the test.
+func (g *guarded) in(t *testing.T) *guarded {
+	place, here := *g.place, *g
+	place.T, here.place = t, &place
+	return &here
 }
 
 func (g *guarded) look() {
@@ -205,6 +216,8 @@ func TestAnOldCopyIsNotBelieved(t *testing.T) {
 // A server that says something that it cannot know, or that knows nothing, or a very old copy, forgets everything.
 func TestWhatCannotBeOursForgetsEverything(t *testing.T) {
 	t.Parallel()
+	all := newGuarded(t)
+	all.exec(`UPDATE shared.redis_memory SET beat = 7`)
 	for name, change := range map[string]func(words []string) []string{
 		"another shop's":    func(w []string) []string { w[0] = uuid.NewString(); return w },
 		"of the future":     func(w []string) []string { w[1] = "1000000"; return w },
@@ -213,9 +226,7 @@ func TestWhatCannotBeOursForgetsEverything(t *testing.T) {
 		"with some garbage": func([]string) []string { return []string{"x"} },
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			g := newGuarded(t)
-			g.exec(`UPDATE shared.redis_memory SET beat = 7`)
+			g := all.in(t)
 			product := g.product(10)
 			id := g.cart(map[uuid.UUID]int64{product: 3})
 			g.look()
