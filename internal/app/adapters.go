@@ -58,7 +58,7 @@ func (c cartsForOrders) Checkout(ctx context.Context, customer string, version *
 	if err != nil {
 		return order.Basket{}, err
 	}
-	basket := order.Basket{CartID: b.CartID, Version: b.Version, Items: itemsOf(b.Lines), Shown: make([]fault.Price, len(b.Shown))}
+	basket := order.Basket{CartID: b.CartID, Version: b.Version, Until: b.ExpiresAt, Items: itemsOf(b.Lines), Shown: make([]fault.Price, len(b.Shown))}
 	for i, l := range b.Shown {
 		basket.Shown[i] = fault.Price{UnitPriceMinor: l.UnitPriceMinor, Currency: l.Currency}
 	}
@@ -227,4 +227,12 @@ func (h holdsForOrders) HoldAll(ctx context.Context, holdID uuid.UUID, customer 
 
 func (h holdsForOrders) Release(ctx context.Context, holdID uuid.UUID, products []uuid.UUID) error {
 	return h.shelf.Release(ctx, holdID, products)
+}
+
+func (h holdsForOrders) Refresh(ctx context.Context, holds []order.Hold) (int, error) {
+	live := make([]inventory.LiveHold, len(holds))
+	for i, o := range holds {
+		live[i] = inventory.LiveHold{HoldID: o.HoldID, OrderID: o.OrderID, Customer: o.Customer, ProductID: o.ProductID, Quantity: o.Quantity, ExpiresAt: o.ExpiresAt}
+	}
+	return h.shelf.Refresh(ctx, live)
 }

@@ -17,6 +17,8 @@ const partitionInterval = 10 * time.Minute
 
 // background is everything that works without being asked.
 func (s *server) background() []run.Part {
+	sweeper := inventory.NewSweeper(s.redis, s.scripts, s.keys, s.cfg.SweepInterval, s.log)
+	sweeper.Doubt = s.repairs.Doubt
 	parts := []run.Part{
 		{Name: "publisher", Run: s.publisher.Run},
 		{Name: "relay", Run: s.relay.Run},
@@ -27,7 +29,8 @@ func (s *server) background() []run.Part {
 		{Name: "charger", Run: s.modules.charger.Run},
 		{Name: "order watchers", Run: s.modules.order.Run},
 		s.led("order clock", s.modules.order.Clock),
-		s.led("hold sweeper", inventory.NewSweeper(s.redis, s.scripts, s.keys, s.cfg.SweepInterval, s.log).Run),
+		s.led("hold refresher", s.modules.order.KeepHolds),
+		s.led("hold sweeper", sweeper.Run),
 		s.led("cart sweeper", cart.NewSweeper(s.modules.cart, s.cfg.SweepInterval).Run),
 		s.led("partitions", s.keepPartitions),
 		{Name: "redis memory", Run: s.memory.Run},

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -19,6 +20,9 @@ import (
 // is there or not. Any number of instances may run; each product that is due is marked by one of them. What one that dies in
 // the middle has marked another takes an interval later.
 type Sweeper struct {
+	// Doubt is called, when set, when a part of the index was lost: everything is to be compared.
+	Doubt func()
+
 	client  redis.UniversalClient
 	scripts *redisx.Scripts
 	keys    redisx.Keys
@@ -62,6 +66,9 @@ func (s *Sweeper) Sweep(ctx context.Context) (dropped int64, err error) {
 	if err != nil {
 		return 0, fmt.Errorf("sweep: %w", err)
 	}
+	if err := s.findLost(ctx); err != nil {
+		return 0, fmt.Errorf("sweep: %w", err)
+	}
 	mark, dead := markAt(now)+rand.Int64N(markPrecision), markAt(now.Add(-s.every))
 	for shard := range redisx.DueShards {
 		for {
@@ -76,6 +83,39 @@ func (s *Sweeper) Sweep(ctx context.Context) (dropped int64, err error) {
 		}
 	}
 	return dropped, nil
+}
+
+// witness is in every part of the index, for ever: a part without it was lost, or is new.
+const witness = "whole"
+
+// findLost puts the witness where it is not, and throws away what is no index.
+func (s *Sweeper) findLost(ctx context.Context) error {
+	calls := make([]redisx.Call, redisx.DueShards)
+	for shard := range calls {
+		calls[shard] = redisx.Command("ZADD", s.keys.DueShard(shard), "NX", "+inf", witness)
+	}
+	replies, err := s.scripts.Run(ctx, calls)
+	if err != nil {
+		return err
+	}
+	lost := 0
+	var spoilt []redisx.Call
+	for shard, r := range replies {
+		switch {
+		case r.Err != nil && strings.HasPrefix(r.Err.Error(), "WRONGTYPE"):
+			spoilt = append(spoilt, redisx.Command("UNLINK", s.keys.DueShard(shard)), calls[shard])
+			lost++
+		case r.Err != nil:
+			return r.Err
+		case r.Value != int64(0):
+			lost++
+		}
+	}
+	if lost > 0 && s.Doubt != nil {
+		s.log.InfoContext(ctx, "parts of the index of expiring holds are new, or were lost", "parts", lost)
+		s.Doubt()
+	}
+	return all(ctx, s.scripts, "make the index anew", spoilt)
 }
 
 // A mark is later than any expiry, greater the later its sweeper began, and hardly ever that of two sweepers: if it is, both

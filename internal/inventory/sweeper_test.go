@@ -91,3 +91,62 @@ func TestADeadSweepersProductThatHasMoreComesBack(t *testing.T) {
 		return s.dueAt(p) == until.UnixMilli()
 	})
 }
+
+// A part of the index that was lost, or that is no index any more, is noticed by the next sweep, and only then.
+func TestALostPartOfTheIndexIsNoticed(t *testing.T) {
+	onEach(t, func(t *testing.T, s *shop) {
+		sweeper, doubts := inventory.NewSweeper(s.redis, s.scripts, s.keys, time.Hour, s.env.Log), 0
+		sweeper.Doubt = func() { doubts++ }
+		sweep := func(what string, want int) {
+			t.Helper()
+			doubts = 0
+			if _, err := sweeper.Sweep(t.Context()); err != nil || doubts != want {
+				t.Errorf("%s: %d doubts, %v, want %d", what, doubts, err, want)
+			}
+		}
+		sweep("a new index", 1)
+		sweep("a whole one", 0)
+		s.redis.Del(t.Context(), s.keys.DueShard(7))
+		sweep("a part is gone", 1)
+		s.redis.Set(t.Context(), s.keys.DueShard(9), "x", 0)
+		sweep("a part is no index", 1)
+		sweep("whole again", 0)
+	})
+}
+
+// Many holds are refreshed at once, each until its own time; of those that are gone only these count whose orders still wait.
+func TestRefreshKeepsHoldsAndCountsWhatIsGone(t *testing.T) {
+	onEach(t, func(t *testing.T, s *shop) {
+		products := s.sell(10, 10, 10, 10)
+		soon := in(time.Minute)
+		var holds []inventory.LiveHold
+		for i, p := range products {
+			order := s.created(line(p, 2))
+			h := inventory.LiveHold{HoldID: uuid.New(), OrderID: order.OrderID, ProductID: p, Quantity: 2, ExpiresAt: soon.Add(time.Duration(1+i) * time.Minute)}
+			s.hold(h.HoldID, soon, line(p, 2))
+			holds = append(holds, h)
+			if i == 3 { // the books have decided
+				s.reserve(order)
+				s.settle(s.said(order.OrderID)...)
+			}
+		}
+		gone, err := s.shelf.Refresh(t.Context(), holds)
+		if err != nil || gone != 0 {
+			t.Fatalf("%d gone, %v", gone, err)
+		}
+		for _, h := range holds {
+			entry := s.redis.HGet(t.Context(), s.keys.Product(h.ProductID)[2], h.HoldID.String()).Val()
+			if want := fmt.Sprintf("2:%d", h.ExpiresAt.UnixMilli()); entry != want {
+				t.Errorf("the hold is %q, want %q", entry, want)
+			}
+		}
+		for _, h := range holds[2:] {
+			if err := s.shelf.Release(t.Context(), h.HoldID, []uuid.UUID{h.ProductID}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if gone, err = s.shelf.Refresh(t.Context(), holds); err != nil || gone != 1 {
+			t.Errorf("%d gone, %v, want the one whose order waits", gone, err)
+		}
+	})
+}

@@ -16,7 +16,7 @@ const lookedAt = 200
 // HoldsOf gives what a customer's orders under way hold of a product, as far as order has heard.
 func (s *Service) HoldsOf(ctx context.Context, customer string, productID uuid.UUID) ([]Hold, error) {
 	rows, err := s.db.Query(ctx, `
-		SELECT o.id, o.customer, o.hold_id, l.product_id, l.quantity, o.deadline + $3::interval
+		SELECT o.id, o.customer, o.hold_id, l.product_id, l.quantity, greatest(o.deadline, now()) + $3::interval
 		FROM (SELECT id FROM orders.view WHERE customer = $1 ORDER BY id DESC LIMIT $4) v
 		JOIN orders.orders o USING (id) JOIN orders.lines l ON l.order_id = o.id AND l.product_id = $2
 		WHERE o.ended_at IS NULL AND o.hold_id IS NOT NULL AND o.inventory_status = 'NOT_STARTED'`, customer, productID, holdMargin, lookedAt)

@@ -90,7 +90,8 @@ func (s *Service) make(ctx context.Context, p Purchase) (uuid.UUID, error) {
 
 // buyCart commits an order of the cart, whose units are held already: the cart's id stays their hold.
 func (s *Service) buyCart(ctx context.Context, o *Order, p Purchase) error {
-	basket, err := s.ports.Carts.Checkout(ctx, p.Customer, p.CartVersion, o.Deadline.Add(holdMargin))
+	until := o.Deadline.Add(holdMargin)
+	basket, err := s.ports.Carts.Checkout(ctx, p.Customer, p.CartVersion, until)
 	if err != nil {
 		return err
 	}
@@ -107,8 +108,11 @@ func (s *Service) buyCart(ctx context.Context, o *Order, p Purchase) error {
 	if err := s.commit(ctx, o, p, &basket); err != nil {
 		return err
 	}
-	if o.HoldID == uuid.Nil {
+	switch {
+	case o.HoldID == uuid.Nil:
 		s.giveBack(ctx, basket.CartID, o)
+	case basket.Until.Before(until): // the comparison gives it the rest
+		s.doubt()
 	}
 	return nil
 }

@@ -41,6 +41,7 @@ type Item struct {
 type Basket struct {
 	CartID  uuid.UUID
 	Version int64
+	Until   time.Time // until when its units are held; sooner than was asked for when only the cart's rows could say
 	Items   []Item
 	Shown   []fault.Price // what the customer was last shown of each item
 }
@@ -76,6 +77,9 @@ type Holds interface {
 	// it is not known what is held.
 	HoldAll(ctx context.Context, holdID uuid.UUID, customer string, items []Item, until time.Time) ([]Short, error)
 	Release(ctx context.Context, holdID uuid.UUID, products []uuid.UUID) error
+	// Refresh moves the expiry of each hold to the one that it comes with, unless it is later already, and says how many of
+	// them are held no more though the stock of their orders has not been decided on.
+	Refresh(ctx context.Context, holds []Hold) (gone int, err error)
 }
 
 // Locks spares the work of twins: of two requests under one key at once, one is let through.
@@ -101,9 +105,6 @@ type Limits struct {
 	HoldOnOrder bool          // an order keeps its units held in Redis until its stock is taken
 	KeyLife     time.Duration // how long an Idempotency-Key is remembered
 }
-
-// holdMargin is how much longer than its time-out an order's units are held.
-const holdMargin = time.Minute
 
 // Ports are what order needs of others.
 type Ports struct {

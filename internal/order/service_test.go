@@ -27,6 +27,9 @@ var mug = order.Product{ID: uuid.MustParse("01930000-0000-7000-8000-000000000001
 type shop struct {
 	basket  order.Basket
 	holding error // of HoldAll
+	gone    int   // holds that are not there when they are to be refreshed
+
+	refreshed *[]order.Hold // gathers what is to be refreshed
 }
 
 func (shop) Products(_ context.Context, ids []uuid.UUID) (map[uuid.UUID]order.Product, error) {
@@ -49,6 +52,13 @@ func (s shop) HoldAll(context.Context, uuid.UUID, string, []order.Item, time.Tim
 	return nil, s.holding
 }
 func (shop) Release(context.Context, uuid.UUID, []uuid.UUID) error { return nil }
+func (s shop) Refresh(_ context.Context, holds []order.Hold) (int, error) {
+	if s.refreshed != nil {
+		*s.refreshed = append(*s.refreshed, holds...)
+	}
+	return s.gone, nil
+}
+
 func (shop) Lock(context.Context, string, string) (func(), bool, error) {
 	return func() {}, true, nil
 }

@@ -199,7 +199,7 @@ func linesOf(ctx context.Context, tx pgx.Tx, ids []uuid.UUID) (map[uuid.UUID]eve
 
 func liveHolds(ctx context.Context, db *postgres.DB, products []uuid.UUID) ([]Hold, error) {
 	rows, err := db.Query(ctx, `
-		SELECT o.id, o.customer, o.hold_id, l.product_id, l.quantity, o.deadline + $2::interval
+		SELECT o.id, o.customer, o.hold_id, l.product_id, l.quantity, greatest(o.deadline, now()) + $2::interval
 		FROM orders.orders o JOIN orders.lines l ON l.order_id = o.id
 		WHERE o.ended_at IS NULL AND o.hold_id IS NOT NULL AND o.inventory_status = 'NOT_STARTED'
 		  AND l.product_id = ANY($1)`, products, holdMargin)

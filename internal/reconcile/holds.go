@@ -18,8 +18,10 @@ import (
 // expected is a hold that Postgres knows of: a line of an open cart, or a line of an order under way of which inventory has
 // not heard yet.
 type expected struct {
-	hold          // a cart whose time is over may still hold in Redis, which decides that
-	young    bool // changed within the cooldown
+	hold           // a cart whose time is over may still hold in Redis, which decides that
+	least    int64 // ms; an entry that ends sooner ends too soon
+	order    bool  // it is of an order
+	young    bool  // changed within the cooldown
 	customer string
 }
 
@@ -29,31 +31,38 @@ type owner struct {
 	young   bool // it ended or was made within the cooldown
 }
 
-// orderMargin is how much longer than its deadline an order's hold that Redis has lost is held again.
-const orderMargin = time.Minute
+// orderMargin is how much longer than its deadline an order's units are held, or from now on where it is overdue: these are
+// refreshed often enough for a third of it to be left at any time. roundings are what two clocks make of one moment.
+const (
+	orderMargin = time.Minute
+	roundings   = time.Second
+)
 
 const expectedSQL = `
 	WITH under_way AS MATERIALIZED ( -- few, found by an index of their own, among many lines
 		SELECT id, customer, hold_id, deadline, created_at FROM orders.orders WHERE status IN ('CREATED', 'PROCESSING', 'ENDING') AND hold_id IS NOT NULL
 	)
-	SELECT l.product_id, c.id, l.quantity, (extract(epoch FROM c.expires_at) * 1000)::bigint, c.changed_at > now() - $2::interval, c.customer
+	SELECT l.product_id, c.id, l.quantity, (extract(epoch FROM c.expires_at) * 1000)::bigint,
+		(extract(epoch FROM c.expires_at - $4::interval) * 1000)::bigint, false, c.changed_at > now() - $2::interval, c.customer
 	FROM cart.lines l JOIN cart.carts c ON c.id = l.cart_id
 	WHERE l.product_id = ANY($1) AND l.held AND c.state = 'OPEN' AND c.expires_at IS NOT NULL
 	UNION ALL
-	SELECT l.product_id, o.hold_id, l.quantity, (extract(epoch FROM o.deadline + $3::interval) * 1000)::bigint, o.created_at > now() - $2::interval, o.customer
+	SELECT l.product_id, o.hold_id, l.quantity, (extract(epoch FROM greatest(o.deadline, now()) + $3::interval) * 1000)::bigint,
+		(extract(epoch FROM greatest(o.deadline + $3::interval, now() + $3::interval / 3) - $4::interval) * 1000)::bigint, true,
+		o.created_at > now() - $2::interval, o.customer
 	FROM under_way o JOIN orders.lines l ON l.order_id = o.id
 	WHERE l.product_id = ANY($1) AND NOT EXISTS (SELECT FROM inventory.reservations r WHERE r.order_id = o.id)`
 
 // expectedHolds is one statement, so that a cart that is bought meanwhile is seen as the cart or as the order.
 func (p *pass) expectedHolds(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]map[string]expected, error) {
-	rows, err := p.Postgres.Query(ctx, expectedSQL, ids, p.Cooldown, orderMargin)
+	rows, err := p.Postgres.Query(ctx, expectedSQL, ids, p.Cooldown, orderMargin, roundings)
 	if err != nil {
 		return nil, fmt.Errorf("read holds of %d products: %w", len(ids), err)
 	}
 	holds := make(map[uuid.UUID]map[string]expected, len(ids))
 	var product, id uuid.UUID
 	var e expected
-	_, err = pgx.ForEachRow(rows, []any{&product, &id, &e.quantity, &e.expires, &e.young, &e.customer}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&product, &id, &e.quantity, &e.expires, &e.least, &e.order, &e.young, &e.customer}, func() error {
 		if holds[product] == nil {
 			holds[product] = map[string]expected{}
 		}
@@ -145,10 +154,14 @@ func (p *pass) compareHold(s shelf, r row, id string, h hold, fix *repair) {
 	}
 	e, known := r.holds[id]
 	switch {
+	case known && e.quantity == h.quantity && h.expires >= e.least:
 	case known && e.quantity == h.quantity:
+		if !e.young && (e.order || p.doubted(s.id, id, s.entries[id])) {
+			fix.set = append(fix.set, entry{id, e.hold, p.ownerOf(e.customer)})
+		}
 	case known:
 		if !e.young && p.doubted(s.id, id, s.entries[id]) {
-			fix.set = append(fix.set, entry{id, hold{e.quantity, h.expires}, p.ownerOf(e.customer)})
+			fix.set = append(fix.set, entry{id, hold{e.quantity, max(h.expires, e.expires)}, p.ownerOf(e.customer)})
 		}
 	case p.nobodys(s.id, id, s.entries[id], r.owners):
 		fix.drop = append(fix.drop, id)
@@ -219,7 +232,7 @@ func holdsText(s shelf, fix *repair) (is, ought string) {
 		changed[id] = "none"
 	}
 	for _, e := range fix.set {
-		changed[e.id] = strconv.FormatInt(e.quantity, 10)
+		changed[e.id] = strconv.FormatInt(e.quantity, 10) + ":" + strconv.FormatInt(e.expires, 10)
 	}
 	var left, right strings.Builder
 	for _, id := range slices.Sorted(maps.Keys(changed))[:min(len(changed), shownHolds)] {

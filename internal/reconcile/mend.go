@@ -1,10 +1,8 @@
 package reconcile
 
 import (
-	"cmp"
 	"context"
 	"fmt"
-	"slices"
 	"strconv"
 
 	"github.com/holdfast-checkout/holdfast/internal/redisx"
@@ -81,17 +79,4 @@ func (p *pass) mend(ctx context.Context, repairs []*repair) ([]bool, error) {
 		open, due = more, nil
 	}
 	return done, nil
-}
-
-// dueCalls tell the sweeper's index when the first of the entries that are set expires. One that is then not set does no
-// harm there.
-func (p *pass) dueCalls(repairs []*repair) []redisx.Call {
-	var calls []redisx.Call
-	for _, r := range repairs {
-		if len(r.set) > 0 {
-			first := slices.MinFunc(r.set, func(a, b entry) int { return cmp.Compare(a.expires, b.expires) })
-			calls = append(calls, redisx.Command("ZADD", p.Keys.Due(r.shelf.id), "LT", first.expires, r.shelf.id.String()))
-		}
-	}
-	return calls
 }
