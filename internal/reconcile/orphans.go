@@ -88,6 +88,9 @@ func (p *pass) compareOrphanCarts(ctx context.Context, ids []uuid.UUID) error {
 // compareOrphanProducts drops the keys of products that are in no book. Nobody writes to these: a product's row is there
 // before its keys are.
 func (p *pass) compareOrphanProducts(ctx context.Context, ids []uuid.UUID) error {
+	if ids = p.known.without(ids); len(ids) == 0 {
+		return nil
+	}
 	unknown, err := column(ctx, p.Postgres, `
 		SELECT i.id FROM unnest($1::uuid[]) AS i(id) WHERE NOT EXISTS (SELECT FROM inventory.stock s WHERE s.product_id = i.id)`, ids)
 	if err != nil || len(unknown) == 0 {

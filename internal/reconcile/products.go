@@ -23,7 +23,9 @@ func (p *pass) productsOf(ctx context.Context, last uuid.UUID) ([]uuid.UUID, err
 			WHERE l.order_id >= shared.uuid_from($3 - interval '1 minute') AND l.order_id <= shared.uuid_from($4)
 		) changed WHERE product_id > $1 ORDER BY product_id LIMIT $2`
 	if p.window.all {
-		return column(ctx, p.Postgres, all, last, portion)
+		ids, err := column(ctx, p.Postgres, all, last, portion)
+		p.known.add(ids)
+		return ids, err
 	}
 	return column(ctx, p.Postgres, moved, last, portion, p.window.from, p.window.to)
 }
@@ -58,6 +60,9 @@ func (p *pass) comparePage(ctx context.Context, ids []uuid.UUID) error {
 		}
 	}
 	if err := p.reload(ctx, broken, rows); err != nil {
+		return err
+	}
+	if err := p.index(ctx, shelves); err != nil {
 		return err
 	}
 	return p.repairAll(ctx, repairs)

@@ -71,6 +71,7 @@ type pass struct {
 	began   time.Time
 	mu      sync.Mutex // over the run's counts, its differences and the doubts, since pages are compared at once
 	doubts  doubts
+	known   *known        // of a run over everything
 	settled bool          // the doubts are looked at for the second time
 	waited  time.Duration // in which nothing was done, for doubts to settle
 }
@@ -115,6 +116,9 @@ func (r *Reconciler) left(began time.Time, hurry bool) {
 }
 
 func (p *pass) compareAll(ctx context.Context) error {
+	if p.window.all {
+		p.known = newKnown()
+	}
 	if err := p.compareProducts(ctx); err != nil {
 		return fmt.Errorf("compare products: %w", err)
 	}
