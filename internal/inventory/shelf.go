@@ -126,19 +126,16 @@ func (s *Shelf) hold(ctx context.Context, by Holder, lines []event.OrderLine, un
 	return answers, nil
 }
 
-// giveBackWithin bounds what HoldAll may take in all when it has to undo, so that the caller has an answer in time.
-const giveBackWithin = 450 * time.Millisecond
-
 // HoldAll is Hold for all lines or none: if one cannot be had, the others are given back, to what the hold had of them before.
-// If Redis goes away in between, everything that the hold has of these products is given back; what cannot be, because Redis
-// stays away, ends with its expiry.
+// If Redis goes away in between, everything that the hold has of these products is given back, in what is left of the time that
+// a request waits for Redis; what cannot be, because Redis stays away, ends with its expiry.
 func (s *Shelf) HoldAll(ctx context.Context, holdID uuid.UUID, lines []event.OrderLine, until time.Time) (answers []Answer, all bool, err error) {
 	return s.HoldAllFor(ctx, Holder{HoldID: holdID}, lines, until)
 }
 
 // HoldAllFor is HoldAll for somebody who is measured by the limits.
 func (s *Shelf) HoldAllFor(ctx context.Context, by Holder, lines []event.OrderLine, until time.Time) (answers []Answer, all bool, err error) {
-	holdID, deadline := by.HoldID, time.Now().Add(giveBackWithin)
+	holdID, deadline := by.HoldID, time.Now().Add(redisx.Patience)
 	had, err := s.holdOrProve(ctx, by, lines, until)
 	if redisx.NotSent(err) {
 		return nil, false, err

@@ -14,12 +14,8 @@ import (
 // lockLife is how long a lock outlives an owner that has died.
 const lockLife = 10 * time.Second
 
-// lockTime bounds the taking: while Redis is frozen a purchase waits for it once more, for its hold, and is to be refused within
-// half a second in all.
-const lockTime = 80 * time.Millisecond
-
-// unlockTime bounds the giving back, which must not hold an answer up.
-const unlockTime = 300 * time.Millisecond
+// unlockLife bounds the giving back, for which the answer waits no longer than unlockTime.
+const unlockLife = 300 * time.Millisecond
 
 // Locks are short locks on a customer's idempotency keys. They spare work and decide nothing.
 type Locks struct {
@@ -45,10 +41,22 @@ func (l *Locks) Lock(ctx context.Context, customer, key string) (unlock func(), 
 	if err != nil {
 		return func() {}, false, fmt.Errorf("lock: %w", err)
 	}
-	return func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), unlockTime)
+	return func() { l.unlock(context.WithoutCancel(ctx), name, owner) }, reply == "OK", nil
+}
+
+// unlock gives a lock back. One that is not given back ends by itself.
+func (l *Locks) unlock(ctx context.Context, name, owner string) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		ctx, cancel := context.WithTimeout(ctx, unlockLife)
 		defer cancel()
-		// A lock that is not given back ends by itself.
 		_, _ = l.scripts.One(ctx, Call{Script: lua.Unlock, Keys: []string{name}, Args: []any{owner}})
-	}, reply == "OK", nil
+	}()
+	timer := time.NewTimer(unlockTime)
+	defer timer.Stop()
+	select {
+	case <-done:
+	case <-timer.C:
+	}
 }

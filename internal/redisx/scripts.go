@@ -14,10 +14,6 @@ import (
 // pipelined is the number of calls that go out in one pipeline: some 20 ms of Redis' time, which is how long others wait.
 const pipelined = 250
 
-// patience is how long one pipeline may take in all, unless Scripts says otherwise. A node that is frozen while a connection
-// is made would take twice the client's time-out.
-const patience = 400 * time.Millisecond
-
 // Call is one run of a script, or, where Script is empty, one plain command whose words are Args. The first of Keys says
 // which node of a cluster it goes to.
 type Call struct {
@@ -38,8 +34,10 @@ type Reply struct {
 // Scripts runs scripts by their digest. It loads them where Redis does not know them (at first, after a restart, on a new node
 // of a cluster) and runs again what was answered NOSCRIPT, or MOVED when slots have moved, and only that.
 type Scripts struct {
-	Patience  time.Duration // with one pipeline; 400 ms unless it is set before the first Run
-	Admission *Admission    // the client's, so that open connections stop too when nobody is vouched for; nil: none
+	// Patience is how long one pipeline may take in all: the package's, unless it is set before the first Run. A node that is
+	// frozen while a connection is made would take twice the client's time-out.
+	Patience  time.Duration
+	Admission *Admission // the client's, so that open connections stop too when nobody is vouched for; nil: none
 
 	client  redis.UniversalClient
 	gate    *gate
@@ -55,7 +53,7 @@ func NewScripts(client redis.UniversalClient, sources map[string]string) *Script
 		sum := sha1.Sum([]byte(source)) // Redis' own name for a script
 		digests[name] = hex.EncodeToString(sum[:])
 	}
-	return &Scripts{Patience: patience, client: client, gate: newGate(atOnce), pulse: &pulse{}, sources: sources, digests: digests}
+	return &Scripts{Patience: Patience, client: client, gate: newGate(atOnce), pulse: &pulse{}, sources: sources, digests: digests}
 }
 
 // Aside gives the same scripts with a gate of their own for so many pipelines at once: for work that no customer waits for, so
