@@ -44,24 +44,36 @@ func TestDryRunChangesNothing(t *testing.T) {
 		p.redis("HSET", p.keys.Product(product)[0], "n", "1")
 		p.release(id, product)
 		p.redis("DEL", p.keys.Cart(id))
-		before := p.everything()
-		mark := func() (mark time.Time) {
-			if err := p.env.DB.QueryRow(t.Context(), `SELECT mark FROM shared.reconcile_mark`).Scan(&mark); err != nil {
-				t.Fatal(err)
-			}
-			return mark
-		}
-		was := mark()
+		p.redis("PEXPIREAT", p.keys.Product(product)[0], later.UnixMilli())
+		p.redis("PEXPIREAT", p.keys.Product(product)[2], later.UnixMilli()+1)
+		before, ends, was := p.everything(), p.ends(), p.mark()
 		run := p.reconcile(reconcile.Full, true)
 		p.want(run, "stock would_repair", "holds would_repair", "cart would_repair")
 		if diff := cmp.Diff(before, p.everything()); diff != "" {
 			t.Errorf("Redis was changed:\n%s", diff)
 		}
-		if !mark().Equal(was) {
+		if diff := cmp.Diff(ends, p.ends()); diff != "" {
+			t.Errorf("keys live shorter or longer:\n%s", diff)
+		}
+		if !p.mark().Equal(was) {
 			t.Error("the mark was moved")
 		}
 		p.want(p.full(), "stock repaired", "holds repaired", "cart repaired")
 	})
+}
+
+// ends is when each key that Redis has under the namespace ends, in ms; -1 never.
+func (p *place) ends() map[string]time.Duration {
+	p.Helper()
+	ends := map[string]time.Duration{}
+	for key := range p.everything() {
+		at, err := p.env.Redis.PExpireTime(p.Context(), key).Result()
+		if err != nil {
+			p.Fatal(err)
+		}
+		ends[key] = at
+	}
+	return ends
 }
 
 func TestRunsAreStored(t *testing.T) {

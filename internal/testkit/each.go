@@ -28,6 +28,19 @@ func OnEach(t *testing.T, test func(t *testing.T, env *Env)) {
 	})
 }
 
+// NewOnCluster is New with a cluster of three masters for its Redis.
+func NewOnCluster(t testing.TB) *Env {
+	t.Helper()
+	urls, err := shared.get(t.Context())
+	if err == nil {
+		urls.Redis, err = shared.getCluster(t.Context())
+	}
+	if err != nil {
+		t.Fatalf("start the servers of this test run: %v", err)
+	}
+	return newEnv(t, urls, afterwards)
+}
+
 // OnEachRedis is OnEach for a test that needs nothing but Redis: its place has no database and no broker.
 func OnEachRedis(t *testing.T, test func(t *testing.T, env *Env)) {
 	t.Helper()
