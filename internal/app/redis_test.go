@@ -78,8 +78,8 @@ func (c *crowd) more(n int64) {
 // twice, they can go on, and when it is over Redis says what Postgres says.
 func TestDrillRedisIsLost(t *testing.T) {
 	t.Parallel()
-	servers := testkit.Private(t)
-	s := openOn(t, testkit.NewOn(t, servers), func(c *config.Config) { c.OutboxMode = "polling" })
+	env, servers := testkit.PrivateRedis(t)
+	s := openOn(t, env, func(c *config.Config) { c.OutboxMode = "polling" })
 	c := &crowd{shop: s, products: []string{s.product("A", 100, 100_000), s.product("B", 100, 40), s.product("C", 100, 100_000)}}
 	stop := make(chan struct{})
 	var all sync.WaitGroup
@@ -187,8 +187,8 @@ func (s *shop) aKey(t *testing.T, kind string) (key string) {
 // the rows can buy.
 func TestDrillWithoutRedis(t *testing.T) {
 	t.Parallel()
-	servers := testkit.Private(t)
-	s := openOn(t, testkit.NewOn(t, servers), func(c *config.Config) { c.OutboxMode = "polling" })
+	env, servers := testkit.PrivateRedis(t)
+	s := openOn(t, env, func(c *config.Config) { c.OutboxMode = "polling" })
 	mug := s.product("MUG", 1275, 1000)
 	for name, outage := range map[string]struct {
 		away func()

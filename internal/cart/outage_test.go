@@ -23,8 +23,8 @@ const (
 // every answer comes at once. When it is back, the shelf has no less than the rows say.
 func TestWithoutRedis(t *testing.T) {
 	t.Parallel()
-	servers := testkit.Private(t)
-	s := newShopWith(t, testkit.NewOn(t, servers), usual, redisx.Options{})
+	env, servers := testkit.PrivateRedis(t)
+	s := newShopWith(t, env, usual, redisx.Options{})
 	for name, outage := range map[string]struct {
 		away func()
 		back func() error
