@@ -38,10 +38,7 @@ func Sent(err error) error {
 
 // On a machine that is busy, an answer that did not come in time says little: often it is there, and this process had no turn to read
 // it. So before everybody is sent away because of one, Redis is asked whether it is there, unless it has answered others just now.
-const (
-	quiet     = 150 * time.Millisecond // so long ago is not just now
-	askWithin = 80 * time.Millisecond  // beyond the time-out; both have to be over before half a second is
-)
+const quiet = 150 * time.Millisecond // so long ago is not just now
 
 // pulse is when Redis last answered anybody.
 type pulse struct{ at atomic.Int64 } // Unix time, ns
