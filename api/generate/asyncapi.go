@@ -14,9 +14,10 @@ func asyncAPI(facts []fact) ([]byte, error) {
 		if f.means != "" {
 			message["summary"] = f.means
 		}
+		address, parameters := addressOf(f)
 		channels[id] = map[string]any{
-			"address":    "{strategy}." + f.name,
-			"parameters": map[string]any{"strategy": map[string]any{"description": "strategy of the order, or shop for a fact of no order"}},
+			"address":    address,
+			"parameters": parameters,
 			"messages":   map[string]any{id: message},
 			"bindings": map[string]any{"amqp": map[string]any{
 				"is": "routingKey", "bindingVersion": "0.3.0",
@@ -37,4 +38,15 @@ func asyncAPI(facts []fact) ([]byte, error) {
 		"defaultContentType": "application/cloudevents+json",
 		"channels":           channels, "operations": operations,
 	})
+}
+
+// addressOf gives the routing keys that a fact is said under. What is asked of a lane has the lane in it.
+func addressOf(f fact) (address string, parameters map[string]any) {
+	parameters = map[string]any{"strategy": map[string]any{"description": "strategy of the order, or shop for a fact of no order"}}
+	address = "{strategy}." + f.name
+	if strings.HasPrefix(f.name, "lane.") && strings.HasSuffix(f.name, ".requested") {
+		address += ".{lane}"
+		parameters["lane"] = map[string]any{"description": "number of the lane, from 0 on; partitionkey of the event"}
+	}
+	return address, parameters
 }

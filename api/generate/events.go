@@ -19,6 +19,8 @@ var shapes = map[string]any{
 	"OrderState": event.OrderState{},
 	"Stock":      event.Stock{},
 	"OrderStock": event.OrderStock{},
+	"LaneOrder":  event.LaneOrder{},
+	"LaneStock":  event.LaneStock{},
 	"Payment":    event.Payment{},
 }
 
@@ -81,6 +83,9 @@ func eventSchema(f fact, data *jsonschema.Schema) map[string]any {
 			"causationid":     text("id of the fact that led to it"), "traceparent": text("W3C trace context"),
 			"data": data,
 		},
+	}
+	if _, parameters := addressOf(f); parameters["lane"] != nil {
+		schema["properties"].(map[string]any)["partitionkey"] = text("number of the lane, from 0 on, and the last part of the routing key")
 	}
 	if f.means != "" {
 		schema["description"] = f.means

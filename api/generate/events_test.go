@@ -24,6 +24,8 @@ func said() map[string]any {
 		"OrderState": event.OrderState{Version: 3, Customer: "ann", Status: "COMPLETED", TotalMinor: 1275, Currency: "GBP", EndedAt: &now},
 		"Stock":      event.Stock{Lines: stock},
 		"OrderStock": event.OrderStock{HoldID: id, Lines: stock, Terms: terms},
+		"LaneOrder":  event.LaneOrder{Lane: 2, Order: event.Order{Customer: "ann", HoldID: id, Lines: []event.OrderLine{{ProductID: id, Quantity: 2}}, Terms: terms}},
+		"LaneStock":  event.LaneStock{Lane: 2, OrderStock: event.OrderStock{HoldID: id, Lines: stock, Terms: terms}},
 		"Payment":    event.Payment{ChargeID: "ch_1", Terms: terms},
 	}
 }

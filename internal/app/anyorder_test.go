@@ -146,7 +146,7 @@ func (s *stage) ends(actors []actor) []end {
 		SELECT o.status, coalesce(o.failure_reason, ''), o.payment_status, o.inventory_status, v.display_status,
 			coalesce((SELECT -sum(m.quantity) FROM inventory.movements m WHERE m.order_id = o.id), 0)::bigint,
 			coalesce((SELECT p.amount_minor FROM payment.payments p WHERE p.order_id = o.id AND p.state IN ('SUCCESS', 'REFUNDING')), 0),
-			(SELECT string_agg(f.name, ' ' ORDER BY f.name) FROM shared.outbox f WHERE f.order_id = o.id AND f.name <> 'order.updated')
+			(SELECT string_agg(f.name, ' ' ORDER BY f.name) FROM shared.outbox f WHERE f.order_id = o.id AND f.name <> 'order.updated' AND f.name NOT LIKE 'lane.%')
 		FROM unnest($1::uuid[]) WITH ORDINALITY AS ask(id, n) JOIN orders.orders o USING (id) JOIN orders.view v USING (id)
 		ORDER BY ask.n`, ids(actors))
 	if err != nil {

@@ -182,7 +182,7 @@ func (s *server) build() error {
 		return err
 	}
 	s.broker = broker.Config{
-		URL: s.cfg.RabbitMQURL, Topology: topology(s.cfg.Namespace, s.book), Log: s.log, Metrics: broker.NewMetrics(s.registry),
+		URL: s.cfg.RabbitMQURL, Topology: topology(s.cfg.Namespace, s.book, s.cfg.InventoryLanes), Log: s.log, Metrics: broker.NewMetrics(s.registry),
 		Anew: func(queue string) { s.refills.Anew(queue) },
 	}
 	s.modules = s.newModules(s.book)

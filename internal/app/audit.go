@@ -7,6 +7,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/holdfast-checkout/holdfast/internal/audit"
+	"github.com/holdfast-checkout/holdfast/internal/broker"
 	"github.com/holdfast-checkout/holdfast/internal/config"
 	"github.com/holdfast-checkout/holdfast/internal/postgres"
 	"github.com/holdfast-checkout/holdfast/internal/redisx"
@@ -43,13 +44,14 @@ func Audit(ctx context.Context, at config.Servers, sandboxURL, sandboxKey string
 
 // auditOptions tell the auditor where everything is and who must hear what.
 func auditOptions(db *postgres.DB, client redis.UniversalClient, at config.Servers, book *saga.Book, sandboxURL, sandboxKey string, rest Rest) audit.Options {
-	t := topology(at.Namespace, book)
+	t := broker.Topology{Namespace: at.Namespace}
 	queues := []string{t.Unrouted(), t.Dead()}
-	for name := range t.Queues {
-		queues = append(queues, t.Queue(name))
+	for _, module := range saga.Modules() {
+		queues = append(queues, t.Queue(string(module)))
 	}
 	return audit.Options{
-		Postgres: db, Redis: client, Namespace: at.Namespace, Broker: at.RabbitMQURL, Queues: queues, Hears: book.Hears(),
+		Postgres: db, Redis: client, Namespace: at.Namespace, Broker: at.RabbitMQURL, Queues: queues,
+		Series: func(lane int) string { return t.Queue(saga.LaneQueue(lane)) }, Hears: book.Hears(),
 		Ledger: &audit.Ledger{URL: sandboxURL, APIKey: sandboxKey}, Wait: rest.Wait, Cooldown: rest.Cooldown,
 	}
 }

@@ -35,7 +35,7 @@ func (s *server) newModules(book *saga.Book) *modules {
 		MaxAge: s.cfg.HoldMaxAge, Cooldown: s.cfg.HoldCooldown, Purchases: purchasesForShelf{m},
 	}
 	m.inventory = inventory.New(s.db, linesForInventory{m}, m.shelf, s.log)
-	m.inventory.HoldsOf = m.holdsOf
+	m.inventory.HoldsOf, m.inventory.Lanes = m.holdsOf, s.cfg.InventoryLanes
 	m.cart = cart.New(s.db, s.scripts, s.keys, shelfForCarts{m.shelf}, catalogueForCarts{m}, cart.Rules{
 		TTL: s.cfg.HoldTTL, MaxAge: s.cfg.HoldMaxAge, MaxLines: s.cfg.MaxLines, MaxQuantity: s.cfg.MaxQuantity,
 		MaxUnits: s.cfg.MaxCartUnits,

@@ -159,7 +159,7 @@ func (m *market) listen() {
 }
 
 func (m *market) say(f event.Fact) {
-	for _, name := range m.hearers[f.RoutingKey()] {
+	for _, name := range m.hearers[f.Row()] {
 		module := saga.Module(name)
 		if module != saga.View {
 			m.waiting[module] = append(m.waiting[module], f)

@@ -59,7 +59,7 @@ func newStage(t *testing.T, way string) *stage {
 		Servers:  config.Servers{PostgresURL: env.PostgresURL, RedisURL: env.RedisURL, RabbitMQURL: env.RabbitURL, Namespace: env.Namespace},
 		HTTPAddr: "127.0.0.1:0", JWTSecret: "a secret of the tests, long enough", MaxBody: 1 << 20, Strategy: way, OrderTimeout: time.Hour,
 		HoldOnOrder: true, MaxLines: 2000, MaxQuantity: 1_000_000, OutboxMode: "polling", HoldTTL: time.Hour, HoldMaxAge: 4 * time.Hour,
-		ReconcileCooldown: time.Second, SandboxURL: provider.URL(), SandboxKey: stageKey,
+		ReconcileCooldown: time.Second, InventoryLanes: 3, SandboxURL: provider.URL(), SandboxKey: stageKey,
 	}
 	s, err := open(t.Context(), cfg, env.Log)
 	if err != nil {
@@ -178,7 +178,7 @@ func (s *stage) said() []post {
 		}
 		if f := facts[0]; !s.read[f.ID] {
 			s.read[f.ID] = true
-			for _, module := range hears[f.RoutingKey()] {
+			for _, module := range hears[f.Row()] {
 				fresh = append(fresh, post{saga.Module(module), f})
 			}
 		}

@@ -32,6 +32,7 @@ type Options struct {
 	Namespace string              // prefix of the Redis keys
 	Broker    string              // AMQP URL
 	Queues    []string            // full names of the queues that must be empty at rest
+	Series    func(n int) string  // and of a series of queues, from 0 to the first that is not there; nil: there is none
 	Hears     map[string][]string // who must hear what: routing key (<strategy>.<fact>) to the modules that all tables bind to it
 	Ledger    *Ledger             // the provider's own books; nil when the provider shows none: M3 is then skipped
 	Wait      time.Duration       // how long to wait for rest; 0: judge at once

@@ -94,7 +94,7 @@ func (l legal) cancelled() (legal, bool) {
 // combinations spells every allowed state out as strategy/status/reason/payment/inventory, as allowedState in orders.go does.
 func combinations() []string {
 	var all []string
-	for strategy, rows := range map[string][]legal{"optimistic": optimistic, "post-payment": postPayment, "parallel": parallel, "orchestrated": orchestrated} {
+	for strategy, rows := range map[string][]legal{"optimistic": optimistic, "post-payment": postPayment, "parallel": parallel, "orchestrated": orchestrated, "sequenced": optimistic} {
 		for _, r := range rows {
 			all = append(all, r.spell(strategy)...)
 			if c, too := r.cancelled(); too {

@@ -21,7 +21,7 @@ const brokerTimeout = 10 * time.Second
 
 // depths asks the broker, by passive declare (its management figures are seconds old), how many messages wait in each queue.
 // A queue that does not exist has none: what was said and not heard is found in the inboxes.
-func depths(ctx context.Context, url string, queues []string) ([]depth, error) {
+func depths(ctx context.Context, url string, queues []string, series func(n int) string) ([]depth, error) {
 	conn, err := amqp.DialConfig(url, amqp.Config{Dial: dialer(ctx), Properties: amqp.Table{"connection_name": "holdfast audit"}})
 	if err != nil {
 		return nil, fmt.Errorf("ask the broker: %w", err)
@@ -29,28 +29,38 @@ func depths(ctx context.Context, url string, queues []string) ([]depth, error) {
 	defer conn.Close()
 	found := make([]depth, 0, len(queues))
 	for _, name := range queues {
-		n, err := messages(conn, name)
+		n, _, err := messages(conn, name)
 		if err != nil {
 			return nil, fmt.Errorf("ask for queue %s: %w", name, err)
 		}
 		found = append(found, depth{name, n})
 	}
+	for i := 0; series != nil; i++ {
+		n, there, err := messages(conn, series(i))
+		if err != nil {
+			return nil, fmt.Errorf("ask for queue %s: %w", series(i), err)
+		}
+		if !there {
+			break
+		}
+		found = append(found, depth{series(i), n})
+	}
 	return found, nil
 }
 
 // messages opens a channel for each question, for a queue that does not exist closes it.
-func messages(conn *amqp.Connection, queue string) (int, error) {
+func messages(conn *amqp.Connection, queue string) (n int, there bool, err error) {
 	ch, err := conn.Channel()
 	if err != nil {
-		return 0, err
+		return 0, false, err
 	}
 	defer ch.Close()
 	q, err := ch.QueueDeclarePassive(queue, true, false, false, false, nil)
 	var refused *amqp.Error
 	if errors.As(err, &refused) && refused.Code == amqp.NotFound {
-		return 0, nil
+		return 0, false, nil
 	}
-	return q.Messages, err
+	return q.Messages, true, err
 }
 
 // dialer sets one deadline on the connection for the whole of its short life, for the library sets none on its writes.

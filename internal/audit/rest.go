@@ -117,7 +117,7 @@ func (a *auditor) lookForChanges(ctx context.Context) error {
 // lookAtQueues asks the broker. What cannot be asked is not known to rest.
 func (a *auditor) lookAtQueues(ctx context.Context) error {
 	var err error
-	if a.rest.queues, err = depths(ctx, a.Broker, a.Queues); err != nil {
+	if a.rest.queues, err = depths(ctx, a.Broker, a.Queues, a.Series); err != nil {
 		a.rest.moving = append(a.rest.moving, err.Error())
 		return ctx.Err()
 	}

@@ -157,7 +157,8 @@ const expectedHolds = `
 	UNION ALL
 	SELECT l.product_id, o.hold_id, l.quantity, (extract(epoch FROM o.deadline) * 1000)::bigint
 	FROM under_way o JOIN orders.lines l ON l.order_id = o.id
-	WHERE l.product_id = ANY($1) AND NOT EXISTS (SELECT FROM inventory.reservations r WHERE r.order_id = o.id)`
+	WHERE l.product_id = ANY($1) AND NOT EXISTS (SELECT FROM inventory.reservations r WHERE r.order_id = o.id AND (r.state <> 'GATHERING'
+		OR EXISTS (SELECT FROM inventory.reservation_lines t WHERE t.order_id = o.id AND t.product_id = l.product_id))) -- its lanes take one by one`
 
 func readProducts(ctx context.Context, q querier, ids []uuid.UUID) (map[uuid.UUID]product, error) {
 	books := make(map[uuid.UUID]product, len(ids))

@@ -24,7 +24,7 @@ func proveNothingNegative(ctx context.Context, a *auditor, v *Verdict) error {
 const taken = `
 	SELECT l.product_id, sum(l.quantity) AS units
 	FROM inventory.reservations r JOIN inventory.reservation_lines l ON l.order_id = r.order_id
-	WHERE r.state = 'RESERVED' GROUP BY l.product_id`
+	WHERE r.state IN ('RESERVED', 'GATHERING', 'RETURNING') AND NOT l.returned GROUP BY l.product_id`
 
 // proveStockConserved is S2.
 func proveStockConserved(ctx context.Context, a *auditor, v *Verdict) error {
@@ -69,7 +69,7 @@ func proveNothingSoldTwice(ctx context.Context, a *auditor, v *Verdict) error {
 }
 
 // movementsOfReservations finds lines whose units are not where the state of their reservation says: with the order while it
-// is RESERVED, back in stock when it is RELEASED.
+// is RESERVED, back in stock when it is RELEASED. While lanes take and give back, each line is where its own lane has it.
 const movementsOfReservations = `
 	SELECT coalesce(l.order_id, m.order_id) AS order_id, coalesce(l.product_id, m.product_id) AS product_id, r.state,
 		l.quantity AS reserved, coalesce(m.net, 0) AS moved
@@ -77,7 +77,7 @@ const movementsOfReservations = `
 	FULL JOIN (SELECT order_id, product_id, -sum(quantity) AS net FROM inventory.movements
 	           WHERE order_id IS NOT NULL GROUP BY order_id, product_id) m ON m.order_id = l.order_id AND m.product_id = l.product_id
 	LEFT JOIN inventory.reservations r ON r.order_id = coalesce(l.order_id, m.order_id)
-	WHERE coalesce(m.net, 0) <> CASE WHEN r.state = 'RESERVED' THEN coalesce(l.quantity, 0) ELSE 0 END`
+	WHERE coalesce(m.net, 0) <> CASE WHEN r.state IN ('RESERVED', 'GATHERING', 'RETURNING') AND NOT l.returned THEN coalesce(l.quantity, 0) ELSE 0 END`
 
 const reservedLines = `
 	SELECT coalesce(i.order_id, o.order_id) AS order_id, coalesce(i.product_id, o.product_id) AS product_id,

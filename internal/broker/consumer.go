@@ -12,7 +12,8 @@ import (
 
 // Subscription says who hears a queue and how.
 type Subscription struct {
-	Module string // the queue's name in the topology
+	Module string // who hears
+	Queue  string // the queue's name in the topology; "" means the module's own
 	Batch  int    // a batch takes what is waiting until it has this many facts; 0 means 64
 
 	// Handle takes a whole batch: all of it has happened, or, when it returns an error, nothing. It must be right however
@@ -26,6 +27,9 @@ type Subscription struct {
 }
 
 func (s Subscription) withDefaults() Subscription {
+	if s.Queue == "" {
+		s.Queue = s.Module
+	}
 	if s.Batch <= 0 {
 		s.Batch = 64
 	}
@@ -52,30 +56,31 @@ type Consumer struct {
 
 // NewConsumer makes a consumer, whose dead letters go out through publisher. It does nothing until Run.
 func NewConsumer(cfg Config, publisher *Publisher, sub Subscription) *Consumer {
+	sub = sub.withDefaults()
 	return &Consumer{
-		cfg: cfg, sub: sub.withDefaults(), publisher: publisher,
-		log: cfg.Log.With("part", "consumer", "module", sub.Module), failures: map[uuid.UUID]*failure{},
+		cfg: cfg, sub: sub, publisher: publisher,
+		log: cfg.Log.With("part", "consumer", "module", sub.Queue), failures: map[uuid.UUID]*failure{},
 	}
 }
 
 // Run consumes until ctx ends. What was not finished by then goes back to the queue.
 func (c *Consumer) Run(ctx context.Context) error {
-	lost := c.cfg.metrics().reconnects.WithLabelValues("consumer " + c.sub.Module).Inc
+	lost := c.cfg.metrics().reconnects.WithLabelValues("consumer " + c.sub.Queue).Inc
 	supervise(ctx, c.log, lost, c.session)
 	return nil
 }
 
 // session consumes over one connection until it fails or ctx ends.
 func (c *Consumer) session(ctx context.Context, up func()) error {
-	in, err := openInflow(ctx, c.cfg, c.cfg.Topology.Queue(c.sub.Module), 4*c.sub.Batch, c.declare)
+	in, err := openInflow(ctx, c.cfg, c.cfg.Topology.Queue(c.sub.Queue), 4*c.sub.Batch, c.declare)
 	if err != nil {
 		return err
 	}
 	defer in.close()
 	up()
 	m := c.cfg.metrics()
-	s := &hearing{Consumer: c, inflow: in, m: m, tally: m.module(c.sub.Module)}
+	s := &hearing{Consumer: c, inflow: in, m: m, tally: m.module(c.sub.Queue)}
 	return s.work(ctx)
 }
 
-func (c *Consumer) declare(l *link) error { return l.declareFor(c.cfg, c.sub.Module) }
+func (c *Consumer) declare(l *link) error { return l.declareFor(c.cfg, c.sub.Queue) }

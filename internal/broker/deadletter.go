@@ -102,7 +102,7 @@ func readDeadLetters(t Topology, d amqp.Delivery) []DeadLetter {
 		}
 		return []DeadLetter{one}
 	}
-	module := strings.TrimPrefix(text(d, "x-first-death-queue"), t.Namespace+".")
+	module := t.Module(strings.TrimPrefix(text(d, "x-first-death-queue"), t.Namespace+"."))
 	cause := fmt.Errorf("given up by RabbitMQ: %s", text(d, "x-first-death-reason"))
 	var all []DeadLetter
 	for _, part := range split(d.Body) {

@@ -31,7 +31,7 @@ func (s *hearing) work(ctx context.Context) error {
 	defer look.Stop()
 	for {
 		due := s.nextDue(timer)
-		s.m.parked.WithLabelValues(s.sub.Module).Set(float64(len(s.parked)))
+		s.m.parked.WithLabelValues(s.sub.Queue).Set(float64(len(s.parked)))
 		s.tally.parked.Store(int64(len(s.parked)))
 		select {
 		case <-ctx.Done():
@@ -39,7 +39,7 @@ func (s *hearing) work(ctx context.Context) error {
 		case <-s.gone.Done():
 			return s.lost()
 		case <-look.C:
-			if err := s.subscribed(ctx, s.cfg.Topology.Queue(s.sub.Module)); err != nil {
+			if err := s.subscribed(ctx, s.cfg.Topology.Queue(s.sub.Queue)); err != nil {
 				return err
 			}
 		case <-due:

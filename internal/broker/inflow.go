@@ -48,7 +48,7 @@ func (in *inflow) subscribe(queue string, prefetch int, declare func(*link) erro
 	if err := in.ch.Qos(prefetch, 0, false); err != nil {
 		return fmt.Errorf("set prefetch: %w", err)
 	}
-	deliveries, err := in.ch.Consume(queue, "", false, false, false, false, nil)
+	deliveries, err := in.ch.Consume(queue, queue, false, false, false, false, nil)
 	if err != nil {
 		return fmt.Errorf("consume %s: %w", queue, err)
 	}

@@ -29,7 +29,7 @@ func (s *hearing) unpack(ctx context.Context, d amqp.Delivery) ([]*piece, error)
 	l := &letter{delivery: d}
 	s.open++
 	if d.Redelivered {
-		s.m.redelivered.WithLabelValues(s.sub.Module).Inc()
+		s.m.redelivered.WithLabelValues(s.sub.Queue).Inc()
 		s.tally.redelivered.Add(1)
 	}
 	facts, err := event.Split(d.Body)

@@ -28,7 +28,7 @@ func (s *hearing) failed(ctx context.Context, p *piece, err error) error {
 	if over := s.over(ctx); over != nil {
 		return over
 	}
-	s.m.failed.WithLabelValues(s.sub.Module).Inc()
+	s.m.failed.WithLabelValues(s.sub.Queue).Inc()
 	s.tally.failed.Add(1)
 	f := s.note(p.fact.ID, err)
 	switch {
@@ -81,7 +81,7 @@ func (s *hearing) bury(ctx context.Context, d DeadLetter) error {
 	if err := s.publisher.Publish(ctx, d.message(s.cfg.Topology)); err != nil {
 		return err
 	}
-	s.m.buried.WithLabelValues(s.sub.Module, d.Reason).Inc()
+	s.m.buried.WithLabelValues(s.sub.Queue, d.Reason).Inc()
 	s.tally.buried.Add(1)
 	s.log.Error("fact became a dead letter", "fact", d.FactID, "name", d.Name, "reason", d.Reason, "attempts", d.Attempts, "error", d.LastError)
 	return nil

@@ -16,10 +16,10 @@ const shown = 5
 
 // tell counts a batch that went through and writes its line.
 func (s *hearing) tell(ctx context.Context, facts []event.Fact, took time.Duration) {
-	s.m.heard.WithLabelValues(s.sub.Module).Add(float64(len(facts)))
+	s.m.heard.WithLabelValues(s.sub.Queue).Add(float64(len(facts)))
 	s.tally.heard.Add(int64(len(facts)))
-	s.m.batchFacts.WithLabelValues(s.sub.Module).Observe(float64(len(facts)))
-	s.m.batchSecond.WithLabelValues(s.sub.Module).Observe(took.Seconds())
+	s.m.batchFacts.WithLabelValues(s.sub.Queue).Observe(float64(len(facts)))
+	s.m.batchSecond.WithLabelValues(s.sub.Queue).Observe(took.Seconds())
 	if !s.log.Enabled(ctx, slog.LevelInfo) {
 		return
 	}

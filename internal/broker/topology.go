@@ -23,7 +23,43 @@ const (
 // Topology says which queue hears which facts. It is made from the strategies' tables.
 type Topology struct {
 	Namespace string              // prefix of every name
-	Queues    map[string][]string // name of the queue, without the prefix (a module), to its routing keys
+	Queues    map[string][]string // name of the queue, without the prefix, to its routing keys
+	Lanes     map[string]Lane     // those of the queues that are lanes of a module
+}
+
+// Lane is what is special about a queue that is one of several of a module. It has one consumer at a time.
+type Lane struct {
+	Module string   // whose it is
+	Not    []string // routing keys that it may have been bound to, and is not any more
+}
+
+// Module is whose a queue is: itself, but for lanes.
+func (t Topology) Module(queue string) string {
+	if lane, ok := t.Lanes[queue]; ok {
+		return lane.Module
+	}
+	return queue
+}
+
+// Modules are all who hear, by name.
+func (t Topology) Modules() []string {
+	var modules []string
+	for queue := range t.Queues {
+		modules = append(modules, t.Module(queue))
+	}
+	slices.Sort(modules)
+	return slices.Compact(modules)
+}
+
+// Keys are the routing keys that a module hears, by whichever queue.
+func (t Topology) Keys(module string) []string {
+	var keys []string
+	for queue, bound := range t.Queues {
+		if t.Module(queue) == module {
+			keys = append(keys, bound...)
+		}
+	}
+	return keys
 }
 
 // Exchange is the topic exchange that facts are published to.
@@ -158,12 +194,20 @@ func (l *link) declareQueue(ch *amqp.Channel, cfg Config, name string) error {
 		"x-dead-letter-strategy":    "at-least-once",  // a message leaves the queue when the dead letters have it
 		"x-overflow":                "reject-publish", // which that strategy asks for; no queue has a limit
 	}
+	if _, lane := t.Lanes[name]; lane {
+		args["x-single-active-consumer"] = true
+	}
 	if _, err := ch.QueueDeclare(queue, true, false, false, false, args); err != nil {
 		return fmt.Errorf("declare queue %s: %w", queue, err)
 	}
 	for _, key := range t.Queues[name] {
 		if err := ch.QueueBind(queue, key, t.Exchange(), false, nil); err != nil {
 			return fmt.Errorf("bind queue %s to %s: %w", queue, key, err)
+		}
+	}
+	for _, key := range t.Lanes[name].Not {
+		if err := ch.QueueUnbind(queue, key, t.Exchange(), nil); err != nil {
+			return fmt.Errorf("unbind queue %s from %s: %w", queue, key, err)
 		}
 	}
 	if before.Missing && cfg.Anew != nil {

@@ -34,6 +34,7 @@ type Config struct {
 
 	Strategy          string        `default:"optimistic" help:"How new orders go: a table of docs/strategies.md."`
 	StrategiesAllowed []string      `help:"Strategies that an order may ask for; empty: all."`
+	InventoryLanes    int           `default:"4" help:"Lanes that stock is split over by product, for the strategy sequenced, 1 to 32; the same for all instances."`
 	OrderTimeout      time.Duration `default:"15m" help:"An order that has not ended by then is ended."`
 	HoldOnOrder       bool          `default:"true" negatable:"" help:"Orders keep their units held in Redis until the stock is taken."`
 	MaxLines          int           `default:"2000" help:"Most lines in a cart or an order."`
@@ -137,11 +138,17 @@ func (c *Config) Validate() error {
 			errs = append(errs, fmt.Errorf("--%s: must be more than 0", name))
 		}
 	}
+	if c.InventoryLanes < 1 || c.InventoryLanes > mostLanes {
+		errs = append(errs, fmt.Errorf("--inventory-lanes: 1 to %d", mostLanes))
+	}
 	if c.MaxLines > mostLines {
 		errs = append(errs, fmt.Errorf("--max-lines: at most %d, which is what one script of Redis takes", mostLines))
 	}
 	return errors.Join(errs...)
 }
+
+// mostLanes is how many lanes there are keys for.
+const mostLanes = 32
 
 // mostCooldown is how long Redis remembers who held a product.
 const mostCooldown = 6 * 24 * time.Hour

@@ -28,18 +28,15 @@ type envelope struct {
 	Strategy        string          `json:"strategy"`
 	CausationID     string          `json:"causationid,omitempty"`
 	TraceParent     string          `json:"traceparent,omitempty"`
+	Part            string          `json:"partitionkey,omitempty"`
 	Data            json.RawMessage `json:"data"`
 }
 
 // Encode gives the finished event, as the outbox row holds it.
 func Encode(f Fact) []byte {
-	speaker, _, _ := strings.Cut(string(f.Name), ".")
-	if strings.HasSuffix(string(f.Name), ".requested") {
-		speaker = "order" // who asks; the name says who is asked
-	}
 	e := envelope{
-		SpecVersion: "1.0", ID: f.ID, Source: "/holdfast/" + speaker, Type: f.Name, Time: f.At.UTC(),
-		DataContentType: "application/json", Strategy: f.Strategy, TraceParent: f.TraceParent, Data: f.Data,
+		SpecVersion: "1.0", ID: f.ID, Source: "/holdfast/" + speaker(f.Name), Type: f.Name, Time: f.At.UTC(),
+		DataContentType: "application/json", Strategy: f.Strategy, TraceParent: f.TraceParent, Part: f.Part, Data: f.Data,
 	}
 	if f.OrderID != uuid.Nil {
 		e.Subject = f.OrderID.String()
@@ -52,6 +49,19 @@ func Encode(f Fact) []byte {
 		panic(fmt.Sprintf("event %s: encode envelope: %v", f.Name, err)) // Data is valid JSON by New
 	}
 	return body
+}
+
+// speaker is who says facts of that name.
+func speaker(name Name) string {
+	first, _, _ := strings.Cut(string(name), ".")
+	switch {
+	case first == "lane":
+		return "stock" // asked and answered within inventory
+	case strings.HasSuffix(string(name), ".requested"):
+		return "order" // who asks; the name says who is asked
+	default:
+		return first
+	}
 }
 
 // Batch joins finished events into one batch body.
@@ -97,7 +107,7 @@ func (e envelope) fact() (Fact, error) {
 	if e.SpecVersion != "1.0" || e.ID == uuid.Nil || e.Type == "" || e.Strategy == "" {
 		return Fact{}, fmt.Errorf("event %q of type %q is not a CloudEvents 1.0 event of ours", e.ID, e.Type)
 	}
-	f := Fact{ID: e.ID, Name: e.Type, Strategy: e.Strategy, At: e.Time, TraceParent: e.TraceParent, Data: e.Data}
+	f := Fact{ID: e.ID, Name: e.Type, Strategy: e.Strategy, At: e.Time, TraceParent: e.TraceParent, Part: e.Part, Data: e.Data}
 	var err error
 	if e.Subject != "" {
 		if f.OrderID, err = uuid.Parse(e.Subject); err != nil {

@@ -25,6 +25,7 @@ type Fact struct {
 	Cause       uuid.UUID       // the fact that led to it; zero when a person or a clock did
 	At          time.Time       // when it was said, UTC
 	TraceParent string          // W3C trace context, passed on
+	Part        string          // for facts that not all who hear their name hear: which part of the work it is of; else ""
 	Data        json.RawMessage // the shape that belongs to Name
 }
 
@@ -45,11 +46,22 @@ func (f Fact) Answer(name Name, data any) Fact {
 	return a
 }
 
-// RoutingKey is the key it is published under: <strategy>.<name>.
-func (f Fact) RoutingKey() string { return RoutingKey(f.Strategy, f.Name) }
+// RoutingKey is the key it is published under: <strategy>.<name>, and its part behind it if it has one.
+func (f Fact) RoutingKey() string { return PartKey(f.Strategy, f.Name, f.Part) }
+
+// Row is the row of a strategy's table that it is heard by: <strategy>.<name>.
+func (f Fact) Row() string { return RoutingKey(f.Strategy, f.Name) }
 
 // RoutingKey is the key that a fact of that name and strategy is published under.
 func RoutingKey(strategy string, name Name) string { return strategy + "." + string(name) }
+
+// PartKey is the key that a fact of that name, strategy and part is published under.
+func PartKey(strategy string, name Name, part string) string {
+	if part == "" {
+		return RoutingKey(strategy, name)
+	}
+	return RoutingKey(strategy, name) + "." + part
+}
 
 // Decode reads a fact's data.
 func Decode[T any](f Fact) (T, error) {

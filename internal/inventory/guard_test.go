@@ -43,7 +43,8 @@ func TestShelveTakesEachLiveHoldOnce(t *testing.T) {
 	t.Parallel()
 	p, sold, bought, cart, order := uuid.New(), uuid.New(), uuid.New(), uuid.New(), uuid.New()
 	soon, late := time.UnixMilli(1_000), time.UnixMilli(2_000)
-	stock := map[uuid.UUID]*shelved{p: {available: 10, version: 1}}
+	taken, gathering, other := uuid.New(), uuid.New(), uuid.New() // its lane has taken p, and the other one has not yet
+	stock := map[uuid.UUID]*shelved{p: {available: 10, version: 1}, other: {available: 10, version: 1}}
 	shelve(stock, []LiveHold{
 		{HoldID: sold, ProductID: p, Quantity: 1, ExpiresAt: late},
 		{HoldID: bought, ProductID: p, Quantity: 2, ExpiresAt: soon},
@@ -53,7 +54,9 @@ func TestShelveTakesEachLiveHoldOnce(t *testing.T) {
 		{HoldID: uuid.New(), ProductID: p, Quantity: 1},
 		{HoldID: sold, OrderID: order, ProductID: p, Quantity: 1, ExpiresAt: late},
 		{HoldID: bought, OrderID: uuid.New(), ProductID: p, Quantity: 2, ExpiresAt: late},
-	}, map[uuid.UUID]bool{order: true})
+		{HoldID: taken, OrderID: gathering, ProductID: p, Quantity: 7, ExpiresAt: late},
+		{HoldID: taken, OrderID: gathering, ProductID: other, Quantity: 7, ExpiresAt: late},
+	}, map[[2]uuid.UUID]bool{{order, uuid.Nil}: true, {gathering, p}: true})
 	var units int64
 	for _, h := range stock[p].holds {
 		units += h.Quantity
@@ -61,7 +64,7 @@ func TestShelveTakesEachLiveHoldOnce(t *testing.T) {
 			t.Error("the earlier of two expiries was taken")
 		}
 	}
-	if units != 5 || len(stock[p].holds) != 2 {
-		t.Errorf("shelved %+v", stock[p].holds)
+	if units != 5 || len(stock[p].holds) != 2 || len(stock[other].holds) != 1 {
+		t.Errorf("shelved %+v and %+v", stock[p].holds, stock[other].holds)
 	}
 }

@@ -256,7 +256,7 @@ func (s *shop) wantConserved() {
 		LEFT JOIN (SELECT product_id, sum(quantity) AS units, -coalesce(sum(quantity) FILTER (WHERE kind IN ('reserve', 'release')), 0) AS taken
 		           FROM inventory.movements GROUP BY 1) m USING (product_id)
 		LEFT JOIN (SELECT product_id, sum(quantity) AS units FROM inventory.reservation_lines JOIN inventory.reservations USING (order_id)
-		           WHERE state = 'RESERVED' GROUP BY 1) r USING (product_id)
+		           WHERE state IN ('RESERVED', 'GATHERING', 'RETURNING') AND NOT returned GROUP BY 1) r USING (product_id)
 		WHERE s.available <> coalesce(m.units, 0) OR s.allocated <> coalesce(r.units, 0) OR s.allocated <> coalesce(m.taken, 0)`)
 	if wrong > 0 {
 		s.t.Errorf("the books of %d products do not add up", wrong)

@@ -26,6 +26,9 @@ type Service struct {
 	// HoldsOf gives, when set, what a customer's cart and orders under way hold of a product, as their rows say.
 	HoldsOf func(ctx context.Context, customer string, productID uuid.UUID) ([]LiveHold, error)
 
+	// Lanes is how many lanes stock is split over, for the verbs of lanes; 0 means 1.
+	Lanes int
+
 	db     *postgres.DB
 	orders Orders
 	shelf  *Shelf

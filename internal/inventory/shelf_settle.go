@@ -82,8 +82,8 @@ func changesOf(facts []event.Fact, orders map[uuid.UUID]event.Order) (map[uuid.U
 	}
 	for _, f := range facts {
 		switch f.Name {
-		case event.StockCreated, event.StockAdjusted, event.StockReserved, event.StockReleased:
-			said, err := event.Decode[event.OrderStock](f) // a Stock is one without an order
+		case event.StockCreated, event.StockAdjusted, event.StockReserved, event.StockReleased, event.LaneReserved, event.LaneReleased:
+			said, err := event.Decode[event.OrderStock](f) // a Stock is one without an order, a lane's is one with a lane
 			if err != nil {
 				return nil, err
 			}

@@ -92,6 +92,7 @@ func lockBooks(ctx context.Context, tx pgx.Tx, sorted []uuid.UUID) (*Books, erro
 
 // posting is what a verb has decided, beside what it did to the books.
 type posting struct {
+	inLanes  []laneAsk   // parts of orders whose lines are taken now
 	taken    []ask       // orders whose lines are RESERVED now
 	failed   []uuid.UUID // orders that were claimed and are out of stock
 	returned []ask       // orders that were RESERVED and have given all back
@@ -104,6 +105,7 @@ func post(ctx context.Context, tx pgx.Tx, books *Books, done posting) error {
 	queueStock(batch, books)
 	queueMovements(batch, books.movements)
 	queueReservations(batch, done)
+	queueLaneLines(batch, done.inLanes)
 	outbox.Queue(batch, done.facts...)
 	if batch.Len() == 0 {
 		return nil

@@ -124,12 +124,16 @@ func readStock(ctx context.Context, q querier, products []uuid.UUID, live []Live
 			orders = append(orders, h.OrderID)
 		}
 	}
-	decided := map[uuid.UUID]bool{}
+	decided := map[[2]uuid.UUID]bool{}
 	stock := make(map[uuid.UUID]*shelved, len(products))
 	batch := &pgx.Batch{}
-	batch.Queue(`SELECT order_id FROM inventory.reservations WHERE order_id = ANY ($1)`, orders).Query(func(rows pgx.Rows) error {
-		var id uuid.UUID
-		_, err := pgx.ForEachRow(rows, []any{&id}, func() error { decided[id] = true; return nil })
+	batch.Queue(`
+		SELECT order_id, $2 FROM inventory.reservations WHERE order_id = ANY ($1) AND state <> 'GATHERING'
+		UNION ALL
+		SELECT order_id, l.product_id FROM inventory.reservations r JOIN inventory.reservation_lines l USING (order_id)
+		WHERE order_id = ANY ($1) AND r.state = 'GATHERING'`, orders, uuid.Nil).Query(func(rows pgx.Rows) error {
+		var of [2]uuid.UUID // order, and product where it is only that
+		_, err := pgx.ForEachRow(rows, []any{&of[0], &of[1]}, func() error { decided[of] = true; return nil })
 		return err
 	})
 	batch.Queue(`SELECT product_id, available, version FROM inventory.stock WHERE product_id = ANY ($1)`, products).Query(func(rows pgx.Rows) error {
@@ -148,19 +152,21 @@ func readStock(ctx context.Context, q querier, products []uuid.UUID, live []Live
 	return stock, nil
 }
 
-// shelve puts live holds to their products, each once, with the later of its expiries. A hold whose order is decided is left
-// out, also where it comes as its cart's.
-func shelve(stock map[uuid.UUID]*shelved, live []LiveHold, decided map[uuid.UUID]bool) {
-	over := map[uuid.UUID]bool{}
+// shelve puts live holds to their products, each once, with the later of its expiries. A hold whose order is decided, or decided
+// as far as the product goes, is left out, also where it comes as its cart's.
+func shelve(stock map[uuid.UUID]*shelved, live []LiveHold, decided map[[2]uuid.UUID]bool) {
+	over := map[[2]uuid.UUID]bool{} // hold, and product where it is only that
 	for _, h := range live {
-		if decided[h.OrderID] {
-			over[h.HoldID] = true
+		for _, p := range []uuid.UUID{uuid.Nil, h.ProductID} {
+			if decided[[2]uuid.UUID{h.OrderID, p}] {
+				over[[2]uuid.UUID{h.HoldID, p}] = true
+			}
 		}
 	}
 	at := map[[2]uuid.UUID]int{}
 	for _, h := range live {
 		row := stock[h.ProductID]
-		if row == nil || over[h.HoldID] || h.Quantity < 1 || h.ExpiresAt.UnixMilli() < 1 { // the last two hold nothing
+		if row == nil || over[[2]uuid.UUID{h.HoldID, uuid.Nil}] || over[[2]uuid.UUID{h.HoldID, h.ProductID}] || h.Quantity < 1 || h.ExpiresAt.UnixMilli() < 1 { // the last two hold nothing
 			continue
 		}
 		key := [2]uuid.UUID{h.HoldID, h.ProductID}

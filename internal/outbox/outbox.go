@@ -13,10 +13,10 @@ import (
 )
 
 const insert = `
-	INSERT INTO shared.outbox (id, name, strategy, order_id, cause, body)
-	SELECT id, name, strategy, nullif(order_id, $7), nullif(cause, $7), body
-	FROM unnest($1::uuid[], $2::text[], $3::text[], $4::uuid[], $5::uuid[], $6::bytea[])
-	     AS f(id, name, strategy, order_id, cause, body)`
+	INSERT INTO shared.outbox (id, name, strategy, order_id, cause, part, body)
+	SELECT id, name, strategy, nullif(order_id, $8), nullif(cause, $8), part, body
+	FROM unnest($1::uuid[], $2::text[], $3::text[], $4::uuid[], $5::uuid[], $6::text[], $7::bytea[])
+	     AS f(id, name, strategy, order_id, cause, part, body)`
 
 // Append says facts, in order, when tx commits.
 func Append(ctx context.Context, tx pgx.Tx, facts ...event.Fact) error {
@@ -38,10 +38,10 @@ func Queue(batch *pgx.Batch, facts ...event.Fact) {
 
 func columns(facts []event.Fact) []any {
 	ids, orders, causes := make([]uuid.UUID, len(facts)), make([]uuid.UUID, len(facts)), make([]uuid.UUID, len(facts))
-	names, strategies, bodies := make([]string, len(facts)), make([]string, len(facts)), make([][]byte, len(facts))
+	names, strategies, parts, bodies := make([]string, len(facts)), make([]string, len(facts)), make([]string, len(facts)), make([][]byte, len(facts))
 	for i, f := range facts {
 		ids[i], orders[i], causes[i] = f.ID, f.OrderID, f.Cause
-		names[i], strategies[i], bodies[i] = string(f.Name), f.Strategy, event.Encode(f)
+		names[i], strategies[i], parts[i], bodies[i] = string(f.Name), f.Strategy, f.Part, event.Encode(f)
 	}
-	return []any{ids, names, strategies, orders, causes, bodies, uuid.Nil}
+	return []any{ids, names, strategies, orders, causes, parts, bodies, uuid.Nil}
 }

@@ -68,7 +68,7 @@ func (r *Refiller) look(ctx context.Context, term lease.Term, all bool) error {
 	return nil
 }
 
-// emptyQueues asks the broker in which modules' queues nothing waits.
+// emptyQueues asks the broker for which modules nothing waits in any queue.
 func (r *Refiller) emptyQueues(ctx context.Context) (map[string]bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, depthTimeout)
 	defer cancel()
@@ -81,8 +81,10 @@ func (r *Refiller) emptyQueues(ctx context.Context) (map[string]bool, error) {
 		queues[d.Queue] = d.Messages == 0
 	}
 	empty := make(map[string]bool, len(r.Broker.Topology.Queues))
-	for module := range r.Broker.Topology.Queues {
-		empty[module] = queues[r.Broker.Topology.Queue(module)]
+	for name := range r.Broker.Topology.Queues {
+		module := r.Broker.Topology.Module(name)
+		before, known := empty[module]
+		empty[module] = queues[r.Broker.Topology.Queue(name)] && (before || !known)
 	}
 	return empty, nil
 }

@@ -77,10 +77,11 @@ func (r *Refiller) Run(ctx context.Context) error {
 
 // Anew says that a queue was not there and had to be made: what was in it is gone. It returns at once.
 func (r *Refiller) Anew(queue string) {
-	module, ours := strings.CutPrefix(queue, r.Broker.Topology.Queue(""))
-	if _, known := r.Broker.Topology.Queues[module]; !ours || !known {
+	name, ours := strings.CutPrefix(queue, r.Broker.Topology.Queue(""))
+	if _, known := r.Broker.Topology.Queues[name]; !ours || !known {
 		return
 	}
+	module := r.Broker.Topology.Module(name)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.anew[module] = true
@@ -121,7 +122,7 @@ func (r *Refiller) takeAnew() []string {
 }
 
 // modules are all who hear, by name.
-func (r *Refiller) modules() []string { return slices.Sorted(maps.Keys(r.Broker.Topology.Queues)) }
+func (r *Refiller) modules() []string { return r.Broker.Topology.Modules() }
 
 // pause waits, and says false when ctx ended first.
 func pause(ctx context.Context, d time.Duration) bool {

@@ -89,12 +89,12 @@ func (r *Refiller) collect(ctx context.Context, s state, at *scan) (gaps []gap, 
 // heard is asked for by all ids at once, which costs a fraction of a join.
 func (r *Refiller) read(ctx context.Context, s state, at scan) ([]row, error) {
 	found, err := r.DB.Query(ctx, `
-		SELECT id, at, octet_length(body), xid, strategy || '.' || name FROM shared.outbox
+		SELECT id, at, octet_length(body), xid, strategy || '.' || name || CASE WHEN part <> '' THEN '.' || part ELSE '' END FROM shared.outbox
 		WHERE (xid, id) > ($1::xid8, $2::uuid) AND xid < $3::xid8 ORDER BY xid, id LIMIT $4`, at.xid, at.id, s.Relayed, pageRows)
 	if err != nil {
 		return nil, fmt.Errorf("read outbox: %w", err)
 	}
-	keys := r.Broker.Topology.Queues[s.Module]
+	keys := r.Broker.Topology.Keys(s.Module)
 	bound := map[uuid.UUID]int{}
 	rows, err := pgx.CollectRows(found, func(found pgx.CollectableRow) (row, error) {
 		var w row
@@ -145,7 +145,7 @@ func (r *Refiller) among(ctx context.Context, rows map[uuid.UUID]int, query, mod
 	return err
 }
 
-// publish brings facts into the module's queue, and into no other.
+// publish brings facts into the module's own queue, and into no other: what comes by it is heard like what comes by a lane.
 func (r *Refiller) publish(ctx context.Context, module string, gaps []gap) error {
 	for len(gaps) > 0 {
 		n, bytes := 0, 0

@@ -14,8 +14,8 @@ import (
 // columns says where in a row of the outbox the relay finds what it needs. It is learnt anew on every connection and with
 // every relation message.
 type columns struct {
-	id, strategy, name, body int
-	foreign                  bool // another table, whose rows are none of ours
+	id, strategy, name, part, body int
+	foreign                        bool // another table, whose rows are none of ours
 }
 
 // decoder turns pgoutput messages into rows and checkpoints.
@@ -23,11 +23,11 @@ type decoder struct {
 	*Relay
 	relations map[uint32]columns
 	inTx      bool
-	keys      map[[2]string]string // routing keys, made once
+	keys      map[[3]string]string // routing keys, made once
 }
 
 func newDecoder(r *Relay) *decoder {
-	return &decoder{Relay: r, relations: map[uint32]columns{}, keys: map[[2]string]string{}}
+	return &decoder{Relay: r, relations: map[uint32]columns{}, keys: map[[3]string]string{}}
 }
 
 func (d *decoder) learn(m *pglogrepl.RelationMessage) error {
@@ -36,7 +36,7 @@ func (d *decoder) learn(m *pglogrepl.RelationMessage) error {
 		d.relations[m.RelationID] = columns{foreign: true}
 		return nil
 	}
-	c := columns{id: -1, strategy: -1, name: -1, body: -1}
+	c := columns{id: -1, strategy: -1, name: -1, part: -1, body: -1}
 	for i, column := range m.Columns {
 		switch column.Name {
 		case "id":
@@ -45,11 +45,13 @@ func (d *decoder) learn(m *pglogrepl.RelationMessage) error {
 			c.strategy = i
 		case "name":
 			c.name = i
+		case "part":
+			c.part = i
 		case "body":
 			c.body = i
 		}
 	}
-	if min(c.id, c.strategy, c.name, c.body) < 0 {
+	if min(c.id, c.strategy, c.name, c.part, c.body) < 0 {
 		return fmt.Errorf("relation %s.%s has not the outbox's columns", m.Namespace, m.RelationName)
 	}
 	d.relations[m.RelationID] = c
@@ -66,7 +68,7 @@ func (d *decoder) insert(m *pglogrepl.InsertMessage) (r row, ok bool, err error)
 		return r, false, nil
 	}
 	cells := m.Tuple.Columns
-	if max(c.id, c.strategy, c.name, c.body) >= len(cells) {
+	if max(c.id, c.strategy, c.name, c.part, c.body) >= len(cells) {
 		return r, false, fmt.Errorf("row of %d columns", len(cells))
 	}
 	if cells[c.id].DataType != pglogrepl.TupleDataTypeBinary || cells[c.body].DataType != pglogrepl.TupleDataTypeBinary {
@@ -76,18 +78,18 @@ func (d *decoder) insert(m *pglogrepl.InsertMessage) (r row, ok bool, err error)
 	if err != nil {
 		return r, false, fmt.Errorf("row's id: %w", err)
 	}
-	return row{id: id, key: d.key(cells[c.strategy].Data, cells[c.name].Data), body: cells[c.body].Data}, true, nil
+	return row{id: id, key: d.key(cells[c.strategy].Data, cells[c.name].Data, cells[c.part].Data), body: cells[c.body].Data}, true, nil
 }
 
-// key makes a routing key. There are a few dozen, and each is made once.
-func (d *decoder) key(strategy, name []byte) string {
-	parts := [2]string{string(strategy), string(name)}
+// key makes a routing key. There are some hundred, and each is made once.
+func (d *decoder) key(strategy, name, part []byte) string {
+	parts := [3]string{string(strategy), string(name), string(part)}
 	key, ok := d.keys[parts]
 	if !ok {
 		if len(d.keys) > 10_000 {
 			clear(d.keys)
 		}
-		key = event.RoutingKey(parts[0], event.Name(parts[1]))
+		key = event.PartKey(parts[0], event.Name(parts[1]), parts[2])
 		d.keys[parts] = key
 	}
 	return key

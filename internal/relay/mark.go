@@ -39,7 +39,7 @@ func (b *belt) scan(ctx context.Context, from, below uint64) (int, error) {
 // read gives the rows that follow (xid, id), and the transaction of the last one.
 func (b *belt) read(ctx context.Context, xid uint64, id uuid.UUID, below uint64) ([]row, uint64, error) {
 	found, err := b.DB.Query(ctx, `
-		SELECT xid, id, strategy, name, body FROM shared.outbox
+		SELECT xid, id, strategy, name, part, body FROM shared.outbox
 		WHERE (xid, id) > ($1::xid8, $2::uuid) AND xid < $3::xid8 ORDER BY xid, id LIMIT $4`, xid, id, below, page)
 	if err != nil {
 		return nil, 0, fmt.Errorf("read outbox: %w", err)
@@ -47,9 +47,9 @@ func (b *belt) read(ctx context.Context, xid uint64, id uuid.UUID, below uint64)
 	last := xid
 	rows, err := pgx.CollectRows(found, func(found pgx.CollectableRow) (row, error) {
 		var r row
-		var strategy, name string
-		err := found.Scan(&last, &r.id, &strategy, &name, &r.body)
-		r.key = event.RoutingKey(strategy, event.Name(name))
+		var strategy, name, part string
+		err := found.Scan(&last, &r.id, &strategy, &name, &part, &r.body)
+		r.key = event.PartKey(strategy, event.Name(name), part)
 		return r, err
 	})
 	if err != nil {

@@ -98,7 +98,8 @@ func checkCircle(s Strategy) error {
 // been said and not yet heard by every module.
 type world struct {
 	order     order.State
-	inventory string // "", reserved, failed, released
+	inventory string // "", reserved, failed, released; between them gathering, recalled, failing, releasing, where lanes are asked
+	lanes     lanes
 	payment   string // "", charged, declined, voided, refunded
 	pending   string // deliveries under way, sorted, one per line: module, fact
 }
@@ -199,7 +200,7 @@ func holdsNothing(at world) error {
 			return fmt.Errorf("an order is complete without stock and money: %s", describe(at))
 		}
 	case order.Failed, order.Cancelled:
-		if at.inventory == "reserved" || at.payment == "charged" {
+		if at.inventory == "reserved" || at.lanes.taken > 0 || at.payment == "charged" {
 			return fmt.Errorf("an order ends while stock or money is held: %s", describe(at))
 		}
 	}

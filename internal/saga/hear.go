@@ -54,7 +54,7 @@ func (b *Book) verbs(who Module) map[string]*Verb {
 func group(who Module, verbs map[string]*Verb, facts []event.Fact) (order []*Verb, groups map[*Verb][]event.Fact, err error) {
 	groups = make(map[*Verb][]event.Fact)
 	for _, f := range facts {
-		verb := verbs[f.RoutingKey()]
+		verb := verbs[f.Row()]
 		if verb == nil {
 			return nil, nil, fmt.Errorf("%w: %s hears %s", ErrNoRow, who, f.RoutingKey())
 		}

@@ -43,10 +43,11 @@ type Actors struct {
 
 // Verb is something that a module can do on hearing a fact.
 type Verb struct {
-	Who  Module
-	Name string
-	bind func(Actors) Handler
-	play func(world, event.Name) []outcome // what it may do, for Check; nil: nothing that an order's end depends on
+	Who   Module
+	Name  string
+	lanes bool // it is done in lanes, by whoever consumes theirs
+	bind  func(Actors) Handler
+	play  func(world, event.Name) []outcome // what it may do, for Check; nil: nothing that an order's end depends on
 }
 
 // String is module.verb.
@@ -124,8 +125,8 @@ func (b *Book) all() []Strategy {
 	return append(tables, shop)
 }
 
-// Bindings gives the routing keys of every module's queue: all rows of all tables, whatever strategy is chosen, so that a
-// restart with another flag strands no order.
+// Bindings gives what every module hears: all rows of all tables, whatever strategy is chosen, so that a restart with another
+// flag strands no order.
 func (b *Book) Bindings() map[Module][]string {
 	keys := make(map[Module][]string)
 	for _, s := range b.all() {
@@ -134,6 +135,53 @@ func (b *Book) Bindings() map[Module][]string {
 		}
 	}
 	return keys
+}
+
+// Queue is what a queue is bound to.
+type Queue struct {
+	Module Module   // who hears it
+	Keys   []string // routing keys
+	Not    []string // routing keys that it was bound to while there was another number of lanes
+	Lane   bool     // it has one consumer at a time
+}
+
+// LaneQueue is the name of a lane's queue, without the prefix.
+func LaneQueue(lane int) string { return string(Inventory) + ".lane." + inventory.LanePart(lane) }
+
+// Queues gives every queue by its name, without the prefix: each module's own, and so many lanes. The first lane also hears what
+// was said to lanes that there are no more.
+func (b *Book) Queues(lanes int) map[string]Queue {
+	queues := make(map[string]Queue)
+	for _, s := range b.all() {
+		for _, step := range s.Steps {
+			if step.Do.lanes {
+				bindLanes(queues, s.Name, step.When, lanes)
+				continue
+			}
+			q := queues[string(step.Do.Who)]
+			q.Module, q.Keys = step.Do.Who, append(q.Keys, event.RoutingKey(s.Name, step.When))
+			queues[string(step.Do.Who)] = q
+		}
+	}
+	return queues
+}
+
+func bindLanes(queues map[string]Queue, strategy string, name event.Name, lanes int) {
+	for part := range inventory.MaxLanes {
+		key := event.PartKey(strategy, name, inventory.LanePart(part))
+		to := part
+		if part >= lanes {
+			to = 0
+		}
+		q := queues[LaneQueue(to)]
+		q.Module, q.Lane, q.Keys = Inventory, true, append(q.Keys, key)
+		queues[LaneQueue(to)] = q
+		if to > 0 {
+			first := queues[LaneQueue(0)]
+			first.Not = append(first.Not, key)
+			queues[LaneQueue(0)] = first
+		}
+	}
 }
 
 // Hears gives, for every routing key, the modules that hear it.

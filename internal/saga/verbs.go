@@ -12,6 +12,26 @@ var (
 		Who: Inventory, Name: "Release", play: playRelease,
 		bind: func(a Actors) Handler { return a.Inventory.Release },
 	}
+	split = &Verb{
+		Who: Inventory, Name: "Split", play: playSplit,
+		bind: func(a Actors) Handler { return a.Inventory.Split },
+	}
+	laneReserve = &Verb{
+		Who: Inventory, Name: "LaneReserve", lanes: true, play: playLaneReserve,
+		bind: func(a Actors) Handler { return a.Inventory.LaneReserve },
+	}
+	laneRelease = &Verb{
+		Who: Inventory, Name: "LaneRelease", lanes: true, play: playLaneRelease,
+		bind: func(a Actors) Handler { return a.Inventory.LaneRelease },
+	}
+	gather = &Verb{
+		Who: Inventory, Name: "Gather", play: playGather,
+		bind: func(a Actors) Handler { return a.Inventory.Gather },
+	}
+	recall = &Verb{
+		Who: Inventory, Name: "Recall", play: playRecall,
+		bind: func(a Actors) Handler { return a.Inventory.Recall },
+	}
 	charge = &Verb{
 		Who: Payment, Name: "Charge", play: playCharge,
 		bind: func(a Actors) Handler { return a.Payment.Charge },
