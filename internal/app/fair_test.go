@@ -270,6 +270,64 @@ func TestDrillBots(t *testing.T) {
 	s.clean()
 }
 
+// Bots of which each is a customer of its own take turns: whenever the units of some come free, all others race for them with
+// those who want to buy from their carts. Each bot holds once within its cool-down, so that they run out: after as many times of
+// a hold as they fill the part of the stock that carts may hold, at the latest, everybody has bought from the cart.
+func TestDrillBotsThatTakeTurns(t *testing.T) {
+	t.Parallel()
+	const each = 5 // units of a bot
+	bots, buyers, stock := testkit.Size(20, 10_000), testkit.Size(4, 100), int64(testkit.Size(30, 1_000))
+	s := open(t, func(c *config.Config) {
+		c.MaxCustomerUnits, c.MaxHeldShare = each, 0.9
+		c.HoldTTL, c.HoldMaxAge, c.HoldCooldown = 15*time.Minute, 15*time.Minute, 1000*time.Hour
+	})
+	a := &army{shop: s, keys: redisx.Keys{Namespace: s.cfg.Namespace}, product: s.product("console", 100, stock)}
+	for i := range bots {
+		a.bots = append(a.bots, s.customer(fmt.Sprint("bot ", i)))
+	}
+	var open []customer
+	for i := range buyers {
+		open = append(open, s.customer(fmt.Sprint("buyer ", i)))
+	}
+	turns := make([]atomic.Int64, bots)
+	inCarts := stock*9/10 - int64(buyers) // units that bots have to hold for a buyer to go without
+	most := 1 + (int64(bots*each)+inCarts-1)/inCarts
+	for round := int64(1); len(open) > 0; round++ {
+		if round > most {
+			t.Fatalf("%d of %d buyers have nothing after %d rounds", len(open), buyers, most)
+		}
+		var mu sync.Mutex
+		var without []customer
+		racing := make([]customer, 0, bots+len(open)) // the bots are first, as they would be
+		racing = append(append(racing, a.bots...), open...)
+		a.each(racing, func(c customer, i int) bool {
+			if i < bots {
+				if a.take(c, each) {
+					turns[i].Add(1)
+				}
+				return true
+			}
+			if !a.take(c, 1) {
+				mu.Lock()
+				defer mu.Unlock()
+				without = append(without, c)
+				return false
+			}
+			c.must(http.StatusCreated, http.MethodPost, "/orders", `{"payment_method":"pm_ok"}`, "Idempotency-Key", "mine", "Prefer", "wait=30")
+			return true
+		})
+		t.Logf("round %d: %d of %d buyers have a unit", round, buyers-len(without), buyers)
+		open = without
+		a.pass(16 * time.Minute)
+	}
+	for i := range turns {
+		if n := turns[i].Load(); n > 1 {
+			t.Errorf("bot %d has held in %d rounds", i, n)
+		}
+	}
+	s.clean()
+}
+
 // free is what can be held of the product.
 func (a *army) free() int64 {
 	a.t.Helper()
