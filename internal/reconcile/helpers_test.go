@@ -74,6 +74,7 @@ func newPlaceOn(t *testing.T, env *testkit.Env) *place {
 	}
 	t.Cleanup(func() { _ = client.Close() })
 	p := &place{T: t, cooldown: cooldown, env: env, client: client, keys: redisx.Keys{Namespace: env.Namespace}, scripts: redisx.NewScripts(client, lua.Sources())}
+	p.scripts.Patience = 5 * time.Second
 	p.shelf = inventory.NewShelf(env.DB, p.scripts, p.keys, holders{p}, noOrders{}, env.Log)
 	p.books = inventory.New(env.DB, noOrders{}, p.shelf, env.Log)
 	p.reconciler = p.instance(time.Hour)

@@ -26,6 +26,7 @@ func (p *place) between(script string, do func()) {
 	sum := sha1.Sum([]byte(lua.Sources()[script]))
 	client.AddHook(meddler{digest: hex.EncodeToString(sum[:]), do: sync.OnceFunc(do)})
 	p.scripts = redisx.NewScripts(client, lua.Sources())
+	p.scripts.Patience = 5 * time.Second
 	p.reconciler = p.instance(0)
 }
 
