@@ -40,6 +40,7 @@ type cli struct {
 	Sandbox   sandboxCmd   `cmd:"" help:"Run the payment sandbox, a provider of its own with a durable ledger."`
 	Migrate   migrateCmd   `cmd:"" help:"Bring the database to the newest schema."`
 	Replay    replayCmd    `cmd:"" help:"Drive a running server with a real shop's orders."`
+	Compare   compareCmd   `cmd:"" help:"Play one load against each strategy in turn, and tell what each costs."`
 	Audit     auditCmd     `cmd:"" help:"Prove that stock and money add up."`
 	Reconcile reconcileCmd `cmd:"" help:"Compare Redis with Postgres and repair it."`
 	Dlq       dlqCmd       `cmd:"" help:"List, replay and delete dead letters."`

@@ -58,6 +58,7 @@ func TestHelpAndVersion(t *testing.T) {
 		{"reconcile", "--help"},
 		{"audit", "--help"},
 		{"replay", "--help"},
+		{"compare", "--help"},
 		{"token", "--help"},
 		{"dlq", "--help"},
 		{"version", "--help"},
