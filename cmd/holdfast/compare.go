@@ -86,9 +86,7 @@ func (c *compareCmd) options() compare.Options {
 			o.Strategies = append(o.Strategies, s.Name)
 		}
 	}
-	for _, name := range o.Strategies {
-		c.StrategiesAllowed = append(c.StrategiesAllowed, name) // checked with the rest
-	}
+	c.StrategiesAllowed = append(c.StrategiesAllowed, o.Strategies...) // checked with the rest
 	return o
 }
 
