@@ -78,7 +78,7 @@ func (p *pass) expectedHolds(ctx context.Context, ids []uuid.UUID) (map[uuid.UUI
 
 // ownersSQL looks for the carts and orders behind hold ids. A hold id is a cart's, or an order's that was bought without one.
 const ownersSQL = `
-	SELECT i.id, changed < now() - $2::interval AND NOT open, changed > now() - $2::interval
+	SELECT i.id, l.changed < now() - $2::interval AND NOT l.open, l.changed > now() - $2::interval
 	FROM unnest($1::uuid[]) AS i(id)
 	LEFT JOIN cart.carts c ON c.id = i.id
 	LEFT JOIN orders.orders o ON o.id = coalesce(c.order_id, i.id)
