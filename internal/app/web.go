@@ -9,6 +9,7 @@ import (
 	"github.com/holdfast-checkout/holdfast/internal/order"
 	"github.com/holdfast-checkout/holdfast/internal/payment"
 	"github.com/holdfast-checkout/holdfast/internal/reconcile"
+	"github.com/holdfast-checkout/holdfast/internal/timeline"
 	"github.com/holdfast-checkout/holdfast/internal/web"
 )
 
@@ -31,6 +32,7 @@ func (s *server) newWeb() error {
 	cart.NewHTTP(s.modules.cart).Routes(routes)
 	order.NewHTTP(s.modules.order).Routes(routes)
 	payment.NewHTTP(s.modules.notices).Routes(routes)
+	timeline.New(s.db, s.book.Does()).Routes(routes)
 	reconcile.NewHTTP(s.repairs).Routes(routes)
 	s.letters.Routes(routes)
 	s.refills.Routes(routes)

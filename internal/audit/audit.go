@@ -12,6 +12,7 @@
 //	money.go     M1 M2 M3, ledger.go the provider's side of it
 //	orders.go    O1 O2 O3 V1, combinations.go the table of allowed states
 //	facts.go     E1 E2, queues.go the broker's side of it
+//	timeline.go  T1
 //	redis.go     R1: the walk; shelf.go, carts.go: what is compared
 package audit
 
@@ -29,15 +30,17 @@ import (
 type Options struct {
 	Postgres  *postgres.DB
 	Redis     redis.UniversalClient
-	Namespace string              // prefix of the Redis keys
-	Broker    string              // AMQP URL
-	Queues    []string            // full names of the queues that must be empty at rest
-	Series    func(n int) string  // and of a series of queues, from 0 to the first that is not there; nil: there is none
-	Hears     map[string][]string // who must hear what: routing key (<strategy>.<fact>) to the modules that all tables bind to it
-	Ledger    *Ledger             // the provider's own books; nil when the provider shows none: M3 is then skipped
-	Wait      time.Duration       // how long to wait for rest; 0: judge at once
-	Cooldown  time.Duration       // rest means that nothing changed for so long; 10 s when 0, none when negative
-	Grace     time.Duration       // how long after its deadline an order that has not ended counts as stuck; 3 min when 0
+	Namespace string                     // prefix of the Redis keys
+	Broker    string                     // AMQP URL
+	Queues    []string                   // full names of the queues that must be empty at rest
+	Series    func(n int) string         // and of a series of queues, from 0 to the first that is not there; nil: there is none
+	Hears     map[string][]string        // who must hear what: routing key (<strategy>.<fact>) to the modules that all tables bind to it
+	Follows   map[string][]string        // what may be said on hearing a fact: <strategy>.<fact> to facts
+	Ends      func() map[string][]string // what is said on every way to a state in which orders end: strategy/status/reason/payment/inventory to facts
+	Ledger    *Ledger                    // the provider's own books; nil when the provider shows none: M3 is then skipped
+	Wait      time.Duration              // how long to wait for rest; 0: judge at once
+	Cooldown  time.Duration              // rest means that nothing changed for so long; 10 s when 0, none when negative
+	Grace     time.Duration              // how long after its deadline an order that has not ended counts as stuck; 3 min when 0
 }
 
 func (o Options) withDefaults() Options {
@@ -83,6 +86,7 @@ func invariants() []invariant {
 		{"V1", "the read model says what the orders say", true, proveViewAgrees},
 		{"E1", "every fact is heard once and every effect names its fact", false, proveHeardOnce},
 		{"E2", "nothing is stuck", true, proveNothingStuck},
+		{"T1", "an order's timeline is whole", true, proveTimelineWhole},
 		{"R1", "Redis agrees with Postgres", true, proveRedisAgrees},
 	}
 }

@@ -78,6 +78,21 @@ func (b *broken) book(path, body string) {
 	}
 }
 
+// sayAgain says another fact of an order for the cause of one that was said, and has everybody hear it who must.
+func (b *broken) sayAgain(order, like, name string) {
+	b.Helper()
+	var id uuid.UUID
+	err := b.db.QueryRow(b.Context(), `SELECT id FROM shared.outbox WHERE order_id = $1 AND name = $2`, b.id(order), like).Scan(&id)
+	if err != nil {
+		b.Fatal(err)
+	}
+	id[15]++ // of the same moment, so that nothing looks as if it had just changed
+	b.exec(`INSERT INTO shared.outbox (id, at, xid, name, strategy, order_id, cause, body)
+		SELECT $1, at, xid, $4, strategy, order_id, cause, body FROM shared.outbox WHERE order_id = $2 AND name = $3`, id, b.id(order), like, name)
+	b.exec(`INSERT INTO shared.inbox (module, fact_id, name, order_id, at)
+		SELECT m, $1, $3, $2, now() - interval '1 hour' FROM unnest(ARRAY['order', 'inventory', 'payment', 'view', 'shelf']) AS m`, id, b.id(order), name)
+}
+
 // idOfYesterday is a fact's id that does not make the shop look as if something had just changed.
 func idOfYesterday() uuid.UUID {
 	id := uuid.Must(uuid.NewV7())

@@ -156,6 +156,17 @@ var breaks = []struct {
 	{"E1 a payment that no fact asked for", func(b *broken) {
 		b.exec(`UPDATE payment.payments SET cause = $1 WHERE order_id = $2`, uuid.Must(uuid.NewV7()), b.id(completed))
 	}, "E1"},
+	{"T1 a fact of an order is gone", func(b *broken) {
+		b.exec(`DELETE FROM shared.outbox WHERE order_id = $1 AND name = 'payment.processed'`, b.id(completed))
+	}, "T1"},
+	{"T1 a state of an order was never said", func(b *broken) {
+		b.exec(`DELETE FROM shared.outbox WHERE order_id = $1 AND name = 'order.updated'`, b.id(completed))
+	}, "T1"},
+	{"T1 a fact was said twice", func(b *broken) { b.sayAgain(completed, "stock.reserved", "stock.reserved") }, "T1"},
+	{"T1 a fact that nothing led to", func(b *broken) { b.sayAgain(completed, "stock.reserved", "stock.released") }, "T1"},
+	{"T1 a fact of nobody's making", func(b *broken) {
+		b.exec(`UPDATE shared.outbox SET cause = NULL WHERE order_id = $1 AND name = 'stock.reserved'`, b.id(completed))
+	}, "T1"},
 	{"E2 a fact that a module has not heard", func(b *broken) {
 		b.exec(`DELETE FROM shared.inbox WHERE module = 'shelf' AND fact_id = (SELECT fact_id FROM shared.inbox WHERE module = 'shelf' LIMIT 1)`)
 	}, "E2"},

@@ -16,7 +16,7 @@ var waits = []struct {
 	want func(b *broken, report audit.Report)
 }{
 	{"an order is under way", underWay, func(b *broken, report audit.Report) {
-		wantSkipped(b, report, "O3", "V1", "E2", "R1")
+		wantSkipped(b, report, "O3", "V1", "E2", "T1", "R1")
 		if len(report.Waiting) == 0 || !strings.Contains(report.Waiting[0], "1 orders are under way") {
 			b.Errorf("waiting for %v", report.Waiting)
 		}
@@ -37,9 +37,9 @@ var waits = []struct {
 	{"something has just changed", func(b *broken) {
 		b.exec(`UPDATE cart.carts SET changed_at = now() WHERE id = $1`, b.id(liveCart))
 		b.Cooldown = time.Hour
-	}, func(b *broken, report audit.Report) { wantSkipped(b, report, "O3", "V1", "E2", "R1") }},
+	}, func(b *broken, report audit.Report) { wantSkipped(b, report, "O3", "V1", "E2", "T1", "R1") }},
 	{"the broker does not answer", func(b *broken) { b.Broker = "amqp://127.0.0.1:1/" }, func(b *broken, report audit.Report) {
-		wantSkipped(b, report, "O3", "V1", "E2", "R1")
+		wantSkipped(b, report, "O3", "V1", "E2", "T1", "R1")
 	}},
 	{"there is no ledger", func(b *broken) { b.Ledger = nil }, func(b *broken, report audit.Report) {
 		wantSkipped(b, report, "M1", "M2", "M3")

@@ -161,7 +161,9 @@ func (c *Charger) ask(ctx context.Context, task *row) (Outcome, error) {
 // through makes one call to the provider.
 func (c *Charger) through(ctx context.Context, name string, call func(Provider, context.Context, Intent) (Outcome, error), task *row) (Outcome, error) {
 	failpoint.Reach("asking", name) // the attempt is committed
+	began := time.Now()
 	outcome, err := call(c.provider, ctx, task.intent())
+	task.asked(name, began, outcome, err)
 	failpoint.Reach("asked", name)
 	return outcome, err
 }

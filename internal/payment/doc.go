@@ -1,5 +1,5 @@
-// Package payment owns the money of orders: schema payment, table payments, one row per order, and table transfers, the
-// append-only ledger of what has moved.
+// Package payment owns the money of orders: schema payment, table payments, one row per order, table attempts, one row per call
+// to the provider, and table transfers, the append-only ledger of what has moved.
 //
 // It hears, as module payment, whatever a strategy binds to its two verbs: Charge (order.created, stock.reserved: facts that
 // carry event.Terms) and GiveBack (stock.failed, order.ending). It says payment.processed, payment.failed, payment.unknown,
@@ -15,6 +15,7 @@
 //	service.go         the verbs
 //	charger.go         the loop: claim, call, commit
 //	settle.go          what an outcome does to the row, and the facts that follow
+//	attempts.go        every call to the provider, as a timeline shows it
 //	ledger.go          the ledger of money: what has moved, from account to account
 //	gateway.go         what a provider must be able to do
 //	sandbox_client.go  the sandbox as a provider

@@ -40,7 +40,7 @@ func (c *Charger) settle(ctx context.Context, results []result) error {
 	again := false
 	err := c.db.InTx(ctx, func(tx pgx.Tx) error {
 		again = false
-		stored, err := lock(ctx, tx, ids)
+		stored, err := lockAndNote(ctx, tx, ids, results)
 		if err != nil {
 			return err
 		}

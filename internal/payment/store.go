@@ -17,6 +17,8 @@ type row struct {
 	claim  int64 // whose claim it is
 	held   bool  // that claim has not been settled
 	recent bool  // when claimed: the provider still remembers the key under which it was first asked
+
+	attempts []attempt // made under the claim
 }
 
 // change is what is written of a payment.
@@ -83,14 +85,20 @@ func insert(ctx context.Context, tx pgx.Tx, payments []Payment) (map[uuid.UUID]b
 	return fresh, nil
 }
 
+const lockSQL = `SELECT ` + columns + ` FROM payment.payments p WHERE p.order_id = ANY($1) ORDER BY p.order_id FOR UPDATE`
+
 // lock gives the payments of orders, those that exist, and keeps others from changing them until tx ends.
 func lock(ctx context.Context, tx pgx.Tx, orders []uuid.UUID) (map[uuid.UUID]*row, error) {
-	rows, err := tx.Query(ctx, `SELECT `+columns+` FROM payment.payments p WHERE p.order_id = ANY($1) ORDER BY p.order_id FOR UPDATE`, orders)
+	rows, err := tx.Query(ctx, lockSQL, orders)
 	if err != nil {
 		return nil, fmt.Errorf("lock %d payments: %w", len(orders), err)
 	}
+	return locked(rows)
+}
+
+func locked(rows pgx.Rows) (map[uuid.UUID]*row, error) {
 	defer rows.Close()
-	found := make(map[uuid.UUID]*row, len(orders))
+	found := make(map[uuid.UUID]*row)
 	for rows.Next() {
 		r := &row{}
 		if err := rows.Scan(scan(r)...); err != nil {

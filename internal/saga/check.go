@@ -113,11 +113,23 @@ type outcome struct {
 type walker struct {
 	strategy Strategy
 	seen     map[world]bool
+	stepped  func(from, to world, said []event.Name) // called for every step between two worlds, when set
 }
 
 func walk(s Strategy) error {
 	w := walker{strategy: s, seen: make(map[world]bool)}
 	return w.visit(w.start())
+}
+
+// step goes on to a world in which more was said.
+func (w walker) step(from, to world, said ...event.Name) error {
+	for _, name := range said {
+		to = w.say(to, name)
+	}
+	if w.stepped != nil {
+		w.stepped(from, to, said)
+	}
+	return w.visit(to)
 }
 
 // start is a world in which an order was just made.
@@ -147,7 +159,7 @@ func (w walker) visit(at world) error {
 	}
 	for _, end := range []func(*order.State) bool{(*order.State).TimeOut, (*order.State).Cancel} {
 		if ended := at; end(&ended.order) {
-			if err := w.visit(w.say(ended, ended.order.SaysEnding())); err != nil {
+			if err := w.step(at, ended, ended.order.SaysEnding()); err != nil {
 				return err
 			}
 		}
@@ -165,14 +177,12 @@ func (w walker) deliver(at world, delivery string) error {
 		after := at
 		after.pending = strings.Replace(at.pending, delivery+"\n", "", 1)
 		for _, out := range step.Do.play(after, step.When) {
-			next := out.world
 			for _, name := range out.says {
 				if !slices.Contains(step.Then, name) {
 					return fmt.Errorf("%s on %s says %s, which its row does not announce", step.Do, step.When, name)
 				}
-				next = w.say(next, name)
 			}
-			if err := w.visit(next); err != nil {
+			if err := w.step(at, out.world, out.says...); err != nil {
 				return err
 			}
 		}

@@ -1,0 +1,69 @@
+package payment
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+)
+
+// attempt is a call to the provider, and what came of it.
+type attempt struct {
+	call    string
+	verdict Verdict // "" when the answer was lost, or none
+	began   time.Time
+	took    time.Duration
+}
+
+// asked keeps a call that was made for a claimed payment, to be noted with its outcome.
+func (r *row) asked(call string, began time.Time, outcome Outcome, err error) {
+	a := attempt{call: call, verdict: outcome.Verdict, began: began, took: time.Since(began)}
+	if err != nil {
+		a.verdict = ""
+	}
+	r.attempts = append(r.attempts, a)
+}
+
+// When a call began is told by the clock of Postgres, like everything else that a timeline shows.
+const noteSQL = `
+	INSERT INTO payment.attempts (order_id, claim, n, call, verdict, ms, at)
+	SELECT order_id, claim, n, call, verdict, ms, clock_timestamp() - ago * interval '1 microsecond'
+	FROM unnest($1::uuid[], $2::bigint[], $3::smallint[], $4::text[], $5::text[], $6::int[], $7::bigint[])
+	     AS a(order_id, claim, n, call, verdict, ms, ago)
+	ON CONFLICT DO NOTHING`
+
+// note writes down every call behind results, also of those that count no more. A group may be tried again.
+func note(batch *pgx.Batch, results []result) {
+	var orders []uuid.UUID
+	var claims, ago []int64
+	var places []int16
+	var calls, verdicts []string
+	var took []int32
+	for _, r := range results {
+		for i, a := range r.attempts {
+			orders, claims, places = append(orders, r.OrderID), append(claims, r.claim), append(places, int16(i+1))
+			calls, verdicts = append(calls, a.call), append(verdicts, string(a.verdict))
+			took, ago = append(took, int32(a.took.Milliseconds())), append(ago, time.Since(a.began).Microseconds())
+		}
+	}
+	batch.Queue(noteSQL, orders, claims, places, calls, verdicts, took, ago)
+}
+
+// lockAndNote is lock for the orders of results, and notes the calls behind these in the same round trip.
+func lockAndNote(ctx context.Context, tx pgx.Tx, orders []uuid.UUID, results []result) (map[uuid.UUID]*row, error) {
+	batch := &pgx.Batch{}
+	note(batch, results)
+	batch.Queue(lockSQL, orders)
+	answers := tx.SendBatch(ctx, batch)
+	defer func() { _ = answers.Close() }() // what it would say was said by the answers
+	if _, err := answers.Exec(); err != nil {
+		return nil, fmt.Errorf("note calls for %d payments: %w", len(orders), err)
+	}
+	rows, err := answers.Query()
+	if err != nil {
+		return nil, fmt.Errorf("lock %d payments: %w", len(orders), err)
+	}
+	return locked(rows)
+}
