@@ -17,6 +17,7 @@ const eventDir = "internal/event"
 var shapes = map[string]any{
 	"Order":      event.Order{},
 	"OrderState": event.OrderState{},
+	"OrderEnd":   event.OrderEnd{},
 	"Stock":      event.Stock{},
 	"OrderStock": event.OrderStock{},
 	"LaneOrder":  event.LaneOrder{},

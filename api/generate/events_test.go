@@ -21,7 +21,11 @@ func said() map[string]any {
 	stock := []event.StockLine{{ProductID: id, Quantity: 2, Available: 98, Version: 3}}
 	return map[string]any{
 		"Order":      event.Order{Customer: "ann", HoldID: id, Lines: []event.OrderLine{{ProductID: id, Quantity: 2}}, Terms: terms},
-		"OrderState": event.OrderState{Version: 3, Customer: "ann", Status: "COMPLETED", TotalMinor: 1275, Currency: "GBP", EndedAt: &now},
+		"OrderState": event.OrderState{Version: 2, Customer: "ann", Status: "PROCESSING", TotalMinor: 1275, Currency: "GBP"},
+		"OrderEnd": event.OrderEnd{
+			OrderState: event.OrderState{Version: 3, Customer: "ann", Status: "COMPLETED", TotalMinor: 1275, Currency: "GBP", EndedAt: &now},
+			Lines:      []event.SoldLine{{ProductID: id, SKU: "MUG", Name: "Mug", Quantity: 1, UnitPriceMinor: 1275}},
+		},
 		"Stock":      event.Stock{Lines: stock},
 		"OrderStock": event.OrderStock{HoldID: id, Lines: stock, Terms: terms},
 		"LaneOrder":  event.LaneOrder{Lane: 2, Order: event.Order{Customer: "ann", HoldID: id, Lines: []event.OrderLine{{ProductID: id, Quantity: 2}}, Terms: terms}},

@@ -11,9 +11,9 @@ const (
 	OrderCreated   Name = "order.created"   // Order
 	OrderUpdated   Name = "order.updated"   // OrderState
 	OrderEnding    Name = "order.ending"    // OrderState; inventory and payment give back what they hold
-	OrderCompleted Name = "order.completed" // OrderState
-	OrderFailed    Name = "order.failed"    // OrderState
-	OrderCancelled Name = "order.cancelled" // OrderState
+	OrderCompleted Name = "order.completed" // OrderEnd
+	OrderFailed    Name = "order.failed"    // OrderEnd
+	OrderCancelled Name = "order.cancelled" // OrderEnd
 )
 
 // What order asks for, where it conducts the others itself. What they answer is what they say in every strategy.
@@ -43,6 +43,21 @@ type Order struct {
 	HoldID   uuid.UUID   `json:"hold_id"` // the hold that keeps its units in Redis: the cart's id, or one made of the request; zero for none
 	Lines    []OrderLine `json:"lines"`
 	Terms
+}
+
+// OrderEnd is what the final facts of an order say: all that another program needs to tell the customer.
+type OrderEnd struct {
+	OrderState
+	Lines []SoldLine `json:"lines"`
+}
+
+// SoldLine is one line of an order as its customer knows it: with name and price of the moment in which the order was made.
+type SoldLine struct {
+	ProductID      uuid.UUID `json:"product_id"`
+	SKU            string    `json:"sku"`
+	Name           string    `json:"name"`
+	Quantity       int64     `json:"quantity"`
+	UnitPriceMinor int64     `json:"unit_price_minor"`
 }
 
 // OrderState is what the other facts of an order say: all of its state, at a version. A reader keeps the highest version.

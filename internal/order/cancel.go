@@ -51,7 +51,7 @@ func sayCancelled(ctx context.Context, tx pgx.Tx, o *Order, traceParent string) 
 	if err := update(ctx, tx, []*Order{o}, nil); err != nil {
 		return err
 	}
-	said := event.New(o.SaysEnding(), o.Strategy, o.ID, o.state())
+	said := event.New(o.SaysEnding(), o.Strategy, o.ID, o.news())
 	said.TraceParent = traceParent
 	if err := outbox.Append(ctx, tx, said); err != nil {
 		return err

@@ -328,6 +328,18 @@ func (o *Order) state() event.OrderState {
 	}
 }
 
+// news is what a fact says of the order's present state. A final one has its lines.
+func (o *Order) news() any {
+	if !o.Status.Final() {
+		return o.state()
+	}
+	end := event.OrderEnd{OrderState: o.state(), Lines: make([]event.SoldLine, len(o.Lines))}
+	for i, l := range o.Lines {
+		end.Lines[i] = event.SoldLine(l)
+	}
+	return end
+}
+
 // request asks another module for what the order needs next, on hearing f. The lines of the order are in the fact that began it.
 func (o *Order) request(f event.Fact) event.Fact {
 	if f.Name == event.OrderCreated && o.Asked == event.StockReserveRequested {

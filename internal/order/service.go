@@ -199,10 +199,12 @@ func (s *Service) TimeOut(ctx context.Context, limit int) (int, error) {
 		for _, o := range orders {
 			o.TimeOut()
 			o.advanced(time.Now())
-			facts = append(facts, event.New(o.SaysEnding(), o.Strategy, o.ID, o.state()))
 		}
 		if err := update(ctx, tx, orders, nil); err != nil {
 			return err
+		}
+		for _, o := range orders {
+			facts = append(facts, event.New(o.SaysEnding(), o.Strategy, o.ID, o.news()))
 		}
 		return outbox.Append(ctx, tx, facts...)
 	})

@@ -73,20 +73,24 @@ func save(ctx context.Context, tx pgx.Tx, orders map[uuid.UUID]*Order, changed m
 		return nil
 	}
 	list := make([]*Order, 0, len(changed))
-	facts := make([]event.Fact, 0, len(changed))
 	now := time.Now()
-	for id, f := range changed {
+	for id := range changed {
 		o := orders[id]
 		o.advanced(now)
 		list = append(list, o)
-		facts = append(facts, f.Answer(o.Says(), o.state()))
 	}
 	if err := update(ctx, tx, list, changed); err != nil {
 		return err
 	}
+	facts := make([]event.Fact, len(list))
+	for i, o := range list {
+		facts[i] = changed[o.ID].Answer(o.Says(), o.news())
+	}
 	return outbox.Append(ctx, tx, append(facts, requests...)...)
 }
 
+// update writes orders at their new versions; causes names the facts behind them, where there are any. It reads the lines of those
+// that have ended.
 func update(ctx context.Context, tx pgx.Tx, orders []*Order, causes map[uuid.UUID]event.Fact) error {
 	n := len(orders)
 	ids, facts, versions := make([]uuid.UUID, n), make([]*uuid.UUID, n), make([]int64, n)
@@ -101,7 +105,7 @@ func update(ctx context.Context, tx pgx.Tx, orders []*Order, causes map[uuid.UUI
 			facts[i] = &f.ID
 		}
 	}
-	tag, err := tx.Exec(ctx, `
+	rows, err := tx.Query(ctx, `
 		UPDATE orders.orders o SET version = u.version, status = u.status, payment_status = u.payment,
 			inventory_status = u.inventory, failure_reason = nullif(u.reason, ''), owes_stock = u.owes_stock,
 			owes_money = u.owes_money, last_fact = coalesce(u.fact, o.last_fact), ended_at = u.ended_at,
@@ -109,15 +113,37 @@ func update(ctx context.Context, tx pgx.Tx, orders []*Order, causes map[uuid.UUI
 		FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bool[], $8::bool[],
 			$9::uuid[], $10::timestamptz[], $11::timestamptz[], $12::text[])
 			AS u(id, version, status, payment, inventory, reason, owes_stock, owes_money, fact, ended_at, deadline, asked)
-		WHERE o.id = u.id AND o.version = u.version - 1`,
+		WHERE o.id = u.id AND o.version = u.version - 1
+		RETURNING o.id, CASE WHEN o.ended_at IS NOT NULL THEN (SELECT v.lines FROM orders.view v WHERE v.id = o.id) END`,
 		ids, versions, status, payment, inventory, reasons, owesStock, owesMoney, facts, ended, deadlines, asked)
 	if err != nil {
 		return fmt.Errorf("update %d orders: %w", n, err)
 	}
-	if int(tag.RowsAffected()) != n {
-		return fmt.Errorf("update %d orders: only %d were at the version that was read", n, tag.RowsAffected())
+	written, err := pgx.CollectRows(rows, pgx.RowToStructByPos[lined])
+	if err != nil {
+		return fmt.Errorf("update %d orders: %w", n, err)
 	}
+	if len(written) != n {
+		return fmt.Errorf("update %d orders: only %d were at the version that was read", n, len(written))
+	}
+	giveLines(orders, written)
 	return nil
+}
+
+// lined is an order that was written, with its lines if it has ended.
+type lined struct {
+	ID    uuid.UUID
+	Lines []Line
+}
+
+func giveLines(orders []*Order, written []lined) {
+	lines := make(map[uuid.UUID][]Line, len(written))
+	for _, w := range written {
+		lines[w.ID] = w.Lines
+	}
+	for _, o := range orders {
+		o.Lines = lines[o.ID]
+	}
 }
 
 // insert writes a new order with its lines, its key and the first row of the read model, and says order.created, in one
