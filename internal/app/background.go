@@ -35,6 +35,9 @@ func (s *server) background() []run.Part {
 		s.led("partitions", s.keepPartitions),
 		{Name: "redis memory", Run: s.memory.Run},
 	}
+	if s.cfg.OrphanInterval > 0 {
+		parts = append(parts, s.led("orphan hunt", s.modules.hunter.Run))
+	}
 	if s.cfg.ReconcileInterval > 0 {
 		parts = append(parts, run.Part{Name: "reconciler", Run: s.repairs.Run})
 	}

@@ -24,6 +24,7 @@ type modules struct {
 	charger   *payment.Charger
 	provider  *payment.Sandbox
 	notices   *payment.Notices
+	hunter    *payment.Hunter
 }
 
 // newModules makes the modules and ties their ports. They refer to each other through m, which is complete when they run.
@@ -52,6 +53,9 @@ func (s *server) newModules(book *saga.Book) *modules {
 	m.charger = payment.NewCharger(s.db, m.provider, payment.ChargerOptions{Log: s.log})
 	m.payment = payment.NewService(s.db, m.charger.Wake)
 	m.notices = payment.NewNotices(s.db, m.provider, m.charger.Wake, s.log, s.registry)
+	m.hunter = payment.NewHunter(s.db, m.provider, m.charger.Wake, payment.HunterOptions{
+		Interval: s.cfg.OrphanInterval, NoOrder: s.cfg.Orphans == "refund", Log: s.log, Registry: s.registry,
+	})
 	return m
 }
 

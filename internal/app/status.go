@@ -11,6 +11,7 @@ import (
 	"github.com/holdfast-checkout/holdfast/internal/broker"
 	"github.com/holdfast-checkout/holdfast/internal/deadletter"
 	"github.com/holdfast-checkout/holdfast/internal/lease"
+	"github.com/holdfast-checkout/holdfast/internal/payment"
 	"github.com/holdfast-checkout/holdfast/internal/reconcile"
 	"github.com/holdfast-checkout/holdfast/internal/refill"
 	"github.com/holdfast-checkout/holdfast/internal/relay"
@@ -35,6 +36,7 @@ type Status struct {
 	DeadLetters        deadletter.Status      `json:"dead_letters"`
 	Hearing            []broker.Hearing       `json:"hearing"` // by this instance, since its start
 	Refills            []refill.Status        `json:"refills"` // what modules have heard, and what was published to them again
+	Orphans            payment.HuntStatus     `json:"orphans"` // money that only the provider or only we know of
 	LastReconciliation *reconcile.Run         `json:"last_reconciliation" extensions:"x-nullable"`
 }
 
@@ -70,6 +72,9 @@ func (s *server) status(c echo.Context) error {
 		st.LastReconciliation = &runs[0]
 	}
 	if st.DeadLetters, err = s.letters.Status(ctx); err != nil {
+		return err
+	}
+	if st.Orphans, err = s.modules.hunter.Status(ctx); err != nil {
 		return err
 	}
 	if st.Refills, err = s.refills.Status(ctx); err != nil {

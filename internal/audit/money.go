@@ -108,7 +108,8 @@ const keptOfFinalOrders = `
 	WHERE o.status IN ('COMPLETED', 'FAILED', 'CANCELLED')
 	  AND CASE WHEN o.status = 'COMPLETED' THEN coalesce(k.kept + k.refunded_since, 0) <> o.total_minor ELSE coalesce(k.kept, 0) <> 0 END`
 
-// proveBooksAgree is M3. A charge or refund whose outcome is still being asked for may be in the ledger or not.
+// proveBooksAgree is M3. A charge or refund whose outcome is still being asked for may be in the ledger or not. A charge that nobody
+// wanted is ours once it was found and given back.
 func proveBooksAgree(ctx context.Context, a *auditor, v *Verdict) error {
 	ours := []rule{{says: "a payment and the ledger name the same charge and refund of the provider's", sql: sameNames}}
 	rules := a.withLedger(v, ours, []rule{
@@ -117,7 +118,8 @@ func proveBooksAgree(ctx context.Context, a *auditor, v *Verdict) error {
 			FROM audit_ledger c LEFT JOIN payment.payments p ON p.charge_key = c.key
 			WHERE c.kind = 'charge' AND NOT c.late
 			  AND (p.order_id IS NULL OR p.order_id::text <> c.order_id OR (p.amount_minor, p.currency) <> (c.amount_minor, c.currency)
-			       OR p.state NOT IN ('PENDING', 'UNKNOWN', 'SUCCESS', 'REFUNDING', 'REFUNDED') OR p.charge_id <> c.id)`},
+			       OR p.state NOT IN ('PENDING', 'UNKNOWN', 'SUCCESS', 'REFUNDING', 'REFUNDED') OR p.charge_id <> c.id)
+			  AND NOT EXISTS (SELECT FROM payment.orphans o WHERE o.provider_id = c.id AND o.refund_id IS NOT NULL)`},
 		{says: "a charge of ours is one of the provider's", sql: `
 			SELECT p.order_id, p.state, p.charge_id, p.amount_minor FROM payment.payments p
 			WHERE p.charge_id IS NOT NULL
@@ -127,7 +129,8 @@ func proveBooksAgree(ctx context.Context, a *auditor, v *Verdict) error {
 			FROM audit_ledger r LEFT JOIN payment.payments p ON p.refund_key = r.key
 			WHERE r.kind = 'refund' AND NOT r.late
 			  AND (p.order_id IS NULL OR p.order_id::text <> r.order_id OR (p.amount_minor, p.currency) <> (r.amount_minor, r.currency)
-			       OR p.state NOT IN ('REFUNDING', 'REFUNDED') OR p.refund_id <> r.id OR p.charge_id <> r.charge_id)`},
+			       OR p.state NOT IN ('REFUNDING', 'REFUNDED') OR p.refund_id <> r.id OR p.charge_id <> r.charge_id)
+			  AND NOT EXISTS (SELECT FROM payment.orphans o WHERE o.provider_id = r.charge_id AND o.refund_id = r.id)`},
 		{says: "a refund of ours is one of the provider's", sql: `
 			SELECT p.order_id, p.state, p.refund_id, p.amount_minor FROM payment.payments p
 			WHERE p.refund_id IS NOT NULL

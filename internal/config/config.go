@@ -63,6 +63,9 @@ type Config struct {
 	SandboxURL      string `name:"sandbox-url" help:"Where the payment sandbox is." placeholder:"http://…"`
 	SandboxKey      string `name:"sandbox-key" help:"Key of the payment sandbox." placeholder:"KEY"`
 
+	OrphanInterval time.Duration `default:"1m" help:"How often the provider's own list is compared with our books; 0: never."`
+	Orphans        string        `enum:"report,refund" default:"report" help:"What to do about charges under keys like ours for orders that are not known here: ${enum}."`
+
 	SandboxWebhookSecret string `name:"sandbox-webhook-secret" help:"What the sandbox signs its webhooks with (whsec_ and base64); empty: none is taken." placeholder:"SECRET"`
 }
 
@@ -116,6 +119,9 @@ func (c *Config) Validate() error {
 	}
 	if c.HoldMaxAge < c.HoldTTL {
 		errs = append(errs, errors.New("--hold-max-age: must not be shorter than --hold-ttl"))
+	}
+	if c.OrphanInterval < 0 {
+		errs = append(errs, errors.New("--orphan-interval: must not be negative"))
 	}
 	if c.ReconcileInterval < 0 || c.ReconcileCooldown < 0 {
 		errs = append(errs, errors.New("--reconcile-interval and --reconcile-cooldown: must not be negative"))

@@ -1,8 +1,6 @@
 package payment
 
-import (
-	"time"
-)
+import "time"
 
 // Line is one line of a provider's own books: a charge or a refund, whoever asked for it.
 type Line struct {
@@ -15,6 +13,7 @@ type Line struct {
 	AmountMinor int64
 	Currency    string
 	At          time.Time // on the provider's clock
+	Mark        string    // where its list is to be read on from after it; "" if it is from elsewhere
 }
 
 // sense is what a line is beside our books.

@@ -192,6 +192,11 @@ func (e entry) givesBack(in Intent) bool {
 
 // do makes one request and reads a JSON answer of 200 into into; any other JSON answer is a refusal.
 func (s *Sandbox) do(ctx context.Context, method, path string, body, into any) error {
+	return s.doUpTo(ctx, maxAnswer, method, path, body, into)
+}
+
+// doUpTo is do with an answer of so many bytes at most.
+func (s *Sandbox) doUpTo(ctx context.Context, most int64, method, path string, body, into any) error {
 	request, err := s.request(ctx, method, path, body)
 	if err != nil {
 		return err
@@ -201,12 +206,12 @@ func (s *Sandbox) do(ctx context.Context, method, path string, body, into any) e
 		return err
 	}
 	defer response.Body.Close()
-	raw, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer+1))
+	raw, err := io.ReadAll(io.LimitReader(response.Body, most+1))
 	if err != nil {
 		return fmt.Errorf("read answer: %w", err)
 	}
 	media, _, _ := mime.ParseMediaType(response.Header.Get("Content-Type"))
-	if len(raw) > maxAnswer || media != "application/json" {
+	if int64(len(raw)) > most || media != "application/json" {
 		return fmt.Errorf("answered %d with %d bytes or more of %q", response.StatusCode, len(raw), media)
 	}
 	if response.StatusCode != http.StatusOK {

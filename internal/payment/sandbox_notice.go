@@ -1,9 +1,12 @@
 package payment
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
+	"strconv"
 
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 )
@@ -40,6 +43,29 @@ func (s *Sandbox) Notice(header http.Header, body []byte) (Line, error) {
 		return Line{}, ErrUnreadable
 	}
 	return line, nil
+}
+
+// maxLine bounds an entry in a page of the ledger, in bytes: each of its texts has 255 at most.
+const maxLine = 2 << 10
+
+// Lines gives a page of the sandbox's ledger. A mark is an entry's number.
+func (s *Sandbox) Lines(ctx context.Context, after string, limit int) ([]Line, error) {
+	var page struct {
+		Entries []entry `json:"entries"`
+	}
+	query := url.Values{"after": {after}, "limit": {strconv.Itoa(limit)}}
+	if err := s.doUpTo(ctx, int64(limit+1)*maxLine, http.MethodGet, "/ledger?"+query.Encode(), nil, &page); err != nil {
+		return nil, fmt.Errorf("read the ledger: %w", err)
+	}
+	lines := make([]Line, len(page.Entries))
+	for i, e := range page.Entries {
+		lines[i] = e.line()
+		if lines[i].ID == "" || lines[i].Verdict == "" || e.Seq == 0 {
+			return nil, fmt.Errorf("read the ledger after %q: %w", after, errUnfit)
+		}
+		lines[i].Mark = strconv.FormatInt(e.Seq, 10)
+	}
+	return lines, nil
 }
 
 // line is an entry as any provider's books have it.

@@ -1,0 +1,264 @@
+package payment
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/holdfast-checkout/holdfast/internal/event"
+	"github.com/holdfast-checkout/holdfast/internal/postgres"
+)
+
+const (
+	orphanPage  = 100         // given back in one hunt
+	orphanCalls = 8           // at once
+	orphanAgain = time.Minute // when nothing came of it
+	oursPage    = 5000
+)
+
+// orphan is money that only one side knows of.
+type orphan struct {
+	Line
+	found    string
+	giveBack bool
+}
+
+func (o orphan) kind() string {
+	if o.Verdict == GivenBack {
+		return "refund"
+	}
+	return "charge"
+}
+
+// begin gives the mark from which the provider's list is to be read.
+func (h *Hunter) begin(ctx context.Context) (mark string, err error) {
+	if _, err = h.db.Exec(ctx, `INSERT INTO payment.hunts (provider) VALUES ($1) ON CONFLICT DO NOTHING`, h.books.Name()); err == nil {
+		err = h.db.QueryRow(ctx, `SELECT mark FROM payment.hunts WHERE provider = $1`, h.books.Name()).Scan(&mark)
+	}
+	if err != nil {
+		return "", fmt.Errorf("begin hunt: %w", err)
+	}
+	return mark, nil
+}
+
+func (h *Hunter) readToTheEnd(ctx context.Context) error {
+	if _, err := h.db.Exec(ctx, `UPDATE payment.hunts SET ran_at = now() WHERE provider = $1`, h.books.Name()); err != nil {
+		return fmt.Errorf("note the hunt: %w", err)
+	}
+	return nil
+}
+
+// findAll gives the payments of orders, those that exist.
+func findAll(ctx context.Context, db *postgres.DB, orders []uuid.UUID) (map[uuid.UUID]*Payment, error) {
+	rows, err := db.Query(ctx, `SELECT `+columns+` FROM payment.payments p WHERE p.order_id = ANY($1)`, orders)
+	if err != nil {
+		return nil, fmt.Errorf("find %d payments: %w", len(orders), err)
+	}
+	defer rows.Close()
+	found := make(map[uuid.UUID]*Payment, len(orders))
+	for rows.Next() {
+		r := &row{}
+		if err := rows.Scan(scan(r)...); err != nil {
+			return nil, fmt.Errorf("find payments: %w", err)
+		}
+		found[r.OrderID] = &r.Payment
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("find payments: %w", err)
+	}
+	return found, nil
+}
+
+// note writes down what a page of the provider's list came to, and how far it was read.
+func (h *Hunter) note(ctx context.Context, mark string, met []string, orphans []orphan) error {
+	return h.keep(ctx, orphans, func(batch *pgx.Batch) {
+		batch.Queue(`
+			INSERT INTO payment.statement (provider_id)
+			SELECT id FROM unnest($1::text[]) AS m(id)
+			WHERE NOT EXISTS (SELECT FROM payment.transfers t, payment.hunts h
+			                  WHERE t.provider_id = m.id AND h.provider = $2 AND (t.at, t.provider_id) <= (h.at, h.at_id))
+			ON CONFLICT DO NOTHING`, met, h.books.Name())
+		batch.Queue(`UPDATE payment.hunts SET mark = $2 WHERE provider = $1`, h.books.Name(), mark)
+	})
+}
+
+const orphansSQL = `
+	INSERT INTO payment.orphans (provider_id, provider, kind, found, order_id, key, amount_minor, currency, due_at)
+	SELECT id, $1, kind, found, order_id, key, amount, currency, CASE WHEN give_back THEN now() END
+	FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bigint[], $8::text[], $9::bool[])
+	     AS o(id, kind, found, order_id, key, amount, currency, give_back)
+	ON CONFLICT DO NOTHING RETURNING provider_id`
+
+// keep writes orphans down, with what belongs to them, and tells of those that are new.
+func (h *Hunter) keep(ctx context.Context, orphans []orphan, with func(*pgx.Batch)) error {
+	n := len(orphans)
+	amounts, giveBack := make([]int64, n), make([]bool, n)
+	text := [6][]string{}
+	byID := map[string]orphan{}
+	for i, o := range orphans {
+		amounts[i], giveBack[i], byID[o.ID] = o.AmountMinor, o.giveBack, o
+		for c, s := range []string{o.ID, o.kind(), o.found, o.OrderID, o.Key, o.Currency} {
+			text[c] = append(text[c], s)
+		}
+	}
+	var fresh []string
+	err := h.db.InTx(ctx, func(tx pgx.Tx) error {
+		batch := &pgx.Batch{}
+		batch.Queue(orphansSQL, h.books.Name(), text[0], text[1], text[2], text[3], text[4], amounts, text[5], giveBack).
+			Query(func(rows pgx.Rows) (err error) {
+				fresh, err = pgx.CollectRows(rows, pgx.RowTo[string])
+				return err
+			})
+		with(batch)
+		return tx.SendBatch(ctx, batch).Close()
+	})
+	if err != nil {
+		return fmt.Errorf("write down %d orphans: %w", n, err)
+	}
+	for _, id := range fresh {
+		o := byID[id]
+		h.found.WithLabelValues(o.found).Inc()
+		h.options.Log.WarnContext(ctx, "money that only one side knows of", "found", o.found, "kind", o.kind(), "id", o.ID, "order_id", o.OrderID,
+			"key", o.Key, "amount_minor", o.AmountMinor, "currency", o.Currency, "given_back", o.giveBack)
+	}
+	return nil
+}
+
+// oursRead is a page of our transfers: the last of it, and those that the provider's list did not show.
+type oursRead struct {
+	last  Line
+	unmet []Line
+}
+
+// unmet reads on in our transfers, as far as the provider's list must have shown them.
+func (h *Hunter) unmet(ctx context.Context) (page oursRead, err error) {
+	rows, err := h.db.Query(ctx, `
+		SELECT t.provider_id, t.kind, t.order_id::text, t.amount_minor, t.currency, t.at, s.provider_id IS NOT NULL
+		FROM (SELECT t.* FROM payment.transfers t, payment.hunts h
+		      WHERE h.provider = $1 AND (t.at, t.provider_id) > (h.at, h.at_id) AND t.at <= now() - $2 * interval '1 millisecond'
+		      ORDER BY t.at, t.provider_id LIMIT $3) t
+		LEFT JOIN payment.statement s USING (provider_id)
+		ORDER BY t.at, t.provider_id`, h.books.Name(), 2*h.options.Cooldown.Milliseconds(), oursPage)
+	if err != nil {
+		return page, fmt.Errorf("read our transfers: %w", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var kind string
+		var there bool
+		l := Line{Verdict: Charged}
+		if err := rows.Scan(&l.ID, &kind, &l.OrderID, &l.AmountMinor, &l.Currency, &l.At, &there); err != nil {
+			return page, fmt.Errorf("read our transfers: %w", err)
+		}
+		if kind == "refund" {
+			l.Verdict = GivenBack
+		}
+		if page.last = l; !there {
+			page.unmet = append(page.unmet, l)
+		}
+	}
+	return page, rows.Err()
+}
+
+// pass moves on behind a page of our transfers; what the provider's list had of them has done its service.
+func (h *Hunter) pass(ctx context.Context, page oursRead, missing []orphan) error {
+	return h.keep(ctx, missing, func(batch *pgx.Batch) {
+		batch.Queue(`
+			DELETE FROM payment.statement s USING payment.transfers t, payment.hunts h
+			WHERE s.provider_id = t.provider_id AND h.provider = $1 AND (t.at, t.provider_id) > (h.at, h.at_id) AND (t.at, t.provider_id) <= ($2, $3)`,
+			h.books.Name(), page.last.At, page.last.ID)
+		batch.Queue(`UPDATE payment.hunts SET at = $2, at_id = $3 WHERE provider = $1`, h.books.Name(), page.last.At, page.last.ID)
+	})
+}
+
+// giveBack refunds orphans that are due. The attempt is committed before the provider is called; one that is older than its memory
+// of keys is never made again.
+func (h *Hunter) giveBack(ctx context.Context) error {
+	rows, err := h.claimOrphans(ctx)
+	if err != nil {
+		return err
+	}
+	var calls sync.WaitGroup
+	var mu sync.Mutex
+	var charges, refunds []string
+	slots := make(chan struct{}, orphanCalls)
+	for _, in := range rows {
+		slots <- struct{}{}
+		calls.Go(func() {
+			defer func() { <-slots }()
+			o, err := h.books.Refund(ctx, in)
+			if err != nil {
+				h.options.Log.WarnContext(ctx, "an orphan could not be given back yet", "charge_id", in.ChargeID, "order_id", in.OrderID, "error", err)
+				return
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			charges, refunds = append(charges, in.ChargeID), append(refunds, o.RefundID)
+		})
+	}
+	calls.Wait()
+	if len(charges) == 0 {
+		return nil
+	}
+	if _, err = h.db.Exec(ctx, `
+		UPDATE payment.orphans o SET refund_id = r.refund_id, refunded_at = now(), due_at = NULL
+		FROM unnest($1::text[], $2::text[]) AS r(charge_id, refund_id) WHERE o.provider_id = r.charge_id AND o.refund_id IS NULL`, charges, refunds); err != nil {
+		return fmt.Errorf("note the refund of %d orphans: %w", len(charges), err)
+	}
+	h.options.Log.WarnContext(ctx, "orphans were given back", "charges", len(charges), "first", charges[0])
+	return nil
+}
+
+func (h *Hunter) claimOrphans(ctx context.Context) (due []Intent, err error) {
+	err = h.db.InTx(ctx, func(tx pgx.Tx) error {
+		due = nil
+		rows, err := tx.Query(ctx, `
+			UPDATE payment.orphans o SET attempted_at = coalesce(attempted_at, now()), due_at = now() + $3 * interval '1 millisecond'
+			FROM (SELECT provider_id FROM payment.orphans
+			      WHERE due_at <= now() AND provider = $1 AND (attempted_at IS NULL OR attempted_at > now() - $4 * interval '1 millisecond')
+			      ORDER BY due_at LIMIT $2) d
+			WHERE o.provider_id = d.provider_id
+			RETURNING o.provider_id, o.order_id, o.amount_minor, o.currency`,
+			h.books.Name(), orphanPage, orphanAgain.Milliseconds(), h.options.KeyMemory.Milliseconds())
+		if err != nil {
+			return err
+		}
+		due, err = pgx.CollectRows(rows, func(r pgx.CollectableRow) (in Intent, err error) {
+			var order string
+			var terms event.Terms
+			if err := r.Scan(&in.ChargeID, &order, &terms.TotalMinor, &terms.Currency); err != nil {
+				return in, err
+			}
+			in.Terms, in.RefundKey = terms, orphanKey(in.ChargeID)
+			in.OrderID, err = uuid.Parse(order)
+			return in, err
+		})
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("claim orphans: %w", err)
+	}
+	return due, nil
+}
+
+// HuntStatus is what came of comparing books, for operators.
+type HuntStatus struct {
+	RanAt    *time.Time `json:"ran_at,omitempty"`             // when the provider's list was last read to its end; absent: never
+	Open     int64      `json:"open" validate:"required"`     // money that only one side knows of, and that was not given back
+	Refunded int64      `json:"refunded" validate:"required"` // charges that nobody wanted, given back
+} //	@name	OrphanHunt
+
+// Status counts what was found.
+func (h *Hunter) Status(ctx context.Context) (s HuntStatus, err error) {
+	err = h.db.QueryRow(ctx, `
+		SELECT (SELECT ran_at FROM payment.hunts WHERE provider = $1), count(*) FILTER (WHERE refund_id IS NULL), count(refund_id)
+		FROM payment.orphans`, h.books.Name()).Scan(&s.RanAt, &s.Open, &s.Refunded)
+	if err != nil {
+		return s, fmt.Errorf("status of the hunt: %w", err)
+	}
+	return s, nil
+}
