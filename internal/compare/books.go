@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
@@ -49,14 +50,33 @@ func (b *books) onServer(ctx context.Context, statement string, args ...any) err
 	return nil
 }
 
-// drop removes the database, and the replication slot that the stopped server has left in it.
+// releaseWithin is how long Postgres may take to notice that the reader of a slot has gone.
+const releaseWithin = 30 * time.Second
+
+// drop removes the database, and the replication slots that the stopped server has left in it.
 func (b *books) drop(ctx context.Context) error {
 	if b.pool != nil {
 		b.pool.Close()
 	}
-	slots := b.onServer(ctx, `SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE database = $1`, b.name)
-	return errors.Join(slots, b.onServer(ctx, "DROP DATABASE "+pgx.Identifier{b.name}.Sanitize()+" WITH (FORCE)"))
+	return errors.Join(b.dropSlots(ctx), b.onServer(ctx, "DROP DATABASE "+pgx.Identifier{b.name}.Sanitize()+" WITH (FORCE)"))
 }
+
+// dropSlots drops each slot as soon as nobody reads it.
+func (b *books) dropSlots(ctx context.Context) error {
+	for end := time.Now().Add(releaseWithin); ; {
+		err := b.onServer(ctx, `SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE database = $1`, b.name)
+		var refused *pgconn.PgError
+		if !errors.As(err, &refused) || refused.Code != objectInUse || time.Now().After(end) {
+			return err
+		}
+		if err := sleep(ctx, looks); err != nil {
+			return err
+		}
+	}
+}
+
+// objectInUse is the SQLSTATE of a slot that is read.
+const objectInUse = "55006"
 
 // counters only grow. Transactions are those that wrote something, of the whole server, as is the WAL.
 type counters struct {
