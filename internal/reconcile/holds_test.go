@@ -119,7 +119,7 @@ func TestHoldsOfOverdueOrdersAreKept(t *testing.T) {
 		p.want(p.full(), found...)
 		p.agree()
 		entry := p.entries(product)[id.String()]
-		if left := time.UnixMilli(expiryOf(entry)).Sub(time.Now()); left < 10*time.Second || left > 2*time.Minute {
+		if left := time.Until(time.UnixMilli(expiryOf(entry))); left < 10*time.Second || left > 2*time.Minute {
 			t.Errorf("%s: the hold is %q, which is %v from now", what, entry, left)
 		}
 	}
