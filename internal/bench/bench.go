@@ -18,22 +18,24 @@ import (
 
 // Options say what is measured and where.
 type Options struct {
-	Rows        string   // only rows whose name begins so; empty: all
-	Orders      int      // sagas per row
-	References  int      // orders of each pgbench reference: not more than Orders are played
-	Holds       int      // per row
-	Lines       int      // of each order
-	Concurrency int      // sagas at the same time
-	Clients     int      // of pgbench
-	Products    int      // in the catalogue
-	Catalogue   int      // products that are reconciled
-	Seed        uint64   // decides which products are in which order
-	Binary      string   // the holdfast program
-	Dir         string   // data and logs of the run; emptied first
-	Scripts     string   // folder of the pgbench scripts
-	Out         string   // JSON file of the rows
-	ServerFlags []string // handed to the server, to compare settings
-	Log         *slog.Logger
+	Rows         string   // only rows whose name begins so; empty: all
+	Orders       int      // sagas per row
+	References   int      // orders of each pgbench reference: not more than Orders are played
+	Holds        int      // per row
+	Lines        int      // of each order
+	Concurrency  int      // sagas at the same time
+	Clients      int      // of pgbench
+	Products     int      // in the catalogue
+	Catalogue    int      // products that are reconciled
+	Facts        int      // of each outbox row
+	FactsWaiting int      // for a broker that is away
+	Seed         uint64   // decides which products are in which order
+	Binary       string   // the holdfast program
+	Dir          string   // data and logs of the run; emptied first
+	Scripts      string   // folder of the pgbench scripts
+	Out          string   // JSON file of the rows
+	ServerFlags  []string // handed to the server, to compare settings
+	Log          *slog.Logger
 }
 
 // Row is one comparison. Ratio is ours divided by reference; both are in unit.
@@ -64,8 +66,8 @@ func (o Options) chosen() ([]measure, error) {
 // validate says what cannot be run.
 func (o Options) validate() error {
 	switch {
-	case o.Orders < 1 || o.References < 1 || o.Holds < 1 || o.Lines < 1 || o.Concurrency < 1 || o.Clients < 1:
-		return errors.New("orders, reference orders, holds, lines, concurrency and clients must be above 0")
+	case o.Orders < 1 || o.References < 1 || o.Holds < 1 || o.Lines < 1 || o.Concurrency < 1 || o.Clients < 1 || o.Facts < 1:
+		return errors.New("orders, reference orders, holds, lines, concurrency, clients and facts must be above 0")
 	case o.Products < o.Lines:
 		return fmt.Errorf("%d products are too few for orders of %d lines", o.Products, o.Lines)
 	}

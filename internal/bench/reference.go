@@ -92,7 +92,7 @@ func (o Options) referenceOrders() int {
 
 func (r *reference) prepare(ctx context.Context) error {
 	var err error
-	if r.pgbench, err = pgbench(); err != nil {
+	if r.pgbench, err = postgresTool("pgbench"); err != nil {
 		return err
 	}
 	text, err := script(r.Scripts, r.file, r.Lines)
@@ -224,12 +224,12 @@ func (r *reference) loadBaskets(ctx context.Context, conn *pgx.Conn) error {
 	return err
 }
 
-// pgbench finds the newest of this machine.
-func pgbench() (string, error) {
-	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/pgbench") // the pattern is sound
+// postgresTool finds the newest of this machine.
+func postgresTool(name string) (string, error) {
+	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/" + name) // the pattern is sound
 	if len(found) > 0 {
 		slices.Sort(found)
 		return found[len(found)-1], nil
 	}
-	return exec.LookPath("pgbench")
+	return exec.LookPath(name)
 }

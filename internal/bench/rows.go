@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 
+	"github.com/holdfast-checkout/holdfast/internal/relay"
 	"github.com/holdfast-checkout/holdfast/internal/saga"
 )
 
@@ -22,5 +23,7 @@ func measures() []measure {
 		holdRow("spread", 1000),
 		holdRow("hot", 1),
 		reconcileRow(),
+		outboxRow(relay.CDC),
+		outboxRow(relay.Polling),
 	)
 }

@@ -13,7 +13,7 @@ func sagaRow(strategy string) measure {
 // saga measures whole sagas per second: an order of so many lines, from its POST until it is final. The engine is stopped
 // before the references run, so that each has the machine to itself.
 func (p *place) saga(ctx context.Context, strategy string) (Row, error) {
-	program, err := pgbench()
+	program, err := postgresTool("pgbench")
 	if err != nil {
 		return Row{}, err
 	}

@@ -28,7 +28,10 @@ var mayImport = map[string][]string{
 		"internal/payment", "internal/postgres", "internal/reconcile", "internal/redisx", "internal/refill", "internal/relay", "internal/run",
 		"internal/saga", "internal/timeline", "internal/web",
 	},
-	"internal/bench":             {"internal/event", "internal/postgres", "internal/redisx", "internal/saga", "internal/stack", "internal/web", "lua"},
+	"internal/bench": {
+		"internal/broker", "internal/event", "internal/lease", "internal/outbox", "internal/postgres", "internal/redisx", "internal/relay",
+		"internal/saga", "internal/stack", "internal/web", "lua",
+	},
 	"internal/compare":           {"internal/replay"},
 	"internal/replay":            {},
 	"internal/saga":              {"internal/event", "internal/failpoint", "internal/inventory", "internal/order", "internal/payment"},
