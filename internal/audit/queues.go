@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -20,9 +21,10 @@ type depth struct {
 const brokerTimeout = 10 * time.Second
 
 // depths asks the broker, by passive declare (its management figures are seconds old), how many messages wait in each queue.
-// A queue that does not exist has none: what was said and not heard is found in the inboxes.
-func depths(ctx context.Context, url string, queues []string, series func(n int) string) ([]depth, error) {
-	conn, err := amqp.DialConfig(url, amqp.Config{Dial: dialer(ctx), Properties: amqp.Table{"connection_name": "holdfast audit"}})
+// A queue that does not exist has none: what was said and not heard is found in the inboxes. Of several nodes the first is asked
+// that answers.
+func depths(ctx context.Context, urls string, queues []string, series func(n int) string) ([]depth, error) {
+	conn, err := connect(ctx, strings.Split(urls, ","))
 	if err != nil {
 		return nil, fmt.Errorf("ask the broker: %w", err)
 	}
@@ -46,6 +48,18 @@ func depths(ctx context.Context, url string, queues []string, series func(n int)
 		found = append(found, depth{series(i), n})
 	}
 	return found, nil
+}
+
+func connect(ctx context.Context, urls []string) (*amqp.Connection, error) {
+	var errs []error
+	for _, url := range urls {
+		conn, err := amqp.DialConfig(strings.TrimSpace(url), amqp.Config{Dial: dialer(ctx), Properties: amqp.Table{"connection_name": "holdfast audit"}})
+		if err == nil {
+			return conn, nil
+		}
+		errs = append(errs, err)
+	}
+	return nil, errors.Join(errs...)
 }
 
 // messages opens a channel for each question, for a queue that does not exist closes it.

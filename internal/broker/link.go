@@ -2,8 +2,11 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
+	"strings"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -11,6 +14,7 @@ import (
 
 const (
 	dialTimeout  = 5 * time.Second
+	handshake    = 10 * time.Second // of a node that is frozen: another may be well
 	writeTimeout = 5 * time.Second
 	heartbeat    = 5 * time.Second
 	silence      = 3 * heartbeat // a broker that has sent not even a heartbeat for so long is dead
@@ -50,11 +54,29 @@ type link struct {
 	raw net.Conn
 }
 
-// dial connects; name is shown in RabbitMQ's list of connections. It returns soon after ctx ends.
+// dial connects to any of the nodes that the URL names, by chance, so that connections spread over them; name is shown in RabbitMQ's
+// list of connections. It returns soon after ctx ends.
 func dial(ctx context.Context, cfg Config, name string) (*link, error) {
+	urls := strings.Split(cfg.URL, ",")
+	rand.Shuffle(len(urls), func(i, j int) { urls[i], urls[j] = urls[j], urls[i] })
+	var errs []error
+	for _, url := range urls {
+		l, err := dialNode(ctx, cfg, strings.TrimSpace(url), name)
+		if err == nil {
+			return l, nil
+		}
+		errs = append(errs, err)
+	}
+	return nil, errors.Join(errs...)
+}
+
+// dialNode connects to one node.
+func dialNode(ctx context.Context, cfg Config, url, name string) (*link, error) {
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout+handshake)
+	defer cancel()
 	var l link
 	var unwatch func() bool
-	conn, err := amqp.DialConfig(cfg.URL, amqp.Config{
+	conn, err := amqp.DialConfig(url, amqp.Config{
 		Heartbeat:  heartbeat,
 		Properties: amqp.Table{"connection_name": cfg.Topology.Namespace + " " + name},
 		Dial: func(network, address string) (net.Conn, error) {

@@ -156,3 +156,23 @@ func TestManyDeclareAtOnce(t *testing.T) {
 		}
 	}
 }
+
+// Of several nodes one that is away is passed over, by whoever connects; and when all are away each is named.
+func TestSeveralNodes(t *testing.T) {
+	t.Parallel()
+	cfg := newConfig(t)
+	cfg.URL = "amqp://127.0.0.1:1/, " + cfg.URL + ",amqp://127.0.0.1:2/"
+	if err := startPublisher(t, cfg).Publish(t.Context(), message(cfg, created(1))); err != nil {
+		t.Fatal(err)
+	}
+	for range 10 {
+		if _, err := Depths(t.Context(), cfg); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cfg.URL = "amqp://127.0.0.1:1/,amqp://127.0.0.1:2/"
+	_, err := Depths(t.Context(), cfg)
+	if err == nil || !strings.Contains(err.Error(), ":1") || !strings.Contains(err.Error(), ":2") {
+		t.Errorf("nobody is there: %v", err)
+	}
+}
