@@ -2,8 +2,14 @@ package relay
 
 import (
 	"fmt"
+	"net/url"
+	"strings"
 	"testing"
+	"time"
 
+	"github.com/google/uuid"
+
+	"github.com/holdfast-checkout/holdfast/internal/event"
 	"github.com/holdfast-checkout/holdfast/internal/testkit"
 )
 
@@ -58,4 +64,33 @@ func TestDrillTransactionOfManyFacts(t *testing.T) {
 		return nil
 	})
 	b.rest(t, r)
+}
+
+// A fact that takes longer to arrive than either side may be silent arrives all the same: bytes are no silence, and Postgres is
+// answered while they come.
+func TestDrillLongFactOverASlowNetwork(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, testkit.New(t))
+	u, err := url.Parse(b.PostgresURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	way := testkit.NewProxy(t, u.Host)
+	u.Host = way.Addr()
+	r := b.relay(t, CDC)
+	r.PostgresURL, r.SenderTimeout = u.String(), time.Second
+	startLeading(t, r)
+	f := fact()
+	b.say(t, f)
+	b.heard.wait(t, f)
+	size := testkit.Size(1, 10) << 20
+	way.Throttle(size / testkit.Size(3, 30)) // bytes a second
+	long := event.New(event.OrderCreated, "optimistic", uuid.Must(uuid.NewV7()), event.Order{Customer: strings.Repeat("a", size)})
+	b.say(t, long)
+	b.heard.wait(t, long)
+	way.Throttle(0)
+	b.rest(t, r)
+	if b.log.has("relay does not read") {
+		t.Error("the reader lost its connection")
+	}
 }

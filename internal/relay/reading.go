@@ -120,7 +120,7 @@ func (s *reading) waiting() bool {
 // acknowledge sends the confirmed position: soon after it has moved, at once when Postgres asks, and every second.
 func (s *reading) acknowledge(ctx context.Context) error {
 	position, since := s.confirmed.Load(), time.Since(s.ackedAt)
-	if !s.replyAsap && since < ackEvery && (position == s.acked || since < ackSoon) {
+	if !s.replyAsap && since < min(ackEvery, s.stream.timeout/4) && (position == s.acked || since < ackSoon) {
 		return nil
 	}
 	s.acked, s.ackedAt, s.replyAsap = position, time.Now(), false

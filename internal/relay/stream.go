@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pglogrepl"
@@ -24,14 +25,28 @@ var errSilent = errors.New("replication stream: Postgres is silent")
 // stream is a replication connection. One goroutine owns it: reads and writes share deadlines.
 type stream struct {
 	pg      *pgconn.PgConn
+	bytes   *atomic.Int64 // when the last bytes came, in Unix nanoseconds
 	timeout time.Duration // after which Postgres and we give each other up
 	from    pglogrepl.LSN // where the stream begins
 	until   time.Time     // the read deadline that is set
 	heard   time.Time     // when Postgres last said something, or might have
 }
 
-// deadlineConn gives every write a deadline: a frozen Postgres would block it for ever.
-type deadlineConn struct{ net.Conn }
+// deadlineConn gives every write a deadline: a frozen Postgres would block it for ever. It notes when bytes came: one message may
+// take longer than Postgres may be silent.
+type deadlineConn struct {
+	net.Conn
+	bytes *atomic.Int64
+}
+
+// Read notes that there was something.
+func (c deadlineConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if n > 0 {
+		c.bytes.Store(time.Now().UnixNano())
+	}
+	return n, err
+}
 
 // Write fails when Postgres takes nothing for streamWrite.
 func (c deadlineConn) Write(b []byte) (int, error) {
@@ -51,19 +66,19 @@ func connect(ctx context.Context, url, name string, timeout time.Duration) (*str
 	cfg.RuntimeParams["application_name"] = name
 	cfg.RuntimeParams["wal_sender_timeout"] = fmt.Sprintf("%dms", timeout.Milliseconds())
 	cfg.ConnectTimeout = 5 * time.Second
+	s := &stream{timeout: timeout, bytes: &atomic.Int64{}}
 	dialer := net.Dialer{Timeout: cfg.ConnectTimeout, KeepAlive: 5 * time.Second}
 	cfg.DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error) {
 		conn, err := dialer.DialContext(ctx, network, addr)
 		if err != nil {
 			return nil, err
 		}
-		return deadlineConn{conn}, nil
+		return deadlineConn{conn, s.bytes}, nil
 	}
-	pg, err := pgconn.ConnectConfig(ctx, cfg)
-	if err != nil {
+	if s.pg, err = pgconn.ConnectConfig(ctx, cfg); err != nil {
 		return nil, fmt.Errorf("replication connection: %w", err)
 	}
-	return &stream{pg: pg, timeout: timeout}, nil
+	return s, nil
 }
 
 // create makes the slot and gives the position where its stream begins. Postgres waits for the transactions that are under
@@ -104,6 +119,9 @@ func (s *stream) receive() ([]byte, error) {
 	if now := time.Now(); now.After(s.until) {
 		if now.Sub(s.until) > lookUp {
 			s.heard = now // nobody has listened
+		}
+		if came := time.Unix(0, s.bytes.Load()); came.After(s.heard) {
+			s.heard = came
 		}
 		if now.Sub(s.heard) > s.timeout {
 			return nil, fmt.Errorf("%w for %s", errSilent, s.timeout)

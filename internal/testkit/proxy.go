@@ -23,6 +23,7 @@ type Proxy struct {
 	conns   map[net.Conn]struct{}
 
 	passed atomic.Int64 // bytes from the server to clients
+	rate   atomic.Int64 // bytes a second that the server may say on one connection; 0: any number
 }
 
 // NewProxy makes a way to an address that works until the test cuts it. It is gone when the test has ended.
@@ -50,6 +51,9 @@ func (p *Proxy) Cut() { p.set(true, true) }
 
 // Mute swallows what the server says: clients are heard, and get no answer.
 func (p *Proxy) Mute() { p.set(false, true) }
+
+// Throttle lets the server say no more than so many bytes a second on each connection; 0: as many as it likes.
+func (p *Proxy) Throttle(rate int) { p.rate.Store(int64(rate)) }
 
 // Heal lets everything through again, in the order in which it was said.
 func (p *Proxy) Heal() { p.set(false, false) }
@@ -131,10 +135,18 @@ func (p *Proxy) carry(to, from net.Conn, held func() bool, count *atomic.Int64) 
 		}
 		if count != nil {
 			count.Add(int64(n))
+			p.slowly(n)
 		}
 		if err != nil {
 			return
 		}
+	}
+}
+
+// slowly takes the time that bytes take at the rate.
+func (p *Proxy) slowly(n int) {
+	if rate := p.rate.Load(); rate > 0 {
+		time.Sleep(time.Duration(n) * time.Second / time.Duration(rate))
 	}
 }
 
