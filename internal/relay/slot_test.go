@@ -1,6 +1,8 @@
 package relay
 
 import (
+	"context"
+	"slices"
 	"strings"
 	"testing"
 
@@ -46,5 +48,29 @@ func TestSlotOfAnUnfinishedRecovery(t *testing.T) {
 	}
 	if h.slot != r.slot {
 		t.Errorf("slot %q does not carry on although all is out", h.slot)
+	}
+}
+
+// A slot that somebody left behind keeps the log of the whole server: it is told of, and left alone.
+func TestAbandonedSlotIsToldOf(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, testkit.New(t))
+	left := "left_" + b.Namespace
+	b.exec(t, `SELECT pg_create_physical_replication_slot($1, true)`, left)
+	t.Cleanup(func() {
+		_, err := b.DB.Exec(context.WithoutCancel(t.Context()), `SELECT pg_drop_replication_slot($1)`, left)
+		if err != nil {
+			t.Error(err)
+		}
+	})
+	r := b.relay(t, CDC)
+	startLeading(t, r)
+	testkit.Eventually(t, patience, func() bool { return b.log.has("slot=" + left) })
+	s, err := r.Status(t.Context())
+	if err != nil || s.Slot == nil || s.Slot.Name != r.slot || !s.Slot.Active {
+		t.Errorf("own slot %+v: %v", s.Slot, err)
+	}
+	if !slices.ContainsFunc(s.Abandoned, func(s Slot) bool { return s.Name == left && !s.Active }) {
+		t.Errorf("%s is not among the abandoned: %+v", left, s.Abandoned)
 	}
 }

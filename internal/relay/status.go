@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 )
 
 // Status is how far the relay has come, for people and for the auditor. Rows at or above the mark count as waiting, though
@@ -16,9 +18,12 @@ type Status struct {
 	Seconds float64 `json:"seconds"` // age of the oldest
 	Mark    uint64  `json:"mark"`    // every transaction below has been published
 	Slot    *Slot   `json:"slot,omitempty"`
+
+	// Abandoned are other slots of the server that nobody reads, those that keep the most first, a hundred at most: they may fill its disk.
+	Abandoned []Slot `json:"abandoned_slots,omitempty"`
 }
 
-// Slot is the replication slot of cdc mode.
+// Slot is a replication slot.
 type Slot struct {
 	Name     string `json:"name"`
 	Active   bool   `json:"active"`         // somebody reads it
@@ -37,24 +42,48 @@ func (r *Relay) Status(ctx context.Context) (Status, error) {
 	if err != nil {
 		return s, fmt.Errorf("relay status: %w", err)
 	}
-	rows, err := r.DB.Query(ctx, `
-		SELECT active, coalesce(wal_status, ''), coalesce(pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn), 0)::int8, safe_wal_size
-		FROM pg_replication_slots WHERE slot_name = $1`, r.slot)
-	if err != nil {
-		return s, fmt.Errorf("relay status: %w", err)
-	}
-	defer rows.Close()
-	for rows.Next() {
-		s.Slot = &Slot{Name: r.slot}
-		if err := rows.Scan(&s.Slot.Active, &s.Slot.Status, &s.Slot.Retained, &s.Slot.Safe); err != nil {
-			return s, fmt.Errorf("relay status: %w", err)
+	slots, err := r.slots(ctx)
+	for _, slot := range slots {
+		if slot.Name == r.slot {
+			s.Slot = &slot
+		} else {
+			s.Abandoned = append(s.Abandoned, slot)
 		}
 	}
-	return s, rows.Err()
+	return s, err
+}
+
+// slots gives the relay's own slot, and others of the server that nobody reads.
+func (r *Relay) slots(ctx context.Context) ([]Slot, error) {
+	rows, err := r.DB.Query(ctx, `
+		SELECT slot_name, active, coalesce(wal_status, ''), coalesce(pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn), 0)::int8, safe_wal_size
+		FROM pg_replication_slots WHERE slot_name = $1 OR NOT active ORDER BY slot_name = $1 DESC, 4 DESC LIMIT 101`, r.slot)
+	if err != nil {
+		return nil, fmt.Errorf("look at replication slots: %w", err)
+	}
+	slots, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Slot])
+	if err != nil {
+		return nil, fmt.Errorf("look at replication slots: %w", err)
+	}
+	return slots, nil
+}
+
+// tellAbandoned warns of slots that nobody reads, once.
+func (r *Relay) tellAbandoned(ctx context.Context) {
+	slots, err := r.slots(ctx)
+	if err != nil {
+		return // the reader will meet it, too
+	}
+	for _, slot := range slots {
+		if slot.Name != r.slot {
+			r.Log.Warn("nobody reads a replication slot of this server, which keeps its log for it", "slot", slot.Name, "bytes", slot.Retained)
+		}
+	}
 }
 
 // measure keeps the gauges fresh, on the instance that reads.
 func (r *Relay) measure(ctx context.Context) error {
+	r.tellAbandoned(ctx)
 	for pause(ctx, 5*time.Second) {
 		if !r.leading.Load() {
 			r.m.lag(Status{})
