@@ -11,8 +11,9 @@ import (
 
 type auditCmd struct {
 	books
-	Wait   time.Duration `default:"30s" help:"How long to wait for rest: nothing under way, queues empty."`
-	Report string        `help:"JSON report to write." placeholder:"F.json"`
+	Wait     time.Duration `default:"30s" help:"How long to wait for rest: nothing under way, queues empty."`
+	Cooldown time.Duration `default:"10s" help:"Rest means that nothing has changed for so long."`
+	Report   string        `help:"JSON report to write." placeholder:"F.json"`
 }
 
 // Run proves the invariants: exit code 0 when all hold, 3 when one is broken, 1 when some could not be judged.
@@ -20,7 +21,7 @@ func (c *auditCmd) Run(ctx context.Context, out io.Writer) error {
 	if err := c.find(); err != nil {
 		return err
 	}
-	report, err := app.Audit(ctx, c.Servers, c.SandboxURL, c.SandboxKey, app.Rest{Wait: c.Wait})
+	report, err := app.Audit(ctx, c.Servers, c.SandboxURL, c.SandboxKey, app.Rest{Wait: c.Wait, Cooldown: c.Cooldown})
 	if err != nil {
 		return err
 	}

@@ -186,7 +186,7 @@ func (b *backbone) judge(seed uint64) {
 	})
 	report := filepath.Join(b.TempDir(), "audit.json")
 	out := &output{}
-	audit := program(b.Context(), b.TempDir(), "audit", "--wait", "2m", "--report", report, "--postgres-url", b.env.PostgresURL,
+	audit := program(b.Context(), b.TempDir(), "audit", "--wait", "2m", "--cooldown", fmt.Sprintf("%ds", testkit.Size(4, 10)), "--report", report, "--postgres-url", b.env.PostgresURL,
 		"--redis-url", b.env.RedisURL, "--rabbitmq-url", b.env.RabbitURL, "--namespace", b.env.Namespace, "--sandbox-url", b.sandbox, "--sandbox-key", backboneKey)
 	audit.Stdout, audit.Stderr = out, out
 	err := audit.Run()

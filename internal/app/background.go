@@ -52,12 +52,15 @@ func (s *server) led(name string, work func(context.Context) error) run.Part {
 	}}
 }
 
-// keepPartitions makes and drops partitions until ctx ends.
+// keepPartitions makes and drops partitions, and forgets dead letters that were seen to long ago, until ctx ends.
 func (s *server) keepPartitions(ctx context.Context) error {
 	tick := time.NewTicker(partitionInterval)
 	defer tick.Stop()
 	for {
 		if err := outbox.KeepPartitions(ctx, s.db, s.cfg.OutboxRetention, s.cfg.InboxRetention); err != nil {
+			return err
+		}
+		if err := s.letters.Clean(ctx, s.cfg.DeadLetterRetention); err != nil {
 			return err
 		}
 		select {

@@ -16,7 +16,7 @@ import (
 type Servers struct {
 	PostgresURL string `name:"postgres-url" help:"Postgres, as a URL." placeholder:"postgres://…"`
 	RedisURL    string `name:"redis-url" help:"Redis, as a URL; a cluster as several addresses separated by commas." placeholder:"redis://…"`
-	RabbitMQURL string `name:"rabbitmq-url" help:"RabbitMQ, as a URL." placeholder:"amqp://…"`
+	RabbitMQURL string `name:"rabbitmq-url" help:"RabbitMQ, as a URL; the nodes of a cluster as several separated by commas." placeholder:"amqp://…"`
 	Namespace   string `default:"holdfast" help:"Prefix of exchanges, queues, Redis keys and the replication slot, so that several can share servers."`
 }
 
@@ -44,12 +44,14 @@ type Config struct {
 	MaxProductShare   float64       `default:"1" help:"The same, as a share of the product's stock; 1: all of it."`
 	MaxHeldShare      float64       `default:"1" help:"Share of a product's stock up to which carts may hold; the rest is left to who buys at once; 1: all of it."`
 
-	OutboxMode         string        `enum:"cdc,polling" default:"cdc" help:"How facts leave Postgres: ${enum}."`
-	OutboxPollInterval time.Duration `default:"5s" help:"How often polling looks when nothing wakes it."`
-	OutboxRetention    time.Duration `default:"24h" help:"How long published facts are kept."`
-	InboxRetention     time.Duration `default:"168h" help:"How long a heard fact is remembered."`
-	RefillAfter        time.Duration `default:"15s" help:"A published fact that a module has not heard after so long is published to it again, if its queue has lost it."`
-	ConsumerBatch      int           `default:"128" help:"Most facts that a verb hears at once."`
+	ReplicationURL      string        `name:"replication-url" help:"Postgres past any pooler, for logical replication and notifications; empty: --postgres-url." placeholder:"postgres://…"`
+	OutboxMode          string        `enum:"cdc,polling" default:"cdc" help:"How facts leave Postgres: ${enum}."`
+	OutboxPollInterval  time.Duration `default:"5s" help:"How often polling looks when nothing wakes it."`
+	OutboxRetention     time.Duration `default:"24h" help:"How long published facts are kept."`
+	InboxRetention      time.Duration `default:"168h" help:"How long a heard fact is remembered."`
+	DeadLetterRetention time.Duration `default:"720h" help:"How long dead letters are kept that went back to their modules, and what was done about them; open ones stay."`
+	RefillAfter         time.Duration `default:"15s" help:"A published fact that a module has not heard after so long is published to it again, if its queue has lost it."`
+	ConsumerBatch       int           `default:"128" help:"Most facts that a verb hears at once."`
 
 	HoldTTL       time.Duration `name:"hold-ttl" default:"15m" help:"How long a cart keeps its units."`
 	HoldMaxAge    time.Duration `help:"Longest that a cart keeps its units after its first line; 0: four times the TTL."`
@@ -105,7 +107,7 @@ func (c *Config) Validate() error {
 	}
 	for name, d := range map[string]time.Duration{
 		"order-timeout": c.OrderTimeout, "outbox-poll-interval": c.OutboxPollInterval, "outbox-retention": c.OutboxRetention,
-		"inbox-retention": c.InboxRetention, "hold-ttl": c.HoldTTL, "sweep-interval": c.SweepInterval, "refill-after": c.RefillAfter,
+		"inbox-retention": c.InboxRetention, "hold-ttl": c.HoldTTL, "sweep-interval": c.SweepInterval, "refill-after": c.RefillAfter, "dead-letter-retention": c.DeadLetterRetention,
 	} {
 		if d <= 0 {
 			errs = append(errs, fmt.Errorf("--%s: must be more than 0", name))

@@ -218,6 +218,36 @@ func TestDeadLetterIsReplayed(t *testing.T) {
 	if got["replayed_by"] != "admin" {
 		t.Errorf("replayed by %v", got["replayed_by"])
 	}
+	w.isCleaned(id)
+}
+
+// isCleaned wants a letter that was replayed to go after the retention, with its history, and an open one to stay.
+func (w *ward) isCleaned(replayed string) {
+	w.Helper()
+	open := broker.NewDeadLetter("inventory", "x", broker.ReasonUndecodable, []byte("junk"), errors.New("junk"))
+	if err := w.letters.Keep(w.Context(), []broker.DeadLetter{open}); err != nil {
+		w.Fatal(err)
+	}
+	for _, c := range []struct {
+		retention time.Duration
+		letter    string
+		want      int
+	}{
+		{time.Hour, replayed, http.StatusOK},
+		{0, replayed, http.StatusNotFound},
+		{0, open.ID.String(), http.StatusOK},
+	} {
+		if err := w.letters.Clean(w.Context(), c.retention); err != nil {
+			w.Fatal(err)
+		}
+		if status, _ := w.call("admin", http.MethodGet, "/dead-letters/"+c.letter); status != c.want {
+			w.Errorf("retention %s: %d, want %d", c.retention, status, c.want)
+		}
+	}
+	var log int
+	if err := w.env.DB.QueryRow(w.Context(), `SELECT count(*) FROM shared.dead_letter_log`).Scan(&log); err != nil || log != 0 {
+		w.Errorf("%d entries are kept of a letter that is gone: %v", log, err)
+	}
 }
 
 // actions is the history of a letter, in words.
@@ -236,7 +266,7 @@ func TestDeadLettersOfAKindAreReplayed(t *testing.T) {
 	t.Parallel()
 	w := newWard(t)
 	var letters []broker.DeadLetter
-	for i := range 450 { // more than a page
+	for i := range 250 { // more than a page
 		f := event.New(event.OrderCreated, "optimistic", uuid.Must(uuid.NewV7()), event.Order{Customer: "ada"})
 		body := event.Encode(f)
 		if i == 7 {

@@ -162,3 +162,26 @@ func (l *Letters) count(ctx context.Context, which Filter) (n int, err error) {
 	}
 	return n, nil
 }
+
+// cleaned is how many letters go in one statement.
+const cleaned = 1000
+
+// Clean removes letters that went back to their modules longer ago than the retention, and what was done about letters that are
+// gone since. A letter that nobody has replayed or given up stays, however old it is.
+func (l *Letters) Clean(ctx context.Context, retention time.Duration) error {
+	for _, sql := range []string{`
+		DELETE FROM shared.dead_letters WHERE id IN (
+			SELECT id FROM shared.dead_letters WHERE replayed_at < now() - $1::interval LIMIT $2)`, `
+		DELETE FROM shared.dead_letter_log WHERE id IN (
+			SELECT g.id FROM shared.dead_letter_log g WHERE g.at < now() - $1::interval
+			AND NOT EXISTS (SELECT FROM shared.dead_letters d WHERE d.id = g.letter_id) LIMIT $2)`} {
+		for rows := int64(cleaned); rows == cleaned; {
+			done, err := l.db.Exec(ctx, sql, retention, cleaned)
+			if err != nil {
+				return fmt.Errorf("clean dead letters: %w", err)
+			}
+			rows = done.RowsAffected()
+		}
+	}
+	return nil
+}
