@@ -72,7 +72,7 @@ func openOn(t *testing.T, env *testkit.Env, change ...settings) *shop {
 	s := &shop{t: t, env: env, http: checked, cfg: config.Config{
 		Servers:  config.Servers{PostgresURL: env.PostgresURL, RedisURL: env.RedisURL, RabbitMQURL: env.RabbitURL, Namespace: env.Namespace},
 		HTTPAddr: "127.0.0.1:0", JWTSecret: secret, MaxBody: 1 << 20, Strategy: "optimistic", OrderTimeout: 15 * time.Minute, HoldOnOrder: true,
-		MaxLines: 2000, MaxQuantity: 1_000_000, OutboxMode: "cdc", OutboxPollInterval: 5 * time.Second, OutboxRetention: 24 * time.Hour,
+		MaxLines: 2000, MaxQuantity: 1_000_000, OutboxMode: "cdc", OutboxPollInterval: 5 * time.Second, OutboxRetention: 24 * time.Hour, DeadLetterRetention: 720 * time.Hour,
 		InboxRetention: 7 * 24 * time.Hour, ConsumerBatch: 128, HoldTTL: 15 * time.Minute, HoldMaxAge: time.Hour, SweepInterval: time.Minute,
 		ReconcileInterval: 5 * time.Minute, ReconcileCooldown: time.Second, PaymentProvider: "sandbox",
 		SandboxKey: sandboxKey, SandboxWebhookSecret: hookSecret,

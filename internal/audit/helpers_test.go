@@ -51,7 +51,7 @@ func sell(t *testing.T) *shop {
 			PostgresURL: s.env.PostgresURL, RedisURL: s.env.RedisURL, RabbitMQURL: s.env.RabbitURL, Namespace: s.env.Namespace,
 		},
 		HTTPAddr: "127.0.0.1:0", JWTSecret: secret, MaxBody: 1 << 20, Strategy: "optimistic", OrderTimeout: 15 * time.Minute,
-		MaxLines: 2000, MaxQuantity: 1_000_000, OutboxMode: "cdc", OutboxPollInterval: 5 * time.Second, OutboxRetention: 24 * time.Hour,
+		MaxLines: 2000, MaxQuantity: 1_000_000, OutboxMode: "cdc", OutboxPollInterval: 5 * time.Second, OutboxRetention: 24 * time.Hour, DeadLetterRetention: 720 * time.Hour,
 		InboxRetention: 7 * 24 * time.Hour, ConsumerBatch: 128, HoldTTL: 15 * time.Minute, HoldMaxAge: time.Hour, SweepInterval: time.Minute,
 		ReconcileInterval: time.Hour, ReconcileCooldown: time.Second, PaymentProvider: "sandbox", SandboxURL: provider, SandboxKey: apiKey,
 	} // without HoldOnOrder, so that the saga alone decides who gets the stock, and somebody does not
