@@ -44,7 +44,7 @@ func TestTheBooksAreDroppedOnceTheirSlotIsFree(t *testing.T) {
 	go func() { dropped <- b.drop(t.Context()) }()
 	select {
 	case err := <-dropped:
-		t.Errorf("dropped under its reader: %v", err)
+		t.Fatalf("dropped under its reader: %v", err)
 	case <-time.After(2 * looks):
 	}
 	if _, err := env.DB.Exec(t.Context(), `SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = $1`, slot); err != nil {
