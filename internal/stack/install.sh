@@ -7,6 +7,7 @@ set -euo pipefail
 # Only tests change these.
 root=${INSTALL_ROOT:-}
 policy=$root/usr/sbin/policy-rc.d
+clusters=$root/etc/postgresql-common/createcluster.d
 
 # has answers whether a program is on this machine, at Debian's path or another.
 has() { compgen -G "$root$1" >/dev/null || { [ -z "$root" ] && command -v "$2" >/dev/null; }; }
@@ -21,25 +22,35 @@ packages=()
 # Debian's packages ask the policy whether they may start their services. Most machines have none, which means yes. One with our
 # mark is what a killed run left behind; any other belongs to the machine and stays.
 mark='# Made by holdfast while it installs packages, and removed afterwards.'
+ours=()
+trap 'rm -f "${ours[@]}"' EXIT
 if [ ! -e "$policy" ] || grep -qF "$mark" "$policy"; then
-	trap 'rm -f "$policy"' EXIT
+	ours+=("$policy")
 	printf '#!/bin/sh\n%s\nexit 101\n' "$mark" >"$policy"
 	chmod 755 "$policy"
+fi
+# Nor does PostgreSQL's package make a database cluster of its own, which nobody would start.
+if [[ " ${packages[*]} " == *" postgresql "* ]]; then
+	mkdir -p "$clusters"
+	ours+=("$clusters/holdfast.conf")
+	printf "%s\ncreate_main_cluster = false\n" "$mark" >"$clusters/holdfast.conf"
 fi
 
 # A session of its own: Ctrl-C reaches this script, which asks apt-get to end between two packages.
 apt() {
 	DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 setsid apt-get -o DPkg::Lock::Timeout=120 -qq "$@" </dev/null >"$log" 2>&1 &
-	if ! wait $!; then
-		tail -n 20 "$log" >&2
-		echo "could not install ${packages[*]}: apt-get $1 failed" >&2
-		exit 1
-	fi
+	wait $!
 }
+# Without fsync after each file: after a power cut in the middle dpkg knows that the package is to be unpacked again.
+get() { apt -o DPkg::Options::=--force-unsafe-io install -y --no-install-recommends "${packages[@]}"; }
 log=$(mktemp)
 trap 'kill $(jobs -p) 2>/dev/null; wait; exit 130' INT TERM
 echo "installing ${packages[*]}; their own services are not started"
-apt update
-apt install -y --no-install-recommends "${packages[@]}"
+# With the lists that are there, if they are not too old, which spares reading them.
+if ! get && ! { apt update && get; }; then
+	tail -n 20 "$log" >&2
+	echo "could not install ${packages[*]}: apt-get failed" >&2
+	exit 1
+fi
 rm -f "$log"
 echo "installed ${packages[*]}"

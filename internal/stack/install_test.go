@@ -89,10 +89,30 @@ func TestInstallKeepsServicesDown(t *testing.T) {
 			if err == nil && !strings.Contains(told, "install -y --no-install-recommends postgresql redis-server rabbitmq-server\n") {
 				t.Errorf("apt-get was told %q", told)
 			}
+			if left, _ := filepath.Glob(filepath.Join(i.root, "etc/postgresql-common/createcluster.d/*")); len(left) != 0 {
+				t.Errorf("left behind: %v", left)
+			}
 			if got := content(t, filepath.Join(i.root, policyPath)); got != c.after {
 				t.Errorf("policy afterwards: %q, want %q", got, c.after)
 			}
 		})
+	}
+}
+
+// Lists that are missing or too old are read anew, and only those.
+func TestInstallReadsTheListsWhenItMust(t *testing.T) {
+	t.Parallel()
+	i := newInstallation(t)
+	i.apt = `case "$*" in *update*) touch ` + i.root + `/lists ;; *) test -e ` + i.root + `/lists || exit 100 ;; esac`
+	printed, told, err := i.run(t)
+	if err != nil || strings.Count(told, " update\n") != 1 || strings.Count(told, " install ") != 2 {
+		t.Errorf("without lists: %v, printed %q, apt-get was told %q", err, printed, told)
+	}
+	i = newInstallation(t)
+	i.apt = `grep -q create_main_cluster.=.false ` + i.root + `/etc/postgresql-common/createcluster.d/holdfast.conf`
+	printed, told, err = i.run(t)
+	if err != nil || strings.Contains(told, " update\n") {
+		t.Errorf("with lists: %v, printed %q, apt-get was told %q", err, printed, told)
 	}
 }
 
