@@ -18,12 +18,12 @@ type attempt struct {
 }
 
 // asked keeps a call that was made for a claimed payment, to be noted with its outcome.
-func (r *row) asked(call string, began time.Time, outcome Outcome, err error) {
+func (p *row) asked(call string, began time.Time, outcome Outcome, err error) {
 	a := attempt{call: call, verdict: outcome.Verdict, began: began, took: time.Since(began)}
 	if err != nil {
 		a.verdict = ""
 	}
-	r.attempts = append(r.attempts, a)
+	p.attempts = append(p.attempts, a)
 }
 
 // When a call began is told by the clock of Postgres, like everything else that a timeline shows.

@@ -12,8 +12,15 @@ import (
 	"github.com/holdfast-checkout/holdfast/internal/web"
 )
 
+// streamed is the beginning of an answer, and what follows.
+type streamed struct {
+	status int
+	header http.Header
+	body   io.ReadCloser // closed when the test ends
+}
+
 // stream asks for the test's stream. Its client has no time-out of its own.
-func (r *testServer) stream(token string, header ...string) *http.Response {
+func (r *testServer) stream(token string, header ...string) streamed {
 	r.t.Helper()
 	req, err := http.NewRequestWithContext(r.t.Context(), http.MethodGet, r.url("/api/v1/stream"), nil)
 	if err != nil {
@@ -30,7 +37,7 @@ func (r *testServer) stream(token string, header ...string) *http.Response {
 		r.t.Fatal(err)
 	}
 	r.t.Cleanup(func() { resp.Body.Close() })
-	return resp
+	return streamed{resp.StatusCode, resp.Header, resp.Body}
 }
 
 // event reads the next event of a stream, without the lines that are none.
@@ -57,10 +64,10 @@ func TestStream(t *testing.T) {
 	const usual = 50 * time.Millisecond
 	r := start(t, func(o *web.Options) { o.RequestTimeout = usual })
 	resp := r.stream("", "Last-Event-ID", "41")
-	if got := resp.Header.Get("Content-Type"); resp.StatusCode != http.StatusOK || got != "text/event-stream" || resp.Header.Get("Cache-Control") != "no-store" {
-		t.Fatalf("%d %v", resp.StatusCode, resp.Header)
+	if got := resp.header.Get("Content-Type"); resp.status != http.StatusOK || got != "text/event-stream" || resp.header.Get("Cache-Control") != "no-store" {
+		t.Fatalf("%d %v", resp.status, resp.header)
 	}
-	body := bufio.NewReader(resp.Body)
+	body := bufio.NewReader(resp.body)
 	for _, want := range []string{"42", "43", "44"} {
 		if got := strings.Join(event(t, body), "|"); got != "id: "+want+"|event: count|data: {\"n\":"+want+"}" {
 			t.Errorf("got %s", got)
@@ -85,23 +92,23 @@ func TestStreamsAreBounded(t *testing.T) {
 	t.Parallel()
 	r := start(t, nil)
 	ann, ben, cid := r.token("ann", false), r.token("ben", false), r.token("cid", false)
-	want := func(token string, status int) *http.Response {
+	want := func(token string, status int) streamed {
 		t.Helper()
 		resp := r.stream(token)
-		if resp.StatusCode != status {
-			t.Fatalf("answered %d, not %d", resp.StatusCode, status)
+		if resp.status != status {
+			t.Fatalf("answered %d, not %d", resp.status, status)
 		}
 		return resp
 	}
 	first := want(ann, http.StatusOK)
 	want(ann, http.StatusOK)
-	if refused := want(ann, http.StatusTooManyRequests); refused.Header.Get("Retry-After") == "" {
+	if refused := want(ann, http.StatusTooManyRequests); refused.header.Get("Retry-After") == "" {
 		t.Error("no Retry-After")
 	}
 	want(ben, http.StatusOK)
 	want(cid, http.StatusTooManyRequests)
-	first.Body.Close()
-	testkit.Eventually(t, 5*time.Second, func() bool { return r.stream(cid).StatusCode == http.StatusOK })
+	first.body.Close()
+	testkit.Eventually(t, 5*time.Second, func() bool { return r.stream(cid).status == http.StatusOK })
 }
 
 // Who asks for a stream's head alone gets it, and no stream.
