@@ -236,3 +236,14 @@ func (h holdsForOrders) Refresh(ctx context.Context, holds []order.Hold) (int, e
 	}
 	return h.shelf.Refresh(ctx, live)
 }
+
+// courseOfOrders has facts of orders heard where they are made, which takes the modules that are made after order.
+type courseOfOrders struct{ m *modules }
+
+func (c courseOfOrders) Begin(ctx context.Context, created event.Fact) error {
+	return c.m.course.Begin(ctx, created)
+}
+
+func (c courseOfOrders) Follow(ctx context.Context, strategy string, orderID uuid.UUID) <-chan struct{} {
+	return c.m.course.Follow(ctx, strategy, orderID)
+}

@@ -48,6 +48,7 @@ type server struct {
 	broker    broker.Config
 	lease     *lease.Lease
 	modules   *modules
+	tables    []saga.Strategy
 	book      *saga.Book
 	relay     *relay.Relay
 	publisher *broker.Publisher // the relay's
@@ -117,7 +118,7 @@ func (s *server) whenReady(ready func(context.Context, string) error) func(conte
 
 // open connects to Postgres, which must be there, and prepares the way to Redis and RabbitMQ, which may come later.
 func open(ctx context.Context, cfg config.Config, log *slog.Logger) (*server, error) {
-	s := &server{cfg: cfg, log: log, registry: prometheus.NewRegistry(), keys: redisx.Keys{Namespace: cfg.Namespace}}
+	s := &server{cfg: cfg, log: log, tables: saga.All(), registry: prometheus.NewRegistry(), keys: redisx.Keys{Namespace: cfg.Namespace}}
 	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	var err error
 	if s.db, err = postgres.Open(ctx, cfg.PostgresURL, postgres.Options{MaxConns: maxConns}); err != nil {
@@ -178,7 +179,7 @@ func (s *server) close() {
 // build makes every part, in the order in which they need each other.
 func (s *server) build() error {
 	var err error
-	if s.book, err = saga.NewBook(saga.All(), s.cfg.Strategy, s.cfg.StrategiesAllowed); err != nil {
+	if s.book, err = saga.NewBook(s.tables, s.cfg.Strategy, s.cfg.StrategiesAllowed); err != nil {
 		return err
 	}
 	s.broker = broker.Config{

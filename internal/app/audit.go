@@ -51,7 +51,7 @@ func auditOptions(db *postgres.DB, client redis.UniversalClient, at config.Serve
 	}
 	return audit.Options{
 		Postgres: db, Redis: client, Namespace: at.Namespace, Broker: at.RabbitMQURL, Queues: queues,
-		Series: func(lane int) string { return t.Queue(saga.LaneQueue(lane)) }, Hears: book.Hears(), Follows: book.Follows(), Ends: book.Ends,
+		Series: func(lane int) string { return t.Queue(saga.LaneQueue(lane)) }, Hears: book.Hears(), Follows: book.Follows(), Ends: book.Ends, States: book.States(),
 		Ledger: &audit.Ledger{URL: sandboxURL, APIKey: sandboxKey}, Wait: rest.Wait, Cooldown: rest.Cooldown,
 	}
 }

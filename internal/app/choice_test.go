@@ -68,4 +68,3 @@ func (s *shop) waysOfFacts() map[string]string {
 	}
 	return ways
 }
-

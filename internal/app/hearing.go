@@ -17,7 +17,7 @@ import (
 
 // topology is the queues of the modules and of their lanes, bound by the rows of all tables.
 func topology(namespace string, book *saga.Book, lanes int) broker.Topology {
-	t := broker.Topology{Namespace: namespace, Queues: make(map[string][]string), Lanes: make(map[string]broker.Lane)}
+	t := broker.Topology{Namespace: namespace, Queues: make(map[string][]string), Lanes: make(map[string]broker.Lane), Quiet: book.Unbound()}
 	for name, q := range book.Queues(max(1, lanes)) {
 		t.Queues[name] = q.Keys
 		if q.Lane {

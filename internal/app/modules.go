@@ -25,6 +25,7 @@ type modules struct {
 	provider  *payment.Sandbox
 	notices   *payment.Notices
 	hunter    *payment.Hunter
+	course    *saga.Course
 }
 
 // newModules makes the modules and ties their ports. They refer to each other through m, which is complete when they run.
@@ -43,7 +44,7 @@ func (s *server) newModules(book *saga.Book) *modules {
 	}, s.log)
 	m.order = order.New(s.db, order.Ports{
 		Catalogue: catalogueForOrders{m}, Carts: cartsForOrders{m}, Holds: holdsForOrders{m.shelf},
-		Locks: redisx.NewLocks(s.redis, s.scripts, s.keys), Strategies: book,
+		Locks: redisx.NewLocks(s.redis, s.scripts, s.keys), Strategies: book, Course: courseOfOrders{m},
 	}, order.Limits{
 		MaxLines: s.cfg.MaxLines, MaxQuantity: s.cfg.MaxQuantity, MaxUnits: s.cfg.MaxCartUnits, TimeOut: s.cfg.OrderTimeout,
 		HoldOnOrder: s.cfg.HoldOnOrder, KeyLife: idempotencyKeyLife,
@@ -56,6 +57,7 @@ func (s *server) newModules(book *saga.Book) *modules {
 	m.hunter = payment.NewHunter(s.db, m.provider, m.charger.Wake, payment.HunterOptions{
 		Interval: s.cfg.OrphanInterval, NoOrder: s.cfg.Orphans == "refund", Log: s.log, Registry: s.registry,
 	})
+	m.course = saga.NewCourse(s.db, book, m.actors(), m.charger.ChargeNow, s.log)
 	return m
 }
 

@@ -8,13 +8,14 @@ import (
 
 	"github.com/holdfast-checkout/holdfast/internal/lease"
 	"github.com/holdfast-checkout/holdfast/internal/outbox"
+	"github.com/holdfast-checkout/holdfast/internal/saga"
 	"github.com/holdfast-checkout/holdfast/internal/testkit"
 )
 
 // Every write of the work that one instance does at a time is refused once its term is over, whatever there is to do.
 func TestScheduledWorkOfAZombie(t *testing.T) {
 	t.Parallel()
-	s := newStage(t, "optimistic")
+	s := newStage(t, saga.Optimistic)
 	term, err := s.lease.Seize(t.Context(), "work")
 	if err != nil {
 		t.Fatal(err)
@@ -43,7 +44,7 @@ func TestScheduledWorkOfAZombie(t *testing.T) {
 // The parts that one instance does at a time are held by one of two instances each, and their leaders are shown.
 func TestScheduledWorkHasOneLeader(t *testing.T) {
 	t.Parallel()
-	s := newStage(t, "optimistic")
+	s := newStage(t, saga.Optimistic)
 	s.cfg.SweepInterval, s.cfg.OutboxRetention, s.cfg.InboxRetention, s.cfg.ReconcileInterval = time.Hour, time.Hour, time.Hour, 0
 	second := *s.server
 	second.lease = lease.New(s.db, s.log, "second", 0)

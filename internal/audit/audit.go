@@ -10,7 +10,7 @@
 //	rest.go      what rest is, and waiting for it
 //	stock.go     S1 S2 S3
 //	money.go     M1 M2 M3, ledger.go the provider's side of it
-//	orders.go    O1 O2 O3 V1, combinations.go the table of allowed states
+//	orders.go    O1 O2 O3 V1
 //	facts.go     E1 E2, queues.go the broker's side of it
 //	timeline.go  T1
 //	redis.go     R1: the walk; shelf.go, carts.go: what is compared
@@ -37,6 +37,7 @@ type Options struct {
 	Hears     map[string][]string        // who must hear what: routing key (<strategy>.<fact>) to the modules that all tables bind to it
 	Follows   map[string][]string        // what may be said on hearing a fact: <strategy>.<fact> to facts
 	Ends      func() map[string][]string // what is said on every way to a state in which orders end: strategy/status/reason/payment/inventory to facts
+	States    []string                   // what an order can be: strategy/status/reason/payment/inventory, as the tables allow
 	Ledger    *Ledger                    // the provider's own books; nil when the provider shows none: M3 is then skipped
 	Wait      time.Duration              // how long to wait for rest; 0: judge at once
 	Cooldown  time.Duration              // rest means that nothing changed for so long; 10 s when 0, none when negative

@@ -113,7 +113,7 @@ func (s *shop) options(t *testing.T, db *postgres.DB) audit.Options {
 		queues = append(queues, s.env.Namespace+"."+string(m))
 	}
 	return audit.Options{
-		Postgres: db, Redis: s.env.Redis, Namespace: s.env.Namespace, Broker: s.env.RabbitURL, Queues: queues, Hears: book.Hears(), Follows: book.Follows(), Ends: book.Ends,
+		Postgres: db, Redis: s.env.Redis, Namespace: s.env.Namespace, Broker: s.env.RabbitURL, Queues: queues, Hears: book.Hears(), Follows: book.Follows(), Ends: book.Ends, States: book.States(),
 		Ledger: &audit.Ledger{URL: s.cfg.SandboxURL, APIKey: apiKey}, Cooldown: 300 * time.Millisecond,
 	}
 }

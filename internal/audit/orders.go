@@ -4,13 +4,13 @@ import "context"
 
 const countOrders = `SELECT count(*) FROM orders.orders`
 
-// allowedState spells an order's state as combinations.go does.
+// allowedState spells an order's state as Options.States does.
 const allowedState = `concat_ws('/', o.strategy, o.status, coalesce(o.failure_reason, ''), o.payment_status, o.inventory_status)`
 
 // proveNoImpossibleState is O1.
 func proveNoImpossibleState(ctx context.Context, a *auditor, v *Verdict) error {
 	return a.check(ctx, v, countOrders,
-		rule{says: "the state is possible in the order's strategy", args: []any{combinations()}, sql: `
+		rule{says: "the state is possible in the order's strategy", args: []any{a.States}, sql: `
 			SELECT o.id AS order_id, ` + allowedState + ` AS state FROM orders.orders o
 			WHERE ` + allowedState + ` NOT IN (SELECT unnest($1::text[]))`},
 		rule{says: "an order owes something exactly while it is ending, and nothing that was given back", sql: `

@@ -25,6 +25,7 @@ type Topology struct {
 	Namespace string              // prefix of every name
 	Queues    map[string][]string // name of the queue, without the prefix, to its routing keys
 	Lanes     map[string]Lane     // those of the queues that are lanes of a module
+	Quiet     []string            // routing keys that no queue needs to be bound to
 }
 
 // Lane is what is special about a queue that is one of several of a module. It has one consumer at a time.

@@ -32,13 +32,16 @@ const ModuleUnrouted = "unrouted"
 var errNobodyBound = errors.New("no queue is bound to its routing key")
 
 // NewStrayKeeper makes one for the queue of what no queue was bound to. What a module should have had is told to the Config's
-// Anew, as what was lost with its queue: the outbox has it. The rest becomes dead letters.
+// Anew, as what was lost with its queue: the outbox has it. What no queue needs to have is let go; the rest becomes dead letters.
 func NewStrayKeeper(cfg Config, keep func(context.Context, []DeadLetter) error) *Undertaker {
 	read := func(d amqp.Delivery) []DeadLetter { return readStray(cfg, d) }
 	return &Undertaker{cfg: cfg, log: cfg.Log.With("part", "stray keeper"), queue: cfg.Topology.Unrouted(), read: read, keep: keep}
 }
 
 func readStray(cfg Config, d amqp.Delivery) []DeadLetter {
+	if slices.Contains(cfg.Topology.Quiet, d.RoutingKey) {
+		return nil
+	}
 	cfg.metrics().strays.Inc()
 	bound := false
 	for module, keys := range cfg.Topology.Queues {

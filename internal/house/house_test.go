@@ -34,7 +34,7 @@ var mayImport = map[string][]string{
 	},
 	"internal/compare":           {"internal/replay"},
 	"internal/replay":            {},
-	"internal/saga":              {"internal/event", "internal/failpoint", "internal/inventory", "internal/order", "internal/payment"},
+	"internal/saga":              {"internal/event", "internal/failpoint", "internal/inventory", "internal/order", "internal/outbox", "internal/payment", "internal/postgres"},
 	"internal/order":             base,
 	"internal/payment":           base,
 	"internal/cart":              append([]string{"internal/gather", "internal/redisx", "lua"}, base...),

@@ -106,7 +106,7 @@ func post(ctx context.Context, tx pgx.Tx, books *Books, done posting) error {
 	queueMovements(batch, books.movements)
 	queueReservations(batch, done)
 	queueLaneLines(batch, done.inLanes)
-	outbox.Queue(batch, done.facts...)
+	outbox.Queue(ctx, batch, done.facts...)
 	if batch.Len() == 0 {
 		return nil
 	}

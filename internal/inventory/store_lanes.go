@@ -102,7 +102,7 @@ func saveGatherings(ctx context.Context, tx pgx.Tx, orders map[uuid.UUID]*gather
 			released_at = CASE WHEN n.by <> $7 THEN coalesce(r.released_at, now()) END
 		FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::smallint[], $5::smallint[], $6::text[]) AS n(order_id, state, by, open, taken, short)
 		WHERE r.order_id = n.order_id`, ids, states, by, open, taken, short, uuid.Nil)
-	outbox.Queue(batch, said...)
+	outbox.Queue(ctx, batch, said...)
 	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
 		return fmt.Errorf("save %d orders in lanes: %w", n, err)
 	}

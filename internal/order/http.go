@@ -94,7 +94,11 @@ func (h *HTTP) place(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	view, err := h.orders.Await(ctx, customer, id, web.PreferWait(c))
+	wait := web.PreferWait(c)
+	if !replayed {
+		wait = h.orders.Follow(ctx, req.Strategy, id, wait)
+	}
+	view, err := h.orders.Await(ctx, customer, id, wait)
 	if err != nil {
 		return err
 	}

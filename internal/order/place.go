@@ -1,6 +1,7 @@
 package order
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -162,13 +163,16 @@ func holdIDOf(p Purchase) uuid.UUID {
 func (s *Service) commit(ctx context.Context, o *Order, p Purchase, basket *Basket) error {
 	key := idempotencyKey{key: p.Key, fingerprint: p.Fingerprint, life: s.limits.KeyLife}
 	created := o.created(p.TraceParent)
-	err := s.db.InTx(ctx, func(tx pgx.Tx) error {
+	err := s.db.Together(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		if basket != nil {
 			if err := s.ports.Carts.Take(ctx, tx, *basket, o.ID); err != nil {
 				return err
 			}
 		}
 		err := insert(ctx, tx, o, created, key)
+		if err == nil {
+			err = s.ports.Course.Begin(ctx, created)
+		}
 		failpoint.Reach("placing")
 		return err
 	})
@@ -177,6 +181,28 @@ func (s *Service) commit(ctx context.Context, o *Order, p Purchase, basket *Bask
 		return fault.New(fault.CartChanged, "The cart was bought by another request.")
 	}
 	return err
+}
+
+// patience is how long a request that asks for no wait goes on with its order, where the strategy has that done in the request.
+const patience = 10 * time.Second
+
+// Follow goes on with an order that Place has just made under the strategy that was asked for, where that is done in the request:
+// until all is done that can be done here, the caller's wait is over, or, when there is none, its patience. It gives what is left
+// of the wait. What is under way then goes on.
+func (s *Service) Follow(ctx context.Context, asked string, id uuid.UUID, wait time.Duration) time.Duration {
+	strategy, _ := s.ports.Strategies.Choose(asked)
+	over := s.ports.Course.Follow(ctx, strategy, id)
+	if over == nil {
+		return wait
+	}
+	began, timer := time.Now(), time.NewTimer(cmp.Or(wait, patience))
+	defer timer.Stop()
+	select {
+	case <-over:
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	return max(wait-time.Since(began), 0)
 }
 
 // giveBack ends a hold that no order needs. If Redis cannot be reached the hold ends by its expiry.

@@ -96,6 +96,14 @@ type Strategies interface {
 	PaysFirst(name string) bool
 }
 
+// Course has the facts of an order heard in this process, where its strategy asks for that.
+type Course interface {
+	// Begin has them heard that follow from making the order, in the transaction of ctx.
+	Begin(ctx context.Context, created event.Fact) error
+	// Follow has the rest heard after the commit, and gives a channel that is closed when that is over; nil: nothing is to be done.
+	Follow(ctx context.Context, strategy string, orderID uuid.UUID) <-chan struct{}
+}
+
 // Limits of what one order may be.
 type Limits struct {
 	MaxLines    int           // distinct products in an order
@@ -113,7 +121,14 @@ type Ports struct {
 	Holds      Holds
 	Locks      Locks
 	Strategies Strategies
+	Course     Course // nil: no strategy asks for it
 }
+
+// queues is the course of orders whose facts are heard from queues alone.
+type queues struct{}
+
+func (queues) Begin(context.Context, event.Fact) error                   { return nil }
+func (queues) Follow(context.Context, string, uuid.UUID) <-chan struct{} { return nil }
 
 // Service is the module's verbs.
 type Service struct {
@@ -129,6 +144,9 @@ type Service struct {
 
 // New makes the module. Its long-lived part is Run.
 func New(db *postgres.DB, ports Ports, limits Limits, log *slog.Logger) *Service {
+	if ports.Course == nil {
+		ports.Course = queues{}
+	}
 	return &Service{db: db, ports: ports, limits: limits, log: log, watchers: newWatchers()}
 }
 

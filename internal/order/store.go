@@ -173,7 +173,7 @@ func insert(ctx context.Context, tx pgx.Tx, o *Order, created event.Fact, key id
 		SELECT $1, * FROM unnest($2::uuid[], $3::text[], $4::text[], $5::bigint[], $6::bigint[])`,
 		o.ID, products, skus, names, quantities, prices)
 	queueView(batch, o)
-	outbox.Queue(batch, created)
+	outbox.Queue(ctx, batch, created)
 	return runInsert(tx.SendBatch(ctx, batch), batch.Len())
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/holdfast-checkout/holdfast/internal/event"
 	"github.com/holdfast-checkout/holdfast/internal/inbox"
+	"github.com/holdfast-checkout/holdfast/internal/postgres"
 )
 
 // View is an order as a customer is shown it: one row of the read model.
@@ -52,7 +53,7 @@ func (s *Service) View(ctx context.Context, facts []event.Fact) error {
 		return updateViews(ctx, tx, states, causes)
 	})
 	if err == nil {
-		s.watchers.tell(shown...)
+		postgres.AfterCommit(ctx, func() { s.watchers.tell(shown...) })
 	}
 	return err
 }

@@ -26,13 +26,34 @@ func Append(ctx context.Context, tx pgx.Tx, facts ...event.Fact) error {
 	if _, err := tx.Exec(ctx, insert, columns(facts)...); err != nil {
 		return fmt.Errorf("outbox: append %d facts: %w", len(facts), err)
 	}
+	overheard(ctx, facts)
 	return nil
 }
 
 // Queue puts the same insert into a batch, for callers that send several statements in one round trip.
-func Queue(batch *pgx.Batch, facts ...event.Fact) {
+func Queue(ctx context.Context, batch *pgx.Batch, facts ...event.Fact) {
 	if len(facts) > 0 {
 		batch.Queue(insert, columns(facts)...)
+		overheard(ctx, facts)
+	}
+}
+
+type earKey struct{}
+
+// Overhear gives a context under which what is said is kept, and a function that takes what was said since it was last called. It
+// is for one transaction and one goroutine: what is said in a transaction that is undone was not said.
+func Overhear(ctx context.Context) (context.Context, func() []event.Fact) {
+	said := new([]event.Fact)
+	return context.WithValue(ctx, earKey{}, said), func() []event.Fact {
+		facts := *said
+		*said = nil
+		return facts
+	}
+}
+
+func overheard(ctx context.Context, facts []event.Fact) {
+	if said, ok := ctx.Value(earKey{}).(*[]event.Fact); ok {
+		*said = append(*said, facts...)
 	}
 }
 

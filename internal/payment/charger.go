@@ -7,6 +7,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
+
+	"github.com/holdfast-checkout/holdfast/internal/event"
 	"github.com/holdfast-checkout/holdfast/internal/failpoint"
 	"github.com/holdfast-checkout/holdfast/internal/postgres"
 )
@@ -97,6 +100,24 @@ func (c *Charger) next(ctx context.Context) []*row {
 	return claimed
 }
 
+// ChargeNow does for one order, in the caller's time, what Run would soon do for it, and gives the facts that were said. When
+// somebody is at it already, or nothing is to be done, it does nothing.
+func (c *Charger) ChargeNow(ctx context.Context, order uuid.UUID) ([]event.Fact, error) {
+	select {
+	case c.slots <- struct{}{}:
+		defer c.freeSlots(1)
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	limit, cancel := context.WithTimeout(ctx, databaseTimeout)
+	defer cancel()
+	claimed, err := claimOf(limit, c.db, order, c.options.Lease, c.options.KeyMemory)
+	if err != nil || len(claimed) == 0 {
+		return nil, err
+	}
+	return c.settle(ctx, []result{c.call(ctx, claimed[0])})
+}
+
 // rest waits for the poll interval, the bell or the end of ctx, whichever comes first.
 func (c *Charger) rest(ctx context.Context, bell <-chan struct{}) {
 	timer := time.NewTimer(c.options.Poll)
@@ -185,7 +206,7 @@ func (c *Charger) commitAll(ctx context.Context, results <-chan result) {
 func (c *Charger) commit(ctx context.Context, group []result) {
 	for {
 		began := time.Now()
-		err := c.settle(ctx, group)
+		_, err := c.settle(ctx, group)
 		if err == nil {
 			c.options.Log.Info("asked the provider", "payments", len(group), "answers", tally(group), "first", group[0].OrderID,
 				"ms", time.Since(began).Milliseconds())

@@ -3,6 +3,7 @@ package payment
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -25,6 +26,22 @@ type Service struct {
 
 // NewService makes the verbs; wake is called after every commit that leaves something to do, and must not block.
 func NewService(db *postgres.DB, wake func()) *Service { return &Service{db: db, wake: wake} }
+
+// lead is how long chargers leave alone what somebody has said to charge himself.
+const lead = time.Second
+
+type leadKey struct{}
+
+// ToBeChargedNow gives a context under which Charge leaves what it intends to the caller, who is to call ChargeNow after the commit.
+// If he does not, a charger does it a moment later.
+func ToBeChargedNow(ctx context.Context) context.Context {
+	return context.WithValue(ctx, leadKey{}, lead)
+}
+
+func leadOf(ctx context.Context) time.Duration {
+	d, _ := ctx.Value(leadKey{}).(time.Duration)
+	return d
+}
 
 // Charge hears facts that carry event.Terms of orders to be charged: one payment per order, however often it is wanted. An
 // order that was given back before is not charged.
@@ -87,7 +104,9 @@ func (s *Service) hear(ctx context.Context, verb string, facts []event.Fact, eff
 	if err != nil {
 		return fmt.Errorf("%s for %d facts: %w", verb, len(facts), err)
 	}
-	s.wake()
+	if leadOf(ctx) == 0 {
+		postgres.AfterCommit(ctx, s.wake)
+	}
 	return nil
 }
 

@@ -27,10 +27,10 @@ type result struct {
 	err     error
 }
 
-// settle commits results and the facts that follow from them. A result of a claim that somebody else has taken over since,
+// settle commits results and the facts that follow from them, and gives these. A result of a claim that somebody else has taken over since,
 // or that was settled before, is dropped: whoever asks the provider next hears the same. It goes on when ctx ends, so that
 // what was answered is not lost.
-func (c *Charger) settle(ctx context.Context, results []result) error {
+func (c *Charger) settle(ctx context.Context, results []result) (say []event.Fact, err error) {
 	ids := make([]uuid.UUID, len(results))
 	for i, r := range results {
 		ids[i] = r.OrderID
@@ -38,8 +38,8 @@ func (c *Charger) settle(ctx context.Context, results []result) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), databaseTimeout)
 	defer cancel()
 	again := false
-	err := c.db.InTx(ctx, func(tx pgx.Tx) error {
-		again = false
+	err = c.db.InTx(ctx, func(tx pgx.Tx) error {
+		again, say = false, nil
 		stored, err := lockAndNote(ctx, tx, ids, results)
 		if err != nil {
 			return err
@@ -56,18 +56,18 @@ func (c *Charger) settle(ctx context.Context, results []result) error {
 			e.add(before, p.Payment, name, dueIn)
 			again = again || p.State.UnderWay() && dueIn == 0
 		}
-		err = e.write(ctx, tx)
+		say, err = e.say, e.write(ctx, tx)
 		failpoint.Reach("settling")
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("settle %d payments: %w", len(results), err)
+		return nil, fmt.Errorf("settle %d payments: %w", len(results), err)
 	}
 	failpoint.Reach("settled")
 	if again {
 		c.Wake()
 	}
-	return nil
+	return say, nil
 }
 
 // effects are what payments have come to, to be written in one batch.
@@ -90,7 +90,7 @@ func (e *effects) write(ctx context.Context, tx pgx.Tx) error {
 	batch := &pgx.Batch{}
 	update(batch, e.changes)
 	book(batch, e.moved)
-	outbox.Queue(batch, e.say...)
+	outbox.Queue(ctx, batch, e.say...)
 	return write(ctx, tx, batch)
 }
 

@@ -46,7 +46,7 @@ const insertSQL = `
 	INSERT INTO payment.payments (order_id, state, strategy, amount_minor, currency, payment_method, charge_key, refund_key,
 	                              cause, traceparent, undo_cause, undo_traceparent, due_at)
 	SELECT order_id, state, strategy, amount, currency, method, charge_key, refund_key,
-	       cause, trace, nullif(undo, $13), undo_trace, CASE WHEN state = 'PENDING' THEN now() END
+	       cause, trace, nullif(undo, $13), undo_trace, CASE WHEN state = 'PENDING' THEN now() + $14 * interval '1 millisecond' END
 	FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::text[],
 	            $9::uuid[], $10::text[], $11::uuid[], $12::text[])
 	     AS w(order_id, state, strategy, amount, currency, method, charge_key, refund_key, cause, trace, undo, undo_trace)
@@ -70,7 +70,7 @@ func insert(ctx context.Context, tx pgx.Tx, payments []Payment) (map[uuid.UUID]b
 		}
 	}
 	rows, err := tx.Query(ctx, insertSQL, orders, text[0], text[1], amounts, text[2], text[3], text[4], text[5],
-		causes, text[6], undos, text[7], uuid.Nil)
+		causes, text[6], undos, text[7], uuid.Nil, leadOf(ctx).Milliseconds())
 	if err != nil {
 		return nil, fmt.Errorf("insert %d payments: %w", n, err)
 	}
@@ -152,35 +152,51 @@ func write(ctx context.Context, tx pgx.Tx, batch *pgx.Batch) error {
 	return nil
 }
 
-const claimSQL = `
+// claimSQL takes up payments that nobody is at; which is a condition on them.
+func claimSQL(which string) string {
+	return `
 	UPDATE payment.payments p
 	SET leased_until = now() + $2 * interval '1 millisecond', claim = p.claim + 1, tries = p.tries + 1,
 	    attempted_at = coalesce(p.attempted_at, now()),
 	    refund_attempted_at = CASE WHEN p.state = 'REFUNDING' THEN coalesce(p.refund_attempted_at, now()) END
 	FROM (SELECT order_id FROM payment.payments
-	      WHERE due_at <= now() AND (leased_until IS NULL OR leased_until <= now())
+	      WHERE ` + which + ` AND (leased_until IS NULL OR leased_until <= now())
 	      ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED) AS due
 	WHERE p.order_id = due.order_id
 	RETURNING ` + columns + `, coalesce(p.refund_attempted_at, p.attempted_at) > now() - $3 * interval '1 millisecond'`
+}
+
+var (
+	claimAny = claimSQL("due_at <= now()")
+	claimOne = claimSQL("order_id = $4 AND due_at IS NOT NULL")
+)
 
 // claim takes up to n payments that are due for as long as the lease, and notes that the provider is about to be asked.
 // It is one statement, and commits by itself.
 func claim(ctx context.Context, db *postgres.DB, n int, lease, memory time.Duration) ([]*row, error) {
-	rows, err := db.Query(ctx, claimSQL, n, lease.Milliseconds(), memory.Milliseconds())
+	return claimed(db.Query(ctx, claimAny, n, lease.Milliseconds(), memory.Milliseconds()))
+}
+
+// claimOf is claim for the payment of one order.
+func claimOf(ctx context.Context, db *postgres.DB, order uuid.UUID, lease, memory time.Duration) ([]*row, error) {
+	return claimed(db.Query(ctx, claimOne, 1, lease.Milliseconds(), memory.Milliseconds(), order))
+}
+
+func claimed(rows pgx.Rows, err error) ([]*row, error) {
 	if err != nil {
 		return nil, fmt.Errorf("claim payments: %w", err)
 	}
 	defer rows.Close()
-	var claimed []*row
+	var list []*row
 	for rows.Next() {
 		r := &row{}
 		if err := rows.Scan(scan(r, &r.recent)...); err != nil {
 			return nil, fmt.Errorf("claim payments: %w", err)
 		}
-		claimed = append(claimed, r)
+		list = append(list, r)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, fmt.Errorf("claim payments: %w", err)
 	}
-	return claimed, nil
+	return list, nil
 }

@@ -85,8 +85,11 @@ const attempts = 6
 
 // InTx runs fn in a READ COMMITTED transaction and commits it. A deadlock or a serialization failure is tried again with
 // jitter, so fn must do the same when it runs twice. An error of the commit itself is returned: its outcome is unknown. Under
-// a context with a fence, the fence is asked first.
+// a context with a fence, the fence is asked first. Under a context of Together, fn is a part of that transaction.
 func (db *DB) InTx(ctx context.Context, fn func(tx pgx.Tx) error) error {
+	if whole := togetherOf(ctx); whole != nil && whole.db == db {
+		return fenced(ctx, fn)(whole.tx)
+	}
 	var err error
 	for try := range attempts {
 		if try > 0 {

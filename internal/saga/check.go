@@ -13,9 +13,10 @@ import (
 // Check refuses a table in which a fact is said that nobody hears, or heard that nobody says, an actor hears one fact twice,
 // facts lead to one another in a circle, a verb says what its row does not announce, or an order does not end, or ends while
 // stock or money is still held. The last three are found by walking every path: every outcome of every verb, in every order of
-// arrival, with the order's time running out, or its customer cancelling it, at any moment or never.
+// arrival, with the order's time running out, or its customer cancelling it, at any moment or never. What is done at once is one
+// step; a fact that is heard at once must be said at once, too.
 func Check(s Strategy) error {
-	if err := errors.Join(checkHeard(s), checkTwice(s), checkCircle(s)); err != nil {
+	if err := errors.Join(checkHeard(s), checkTwice(s), checkCircle(s), checkAtOnce(s)); err != nil {
 		return fmt.Errorf("strategy %s: %w", s.Name, err)
 	}
 	if err := walk(s); err != nil {
@@ -94,6 +95,22 @@ func checkCircle(s Strategy) error {
 	return errors.Join(errs...)
 }
 
+// checkAtOnce refuses what is heard at once but may be said later, by somebody who hears a queue: nobody would hear it.
+func checkAtOnce(s Strategy) error {
+	var errs []error
+	for _, step := range s.Steps {
+		for _, name := range step.Then {
+			if slices.Contains(s.AtOnce, name) && s.bound(step) {
+				errs = append(errs, fmt.Errorf("%s is heard at once, and said on %s, which is not", name, step.When))
+			}
+		}
+	}
+	if slices.Contains(s.AtOnce, event.OrderEnding) {
+		errs = append(errs, fmt.Errorf("%s is heard at once, and said at any time", event.OrderEnding))
+	}
+	return errors.Join(errs...)
+}
+
 // world is what Check's walk knows: the order as order knows it, what inventory and payment hold, and the facts that have
 // been said and not yet heard by every module.
 type world struct {
@@ -152,10 +169,14 @@ func (w walker) visit(at world) error {
 	if at.pending == "" && !at.order.Status.Final() {
 		return fmt.Errorf("an order is left at %s with nothing under way", describe(at))
 	}
-	for delivery := range strings.Lines(at.pending) {
-		if err := w.deliver(at, strings.TrimSpace(delivery)); err != nil {
+	due, atOnce := w.due(at)
+	for _, delivery := range due {
+		if err := w.deliver(at, delivery); err != nil {
 			return err
 		}
+	}
+	if atOnce {
+		return nil
 	}
 	for _, end := range []func(*order.State) bool{(*order.State).TimeOut, (*order.State).Cancel} {
 		if ended := at; end(&ended.order) {
@@ -165,6 +186,22 @@ func (w walker) visit(at world) error {
 		}
 	}
 	return nil
+}
+
+// due are the deliveries of which one comes next: any that is under way, but those that are made at once before all others.
+func (w walker) due(at world) (due []string, atOnce bool) {
+	for line := range strings.Lines(at.pending) {
+		delivery := strings.TrimSpace(line)
+		_, fact, _ := strings.Cut(delivery, " ")
+		now := slices.Contains(w.strategy.AtOnce, event.Name(fact))
+		if now && !atOnce {
+			due, atOnce = nil, true
+		}
+		if now || !atOnce {
+			due = append(due, delivery)
+		}
+	}
+	return due, atOnce
 }
 
 // deliver lets one module hear one fact, with every outcome that this may have.

@@ -47,4 +47,6 @@ var shop = Strategy{Name: event.Shop, Steps: []Step{
 }}
 
 // All are the strategies.
-func All() []Strategy { return []Strategy{Optimistic, PostPayment, Parallel, Orchestrated, Sequenced} }
+func All() []Strategy {
+	return []Strategy{Optimistic, PostPayment, Parallel, Orchestrated, Sequenced, Pessimistic}
+}

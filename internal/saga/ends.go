@@ -35,9 +35,9 @@ func Ends(s Strategy) map[string][]event.Name {
 	}
 	for state, said := range common {
 		facts := said.names(names)
-		refunded := slices.Contains(facts, event.PaymentRefunded)
+		back := slices.Contains(facts, event.PaymentRefunded) || slices.Contains(facts, event.PaymentVoided)
 		ends[state] = slices.DeleteFunc(facts, func(name event.Name) bool {
-			return name == event.OrderUpdated || name == event.PaymentProcessed && refunded
+			return name == event.OrderUpdated || name == event.PaymentProcessed && back
 		})
 	}
 	return ends

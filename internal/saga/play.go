@@ -112,6 +112,7 @@ func playCharge(at world, _ event.Name) []outcome {
 		{charged, says(event.PaymentProcessed)},
 		{charged, says(event.PaymentUnknown, event.PaymentProcessed)},
 		{declined, says(event.PaymentFailed)},
+		{declined, says(event.PaymentUnknown, event.PaymentFailed)},
 	}
 }
 
@@ -121,8 +122,9 @@ func playGiveBack(at world, _ event.Name) []outcome {
 		at.payment = "voided"
 		return []outcome{{at, says(event.PaymentVoided)}}
 	case "charged":
-		at.payment = "refunded"
-		return []outcome{{at, says(event.PaymentRefunded)}}
+		refunded, voided := at, at
+		refunded.payment, voided.payment = "refunded", "voided"
+		return []outcome{{refunded, says(event.PaymentRefunded)}, {voided, says(event.PaymentVoided)}} // of nothing, or while it was asked for
 	default:
 		return []outcome{{world: at}}
 	}

@@ -64,6 +64,9 @@ type Step struct {
 type Strategy struct {
 	Name  string
 	Steps []Step
+	// AtOnce are facts whose rows are done in the transaction that makes the order, instead of being bound to queues (but for
+	// those of the modules that only follow). A strategy that has some is gone on with in the request that made the order.
+	AtOnce []event.Name
 }
 
 // says reads better in a table than the type of its values.
@@ -74,6 +77,11 @@ func (s Strategy) PaysFirst() bool {
 	return slices.ContainsFunc(s.Steps, func(step Step) bool {
 		return step.When == event.OrderCreated && step.Do.Who == Payment
 	})
+}
+
+// bound says whether a row's module hears its fact from its queue.
+func (s Strategy) bound(step Step) bool {
+	return step.Do.play == nil || !slices.Contains(s.AtOnce, step.When)
 }
 
 // Book is the strategies that orders can have, and the one that new orders take.
@@ -125,13 +133,15 @@ func (b *Book) all() []Strategy {
 	return append(tables, shop)
 }
 
-// Bindings gives what every module hears: all rows of all tables, whatever strategy is chosen, so that a restart with another
-// flag strands no order.
+// Bindings gives what every module hears from queues: all rows of all tables, whatever strategy is chosen, so that a restart with
+// another flag strands no order; but those that are done at once.
 func (b *Book) Bindings() map[Module][]string {
 	keys := make(map[Module][]string)
 	for _, s := range b.all() {
 		for _, step := range s.Steps {
-			keys[step.Do.Who] = append(keys[step.Do.Who], event.RoutingKey(s.Name, step.When))
+			if s.bound(step) {
+				keys[step.Do.Who] = append(keys[step.Do.Who], event.RoutingKey(s.Name, step.When))
+			}
 		}
 	}
 	return keys
@@ -154,6 +164,9 @@ func (b *Book) Queues(lanes int) map[string]Queue {
 	queues := make(map[string]Queue)
 	for _, s := range b.all() {
 		for _, step := range s.Steps {
+			if !s.bound(step) {
+				continue
+			}
 			if step.Do.lanes {
 				bindLanes(queues, s.Name, step.When, lanes)
 				continue
@@ -184,13 +197,25 @@ func bindLanes(queues map[string]Queue, strategy string, name event.Name, lanes 
 	}
 }
 
-// Hears gives, for every routing key, the modules that hear it.
+// Hears gives, for every routing key, the modules that hear it, from a queue or at once.
 func (b *Book) Hears() map[string][]string {
 	hears := make(map[string][]string)
-	for module, keys := range b.Bindings() {
-		for _, key := range keys {
-			hears[key] = append(hears[key], string(module))
+	for _, s := range b.all() {
+		for _, step := range s.Steps {
+			key := event.RoutingKey(s.Name, step.When)
+			hears[key] = append(hears[key], string(step.Do.Who))
 		}
 	}
 	return hears
+}
+
+// Unbound gives the routing keys that every module which hears them hears at once, so that no queue is bound to them.
+func (b *Book) Unbound() []string {
+	unbound := b.Hears()
+	for _, keys := range b.Bindings() {
+		for _, key := range keys {
+			delete(unbound, key)
+		}
+	}
+	return slices.Sorted(maps.Keys(unbound))
 }
