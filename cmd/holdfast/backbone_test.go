@@ -100,7 +100,7 @@ func newBackbone(t *testing.T) *backbone {
 	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
 	ended := make(chan error, 1)
 	go func() { ended <- provider.Run(ctx) }()
-	t.Cleanup(func() { stop(); _ = <-ended })
+	t.Cleanup(func() { stop(); <-ended })
 	b.sandbox = provider.URL()
 	if b.token, err = (web.Tokens{Secret: []byte(backboneSecret)}).Issue("ada", true, 2*time.Hour); err != nil {
 		t.Fatal(err)
@@ -159,7 +159,7 @@ func (i *instance) start(b *backbone) {
 // end stops it by a signal and waits until it is gone.
 func (i *instance) end(by os.Signal) {
 	if i.process != nil && i.process.Signal(by) == nil {
-		_ = <-i.done
+		<-i.done
 	}
 	i.process = nil
 }

@@ -135,7 +135,7 @@ func (h *house) start(args ...string) {
 // stop is Ctrl-C.
 func (h *house) stop() {
 	if h.cmd.Process.Signal(os.Interrupt) == nil {
-		_ = <-h.done
+		<-h.done
 		h.done <- nil
 	}
 }
@@ -145,7 +145,7 @@ func (h *house) kill() {
 	if err := h.cmd.Process.Kill(); err != nil {
 		h.t.Fatal(err)
 	}
-	_ = <-h.done
+	<-h.done
 	h.done <- nil
 }
 

@@ -46,7 +46,7 @@ func newBench(t *testing.T) *bench {
 	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
 	ended := make(chan error, 1)
 	go func() { ended <- publisher.Run(ctx) }()
-	t.Cleanup(func() { stop(); _ = <-ended })
+	t.Cleanup(func() { stop(); <-ended })
 	testkit.Eventually(t, 20*time.Second, publisher.Ready)
 	conn, err := amqp.Dial(env.RabbitURL)
 	if err != nil {
