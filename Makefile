@@ -32,13 +32,14 @@ QUICK := -gcflags=github.com/redis/go-redis/v9=-l
 build: ## build bin/holdfast, one static binary
 	CGO_ENABLED=0 $(GO) build -trimpath $(QUICK) -ldflags '-s -w -X $(APP).version=$(VERSION) -X $(APP).commit=$(COMMIT)' -o bin/holdfast ./cmd/holdfast
 
+# More tests at once than there are processors: most of them wait, for a lease to run out or a server to come back.
 # Packages and flags for `go test`: make test ARGS='-v -run Hold ./internal/inventory'
 ARGS ?= ./...
 
 .PHONY: test
 test: ## test everything, on real servers and with the race detector
 	@command -v $${CC:-gcc} >/dev/null || { echo 'the race detector needs a C compiler: apt-get install gcc libc6-dev'; exit 1; }
-	$(GO) run ./internal/testkit/withstack $(GO) test -race -timeout 10m $(ARGS)
+	$(GO) run ./internal/testkit/withstack $(GO) test -race -parallel 6 -timeout 10m $(ARGS)
 
 # How often, and from which seed on; each run takes the next seed.
 RUNS ?= 1

@@ -126,7 +126,7 @@ func TestStatusSaysWhatIsSo(t *testing.T) {
 	s.startProvider(strings.TrimPrefix(s.cfg.SandboxURL, "http://"))
 	alice.end(o.ID)
 	st = s.eventuallyStatus(func(st status) bool {
-		return st.Outbox.Rows == 0 && st.Outbox.Leading && st.LastReconciliation != nil && len(st.Queues) == 7 && st.Publisher.Unconfirmed == 0
+		return st.Outbox.Rows == 0 && st.Outbox.Leading && st.LastReconciliation != nil && len(st.Queues) == 8 && st.Publisher.Unconfirmed == 0
 	})
 	if st.Outbox.Bytes != 0 || st.Outbox.Seconds != 0 || st.Outbox.Slot == nil || !st.Outbox.Slot.Active || st.Outbox.Slot.Status != "reserved" ||
 		!strings.HasPrefix(st.Outbox.Slot.Name, env.Namespace) || !st.Publisher.Ready || st.Publisher.Why != "" || st.OrdersUnderWay+st.OrdersUnknown != 0 {

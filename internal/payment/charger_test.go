@@ -8,6 +8,7 @@ import (
 
 	"github.com/holdfast-checkout/holdfast/internal/event"
 	"github.com/holdfast-checkout/holdfast/internal/payment"
+	"github.com/holdfast-checkout/holdfast/internal/postgres"
 	"github.com/holdfast-checkout/holdfast/internal/testkit"
 )
 
@@ -169,6 +170,12 @@ func TestConnectionsLost(t *testing.T) {
 		`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`); err != nil {
 		t.Fatal(err)
 	}
+	fresh, err := postgres.Open(t.Context(), w.env.PostgresURL, postgres.Options{MaxConns: 1}) // the charger keeps the pool that lost all
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(fresh.Close)
+	w.env.DB = fresh
 	close(g.open)
 	w.reach(p.id, payment.Success)
 	w.expect(p, payment.Success, "processed", paid)

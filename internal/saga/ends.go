@@ -1,6 +1,7 @@
 package saga
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
@@ -12,7 +13,9 @@ import (
 //
 // Two things are left out that the walk takes for sure: order.updated, since what order hears of one order at once it tells of in one
 // fact; and payment.processed of money that went back, since a charge that is given back while it is on its way says nothing else.
-func Ends(s Strategy) map[string][]event.Name {
+func Ends(s Strategy) map[string][]event.Name { return maps.Clone(endsOf(s)) }
+
+var endsOf = once(func(s Strategy) map[string][]event.Name {
 	names := s.facts()
 	steps := make(map[world][]step)
 	w := walker{strategy: s, seen: make(map[world]bool), stepped: func(from, to world, said []event.Name) {
@@ -41,7 +44,7 @@ func Ends(s Strategy) map[string][]event.Name {
 		})
 	}
 	return ends
-}
+})
 
 func spell(strategy string, at world) string {
 	o := at.order
