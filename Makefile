@@ -39,7 +39,7 @@ ARGS ?= ./...
 .PHONY: test
 test: ## test everything, on real servers and with the race detector
 	@command -v $${CC:-gcc} >/dev/null || { echo 'the race detector needs a C compiler: apt-get install gcc libc6-dev'; exit 1; }
-	$(GO) run ./internal/testkit/withstack $(GO) test -race -parallel 6 -timeout 10m $(ARGS)
+	$(GO) run ./internal/testkit/withstack $(GO) test -race -parallel 5 -timeout 10m $(ARGS)
 
 # How often, and from which seed on; each run takes the next seed.
 RUNS ?= 1

@@ -117,6 +117,7 @@ func TestOrdersWhoseTimeIsOver(t *testing.T) {
 				}
 				return nil
 			})
+			s.givesBack(o.ID) // before that a provider that is back would still be asked to charge
 			s.startProvider(strings.TrimPrefix(s.cfg.SandboxURL, "http://"))
 			if o = alice.end(o.ID); o.DisplayStatus != "FAILED_TIMED_OUT" || o.PaymentStatus != "VOIDED" || o.InventoryStatus == "RESERVED" {
 				t.Errorf("%+v", o)
@@ -198,4 +199,13 @@ func TestAnotherStrategyStrandsNobody(t *testing.T) {
 		}
 	}
 	s.clean()
+}
+
+// givesBack waits until payment has heard that the order is to be given back.
+func (s *shop) givesBack(id string) {
+	s.t.Helper()
+	testkit.Eventually(s.t, time.Minute, func() (heard bool) {
+		err := s.env.DB.QueryRow(s.t.Context(), `SELECT EXISTS (SELECT FROM payment.payments WHERE order_id = $1 AND undo_cause IS NOT NULL)`, id).Scan(&heard)
+		return err == nil && heard
+	})
 }

@@ -201,14 +201,20 @@ func (l *link) declareQueue(ch *amqp.Channel, cfg Config, name string) error {
 	if _, err := ch.QueueDeclare(queue, true, false, false, false, args); err != nil {
 		return fmt.Errorf("declare queue %s: %w", queue, err)
 	}
+	// Without an answer to each: a refusal closes the channel, and the one who is asked last says why.
 	for _, key := range t.Queues[name] {
-		if err := ch.QueueBind(queue, key, t.Exchange(), false, nil); err != nil {
+		if err := ch.QueueBind(queue, key, t.Exchange(), true, nil); err != nil {
 			return fmt.Errorf("bind queue %s to %s: %w", queue, key, err)
 		}
 	}
-	for _, key := range t.Lanes[name].Not {
-		if err := ch.QueueUnbind(queue, key, t.Exchange(), nil); err != nil {
-			return fmt.Errorf("unbind queue %s from %s: %w", queue, key, err)
+	if _, err := ch.QueueDeclarePassive(queue, true, false, false, false, nil); err != nil {
+		return fmt.Errorf("bind queue %s: %w", queue, err)
+	}
+	if !before.Missing { // a new one has no bindings of former times
+		for _, key := range t.Lanes[name].Not {
+			if err := ch.QueueUnbind(queue, key, t.Exchange(), nil); err != nil {
+				return fmt.Errorf("unbind queue %s from %s: %w", queue, key, err)
+			}
 		}
 	}
 	if before.Missing && cfg.Anew != nil {
