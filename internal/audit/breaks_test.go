@@ -160,7 +160,7 @@ var breaks = []struct {
 		b.exec(`DELETE FROM shared.outbox WHERE order_id = $1 AND name = 'payment.processed'`, b.id(completed))
 	}, "T1"},
 	{"T1 a state of an order was never said", func(b *broken) {
-		b.exec(`DELETE FROM shared.outbox WHERE order_id = $1 AND name = 'order.updated'`, b.id(completed))
+		b.exec(`DELETE FROM shared.outbox WHERE id = (SELECT id FROM shared.outbox WHERE name = 'order.updated' LIMIT 1)`) // not every order has one
 	}, "T1"},
 	{"T1 a fact was said twice", func(b *broken) { b.sayAgain(completed, "stock.reserved", "stock.reserved") }, "T1"},
 	{"T1 a fact that nothing led to", func(b *broken) { b.sayAgain(completed, "stock.reserved", "stock.released") }, "T1"},
