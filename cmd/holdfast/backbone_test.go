@@ -100,7 +100,12 @@ func newBackbone(t *testing.T) *backbone {
 	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
 	ended := make(chan error, 1)
 	go func() { ended <- provider.Run(ctx) }()
-	t.Cleanup(func() { stop(); <-ended })
+	t.Cleanup(func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
 	b.sandbox = provider.URL()
 	if b.token, err = (web.Tokens{Secret: []byte(backboneSecret)}).Issue("ada", true, 2*time.Hour); err != nil {
 		t.Fatal(err)
@@ -159,7 +164,7 @@ func (i *instance) start(b *backbone) {
 // end stops it by a signal and waits until it is gone.
 func (i *instance) end(by os.Signal) {
 	if i.process != nil && i.process.Signal(by) == nil {
-		<-i.done
+		fmt.Fprintln(i.out, "it ended:", <-i.done)
 	}
 	i.process = nil
 }

@@ -135,7 +135,9 @@ func (h *house) start(args ...string) {
 // stop is Ctrl-C.
 func (h *house) stop() {
 	if h.cmd.Process.Signal(os.Interrupt) == nil {
-		<-h.done
+		if err := <-h.done; err != nil {
+			h.t.Log(err)
+		}
 		h.done <- nil
 	}
 }
@@ -145,7 +147,9 @@ func (h *house) kill() {
 	if err := h.cmd.Process.Kill(); err != nil {
 		h.t.Fatal(err)
 	}
-	<-h.done
+	if err := <-h.done; err != nil {
+		h.t.Log(err)
+	}
 	h.done <- nil
 }
 

@@ -46,7 +46,12 @@ func newBench(t *testing.T) *bench {
 	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
 	ended := make(chan error, 1)
 	go func() { ended <- publisher.Run(ctx) }()
-	t.Cleanup(func() { stop(); <-ended })
+	t.Cleanup(func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
 	testkit.Eventually(t, 20*time.Second, publisher.Ready)
 	conn, err := amqp.Dial(env.RabbitURL)
 	if err != nil {
