@@ -17,7 +17,7 @@ type told struct {
 }
 
 // events opens the stream of an order. It goes past the client that holds answers against the document: that one reads to the end.
-func (c customer) events(id, last string) *http.Response {
+func (c customer) events(id, last string) io.Reader {
 	c.shop.t.Helper()
 	req, err := http.NewRequestWithContext(c.shop.t.Context(), http.MethodGet, c.shop.url+"/api/v1/orders/"+id+"/events", nil)
 	if err != nil {
@@ -32,7 +32,7 @@ func (c customer) events(id, last string) *http.Response {
 		c.shop.t.Fatalf("%v, %v", resp, err)
 	}
 	c.shop.t.Cleanup(func() { resp.Body.Close() })
-	return resp
+	return resp.Body
 }
 
 // toldBy reads events to the end of a stream.
@@ -73,7 +73,7 @@ func TestAnOrderIsWatchedOnAnotherInstance(t *testing.T) {
 	alice.must(http.StatusAccepted, http.MethodPost, "/orders", body, "Idempotency-Key", "k").into(t, &o)
 	stream := elsewhere.events(o.ID, "")
 	elsewhere.must(http.StatusCreated, http.MethodPost, "/orders", body, "Idempotency-Key", "k", "Prefer", "wait=30").into(t, &o)
-	news := toldBy(t, stream.Body)
+	news := toldBy(t, stream)
 	versions := map[string]bool{}
 	for i, n := range news {
 		final := i == len(news)-1
@@ -98,7 +98,7 @@ func TestAnOrderIsWatchedOnAnotherInstance(t *testing.T) {
 	alice.refused(404, "not-found", http.MethodGet, "/orders/nothing/events", nil)
 
 	alice.must(http.StatusAccepted, http.MethodPost, "/orders/"+o.ID+"/cancel", nil)
-	news = toldBy(t, elsewhere.events(o.ID, last).Body)
+	news = toldBy(t, elsewhere.events(o.ID, last))
 	if len(news) == 0 || news[len(news)-1].order.Status != "CANCELLED" {
 		t.Errorf("after the cancel: %+v", news)
 	}
@@ -108,7 +108,7 @@ func TestAnOrderIsWatchedOnAnotherInstance(t *testing.T) {
 	alice.must(http.StatusAccepted, http.MethodPost, "/orders", buyNow(mug, 1, "pm_ok"), "Idempotency-Key", "left").into(t, &o)
 	stream = elsewhere.events(o.ID, "")
 	other.stop()
-	for _, n := range toldBy(t, stream.Body) {
+	for _, n := range toldBy(t, stream) {
 		if n.order.final() {
 			t.Errorf("%+v", n)
 		}

@@ -198,9 +198,13 @@ func (h *Hunter) ours(ctx context.Context) error {
 		if err != nil || page.last.ID == "" {
 			return err
 		}
+		payments, err := findAll(ctx, h.db, ordersOf(page.unmet))
+		if err != nil {
+			return err
+		}
 		var missing []orphan
 		for _, l := range page.unmet {
-			there, err := h.isThere(ctx, l)
+			there, err := h.isThere(ctx, payments[uuid.MustParse(l.OrderID)], l)
 			if err != nil {
 				return err
 			}
@@ -214,11 +218,10 @@ func (h *Hunter) ours(ctx context.Context) error {
 	}
 }
 
-// isThere asks the provider for a charge or refund that its list did not show.
-func (h *Hunter) isThere(ctx context.Context, l Line) (bool, error) {
-	p, err := find(ctx, h.db, uuid.MustParse(l.OrderID))
-	if err != nil || p == nil {
-		return false, err
+// isThere asks the provider for a charge or refund of a payment that its list did not show.
+func (h *Hunter) isThere(ctx context.Context, p *Payment, l Line) (bool, error) {
+	if p == nil {
+		return false, nil
 	}
 	o, err := h.books.Lookup(ctx, p.intent())
 	if err != nil {

@@ -3,12 +3,10 @@ package payment
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/holdfast-checkout/holdfast/internal/postgres"
@@ -112,13 +110,6 @@ func (n *Notices) adopt(ctx context.Context, order uuid.UUID, line Line) error {
 
 // find gives the payment of an order, nil if there is none.
 func find(ctx context.Context, db *postgres.DB, order uuid.UUID) (*Payment, error) {
-	r := &row{}
-	err := db.QueryRow(ctx, `SELECT `+columns+` FROM payment.payments p WHERE p.order_id = $1`, order).Scan(scan(r)...)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("find payment of %s: %w", order, err)
-	}
-	return &r.Payment, nil
+	found, err := findAll(ctx, db, []uuid.UUID{order})
+	return found[order], err
 }

@@ -232,15 +232,7 @@ func TestManyHoldsAreSetRight(t *testing.T) {
 	const carts = 600
 	p := newPlace(t)
 	product := p.product(10_000)
-	p.exec(`
-		INSERT INTO cart.carts (id, customer, first_line_at, expires_at, changed_at)
-		SELECT gen_random_uuid(), 'c' || n, now() - interval '1 hour', $1, now() - interval '1 minute' FROM generate_series(1, $2::int) n`, later, carts)
-	p.exec(`INSERT INTO cart.lines (cart_id, product_id, quantity, unit_price_minor, currency, held)
-		SELECT id, $1, 2, 250, 'GBP', true FROM cart.carts`, product)
-	for _, key := range p.keys.Product(product) {
-		p.redis("DEL", key)
-	}
-	p.load(product)
+	p.manyCarts(product, carts)
 	run := p.full() // the copies of the carts
 	if run.Repaired != carts {
 		t.Fatalf("repaired %d, want the copies of %d carts", run.Repaired, carts)
@@ -261,4 +253,18 @@ func TestManyHoldsAreSetRight(t *testing.T) {
 	if n := len(p.entries(product)); n != carts {
 		t.Error(fmt.Sprint(n, " entries"))
 	}
+}
+
+// manyCarts makes carts with two units of a product each, whose holds are on the shelf and whose copies are missing.
+func (p *place) manyCarts(product uuid.UUID, carts int) {
+	p.Helper()
+	p.exec(`
+		INSERT INTO cart.carts (id, customer, first_line_at, expires_at, changed_at)
+		SELECT gen_random_uuid(), 'c' || n, now() - interval '1 hour', $1, now() - interval '1 minute' FROM generate_series(1, $2::int) n`, later, carts)
+	p.exec(`INSERT INTO cart.lines (cart_id, product_id, quantity, unit_price_minor, currency, held)
+		SELECT id, $1, 2, 250, 'GBP', true FROM cart.carts`, product)
+	for _, key := range p.keys.Product(product) {
+		p.redis("DEL", key)
+	}
+	p.load(product)
 }

@@ -18,13 +18,19 @@ import (
 // between runs do once, after the reconciler has compared and before it runs that script.
 func (p *place) between(script string, do func()) {
 	p.Helper()
+	p.before(script, func([]any) bool { return true }, do)
+}
+
+// before has the reconciler's clients run do once, before they send that script with arguments like that.
+func (p *place) before(script string, like func(args []any) bool, do func()) {
+	p.Helper()
 	client, err := redisx.Open(p.env.RedisURL, redisx.Options{ReadTimeout: 5 * time.Second})
 	if err != nil {
 		p.Fatal(err)
 	}
 	p.Cleanup(func() { _ = client.Close() })
 	sum := sha1.Sum([]byte(lua.Sources()[script]))
-	client.AddHook(meddler{digest: hex.EncodeToString(sum[:]), do: sync.OnceFunc(do)})
+	client.AddHook(meddler{digest: hex.EncodeToString(sum[:]), like: like, do: sync.OnceFunc(do)})
 	p.scripts = redisx.NewScripts(client, lua.Sources())
 	p.scripts.Patience = 5 * time.Second
 	p.reconciler = p.instance(0)
@@ -32,6 +38,7 @@ func (p *place) between(script string, do func()) {
 
 type meddler struct {
 	digest string
+	like   func(args []any) bool
 	do     func()
 }
 
@@ -41,7 +48,7 @@ func (meddler) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return ne
 func (m meddler) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []redis.Cmder) error {
 		for _, cmd := range cmds {
-			if args := cmd.Args(); len(args) > 1 && args[1] == m.digest {
+			if args := cmd.Args(); len(args) > 1 && args[1] == m.digest && m.like(args) {
 				m.do()
 			}
 		}
