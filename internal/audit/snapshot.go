@@ -57,10 +57,11 @@ type snapshot struct {
 }
 
 // patience: large tables take their time, and the transaction is idle while Redis and the ledger are read. The rest makes
-// one pass over a large table cheaper.
+// one pass over a large table cheaper: every question is about all rows, so they are hashed. Of a table without statistics, as the
+// desk's is, Postgres would believe that it has few rows, and look through all of it for each row of another.
 const patience = `
 	SET LOCAL statement_timeout = '30min'; SET LOCAL idle_in_transaction_session_timeout = '30min';
-	SET LOCAL jit = off; SET LOCAL work_mem = '64MB'`
+	SET LOCAL enable_nestloop = off; SET LOCAL jit = off; SET LOCAL work_mem = '64MB'`
 
 func (d *desk) open(ctx context.Context) (*snapshot, error) {
 	tx, err := d.conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
