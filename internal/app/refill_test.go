@@ -19,40 +19,20 @@ func TestPurgedAndDeletedQueuesStrandNobody(t *testing.T) {
 	random := rand.New(rand.NewPCG(testkit.Seed(t), 0))
 	s := open(t, func(c *config.Config) { c.RefillAfter = time.Second; c.ConsumerBatch = 1 })
 	mug, alice := s.product("MUG", 1275, 1000), s.customer("alice")
-	conn, err := amqp.Dial(s.cfg.RabbitMQURL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close() })
-	ch, err := conn.Channel()
-	if err != nil {
-		t.Fatal(err)
-	}
+	robber := &robber{t: t, url: s.cfg.RabbitMQURL}
 	queues := []string{"order", "inventory", "payment", "view", "shelf"}
 	var orders []string
-	lost := 0
 	for i := range 45 {
 		var o order
 		method := []string{"pm_ok", "pm_declined", "pm_slow"}[i%3]
 		alice.must(http.StatusAccepted, http.MethodPost, "/orders", buyNow(mug, 1, method), "Idempotency-Key", fmt.Sprint(i)).into(t, &o)
 		orders = append(orders, o.ID)
-		queue := s.cfg.Namespace + "." + queues[random.IntN(len(queues))]
-		rob := func() (int, error) { return ch.QueuePurge(queue, false) }
-		if i%7 == 6 {
-			rob = func() (int, error) { return ch.QueueDelete(queue, false, false, false) }
-		}
-		n, err := rob()
-		lost += n
-		if err != nil { // a queue that is being deleted or made closes the channel
-			if ch, err = conn.Channel(); err != nil {
-				t.Fatal(err)
-			}
-		}
+		robber.rob(s.cfg.Namespace+"."+queues[random.IntN(len(queues))], i%7 == 6)
 	}
 	for _, id := range orders {
 		alice.end(id)
 	}
-	t.Logf("%d messages were lost on the way", lost)
+	t.Logf("%d messages were lost on the way", robber.took)
 	s.clean()
 	var status struct {
 		Refills []struct {
@@ -65,9 +45,52 @@ func TestPurgedAndDeletedQueuesStrandNobody(t *testing.T) {
 	for _, r := range status.Refills {
 		refilled += r.Facts
 	}
-	if refilled < lost {
-		t.Errorf("%d messages were lost, and %d facts published again: %+v", lost, refilled, status.Refills)
+	if refilled < robber.took {
+		t.Errorf("%d messages were lost, and %d facts published again: %+v", robber.took, refilled, status.Refills)
 	}
 	s.operator().must(http.StatusAccepted, http.MethodPost, "/admin/refills", `{"module":"view"}`)
 	s.operator().must(http.StatusUnprocessableEntity, http.MethodPost, "/admin/refills", `{"module":"nobody"}`)
+}
+
+// robber takes messages out of queues that are in use.
+type robber struct {
+	t    *testing.T
+	url  string
+	conn *amqp.Connection
+	took int
+}
+
+// rob purges or deletes a queue as soon as somebody consumes from it.
+func (r *robber) rob(queue string, whole bool) {
+	r.t.Helper()
+	testkit.Eventually(r.t, 30*time.Second, func() error {
+		ch, err := r.channel()
+		if err != nil {
+			return err
+		}
+		defer ch.Close()
+		if q, err := ch.QueueDeclarePassive(queue, true, false, false, false, nil); err != nil || q.Consumers == 0 {
+			return fmt.Errorf("%s has no consumer: %w", queue, err)
+		}
+		take := func() (int, error) { return ch.QueuePurge(queue, false) }
+		if whole {
+			take = func() (int, error) { return ch.QueueDelete(queue, false, false, false) }
+		}
+		n, err := take()
+		r.took += n
+		return err
+	})
+}
+
+// channel connects anew where the broker has closed the connection: it does when a queue is not quite there.
+func (r *robber) channel() (*amqp.Channel, error) {
+	if r.conn == nil || r.conn.IsClosed() {
+		conn, err := amqp.Dial(r.url)
+		if err != nil {
+			return nil, err
+		}
+		r.t.Cleanup(func() { _ = conn.Close() })
+		r.conn = conn
+	}
+	return r.conn.Channel()
 }

@@ -24,6 +24,7 @@ type Config struct {
 	Anew func(queue string)
 
 	confirmWithin time.Duration // see confirmDeadline; tests shorten it
+	unusable      time.Duration // see brokenAfter; tests shorten it
 	mostPause     time.Duration // between two attempts at a fact, 5 s; tests shorten it
 }
 
@@ -36,6 +37,14 @@ func (c Config) confirmDeadline() time.Duration {
 		return c.confirmWithin
 	}
 	return confirmDeadline
+}
+
+// brokenAfter is how long a queue has to be unusable before it is made anew.
+func (c Config) brokenAfter() time.Duration {
+	if c.unusable > 0 {
+		return c.unusable
+	}
+	return brokenFor
 }
 
 func (c Config) retries() *backoff.ExponentialBackOff {

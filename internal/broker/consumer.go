@@ -49,6 +49,7 @@ type Consumer struct {
 	cfg       Config
 	sub       Subscription
 	log       *slog.Logger
+	source    *source
 	publisher *Publisher             // of dead letters
 	failures  map[uuid.UUID]*failure // of facts that have failed alone; they outlive a connection
 	passed    int                    // batches that went through, to tell a slow fact from a slow world
@@ -59,7 +60,8 @@ func NewConsumer(cfg Config, publisher *Publisher, sub Subscription) *Consumer {
 	sub = sub.withDefaults()
 	return &Consumer{
 		cfg: cfg, sub: sub, publisher: publisher,
-		log: cfg.Log.With("part", "consumer", "module", sub.Queue), failures: map[uuid.UUID]*failure{},
+		source: &source{cfg: cfg, queue: cfg.Topology.Queue(sub.Queue), prefetch: 4 * sub.Batch, declare: func(l *link) error { return l.declareFor(cfg, sub.Queue) }},
+		log:    cfg.Log.With("part", "consumer", "module", sub.Queue), failures: map[uuid.UUID]*failure{},
 	}
 }
 
@@ -72,7 +74,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 
 // session consumes over one connection until it fails or ctx ends.
 func (c *Consumer) session(ctx context.Context, up func()) error {
-	in, err := openInflow(ctx, c.cfg, c.cfg.Topology.Queue(c.sub.Queue), 4*c.sub.Batch, c.declare)
+	in, err := c.source.open(ctx)
 	if err != nil {
 		return err
 	}
@@ -82,5 +84,3 @@ func (c *Consumer) session(ctx context.Context, up func()) error {
 	s := &hearing{Consumer: c, inflow: in, m: m, tally: m.module(c.sub.Queue)}
 	return s.work(ctx)
 }
-
-func (c *Consumer) declare(l *link) error { return l.declareFor(c.cfg, c.sub.Queue) }

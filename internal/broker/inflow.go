@@ -48,9 +48,9 @@ func (in *inflow) subscribe(queue string, prefetch int, declare func(*link) erro
 	if err := in.ch.Qos(prefetch, 0, false); err != nil {
 		return fmt.Errorf("set prefetch: %w", err)
 	}
-	deliveries, err := in.ch.Consume(queue, queue, false, false, false, false, nil)
+	deliveries, err := in.consume(queue)
 	if err != nil {
-		return fmt.Errorf("consume %s: %w", queue, err)
+		return err
 	}
 	go in.pump(deliveries) // ends with the channel, which close ends
 	return nil

@@ -20,6 +20,7 @@ type Metrics struct {
 	buried      *prometheus.CounterVec // module, reason
 	redelivered *prometheus.CounterVec // module
 	strays      prometheus.Counter
+	replaced    prometheus.Counter
 	unconfirmed prometheus.Gauge
 	parked      *prometheus.GaugeVec // module
 	depth       *prometheus.GaugeVec // queue
@@ -43,6 +44,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		buried:      counters("dead_letters_total", "Facts that became dead letters.", "module", "reason"),
 		redelivered: counters("redelivered_total", "Messages that RabbitMQ had given to a consumer before.", "module"),
 		strays:      counter("strays_total", "Messages that no queue was bound to."),
+		replaced:    counter("queues_replaced_total", "Queues that did not work and were made anew."),
 		unconfirmed: prometheus.NewGauge(prometheus.GaugeOpts{
 			Namespace: "holdfast", Subsystem: "broker", Name: "unconfirmed", Help: "Messages sent and not yet confirmed, 1,024 at most for each publisher.",
 		}),
@@ -59,7 +61,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 	}
 	if r != nil {
 		r.MustRegister(m.published, m.confirmed, m.returned, m.reconnects, m.heard, m.failed, m.buried, m.batchFacts, m.batchSecond,
-			m.redelivered, m.strays, m.unconfirmed, m.parked, m.depth)
+			m.redelivered, m.strays, m.replaced, m.unconfirmed, m.parked, m.depth)
 	}
 	return m
 }

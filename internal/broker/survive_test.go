@@ -40,6 +40,7 @@ func TestPublishingSurvivesTheBroker(t *testing.T) {
 	servers.Rabbit().Resume()
 	s.progress(t)
 	brokerAlarm(t, servers.Rabbit().PID(), p, s)
+	brokenQueue(t, cfg, servers.Rabbit().PID())
 	stop()
 	testkit.Eventually(t, 30*time.Second, func() error { return e.has(s.confirmed()) })
 }
@@ -60,6 +61,37 @@ func brokerAlarm(t *testing.T, pid int, p *Publisher, s *sender) {
 	}
 	testkit.RabbitMemory(t, pid, "0.4")
 	s.progress(t)
+}
+
+// brokenQueue leaves of a queue only its record, while somebody consumes from it and others publish to it and to a sound one. It is
+// made anew, told to those who know what was in it, and all that is published arrives.
+func brokenQueue(t *testing.T, cfg Config, pid int) {
+	t.Helper()
+	anew := make(chan string, 100)
+	cfg.Topology.Namespace += "b"
+	cfg.Topology.Queues = map[string][]string{"inventory": {keyCreated}, "order": {keyCreated}}
+	cfg.unusable = 200 * time.Millisecond
+	cfg.Metrics, cfg.Anew = NewMetrics(nil), func(queue string) { anew <- queue }
+	p, broken, sound := startPublisher(t, cfg), &ears{}, &ears{}
+	start(t, NewConsumer(cfg, p, Subscription{Module: "inventory", Handle: broken.hear}).Run)
+	start(t, NewConsumer(cfg, p, Subscription{Module: "order", Handle: sound.hear}).Run)
+	before := createdMany(10)
+	if err := p.Publish(t.Context(), messages(cfg, before)...); err != nil {
+		t.Fatal(err)
+	}
+	testkit.Eventually(t, 20*time.Second, func() error { return errors.Join(broken.has(before), sound.has(before)) })
+	for len(anew) > 0 {
+		<-anew
+	}
+	testkit.BreakQueue(t, pid, cfg.Topology.Queue("inventory"))
+	after := createdMany(10)
+	if err := p.Publish(t.Context(), messages(cfg, after)...); err != nil {
+		t.Fatal(err)
+	}
+	testkit.Eventually(t, 20*time.Second, func() error { return errors.Join(broken.has(after), sound.has(after)) })
+	if queue := <-anew; queue != cfg.Topology.Queue("inventory") || len(anew) > 0 {
+		t.Errorf("%s was made anew and %d others, want the broken one alone", queue, len(anew))
+	}
 }
 
 // sender publishes all the time and remembers what was confirmed.

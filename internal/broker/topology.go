@@ -75,6 +75,9 @@ func (t Topology) Dead() string { return t.Namespace + ".dead" }
 // Queue is the full name of a module's queue.
 func (t Topology) Queue(name string) string { return t.Namespace + "." + name }
 
+// declaring is the name of the turn of whoever declares or deletes queues.
+func (t Topology) declaring() string { return t.Namespace + ".declaring" }
+
 // names gives the full names of all queues, sorted.
 func (t Topology) names() []string {
 	names := []string{t.Dead(), t.Unrouted()}
@@ -103,7 +106,7 @@ func (l *link) declare(cfg Config) error {
 // declareFor makes what belongs to no one module, and the queues of these. One declares at a time: a quorum queue is there before it
 // works, and whoever declares it again, or consumes from it, in between is answered INTERNAL_ERROR, and can break it for good.
 func (l *link) declareFor(cfg Config, modules ...string) error {
-	return l.alone(cfg.Topology.Namespace+".declaring", func() error { return l.declareHere(cfg, modules) })
+	return l.alone(cfg.Topology.declaring(), func() error { return l.declareHere(cfg, modules) })
 }
 
 const (

@@ -12,18 +12,18 @@ import (
 
 // Undertaker empties a queue in which messages end that no module has taken, into wherever they are kept.
 type Undertaker struct {
-	cfg   Config
-	log   *slog.Logger
-	queue string
-	read  func(amqp.Delivery) []DeadLetter
-	keep  func(context.Context, []DeadLetter) error
+	cfg    Config
+	log    *slog.Logger
+	source *source
+	read   func(amqp.Delivery) []DeadLetter
+	keep   func(context.Context, []DeadLetter) error
 }
 
 // NewUndertaker makes one for the queue of dead letters. keep must be repeatable; while it fails the letters stay in their
 // queue. It does nothing until Run.
 func NewUndertaker(cfg Config, keep func(context.Context, []DeadLetter) error) *Undertaker {
 	read := func(d amqp.Delivery) []DeadLetter { return readDeadLetters(cfg.Topology, d) }
-	return &Undertaker{cfg: cfg, log: cfg.Log.With("part", "undertaker"), queue: cfg.Topology.Dead(), read: read, keep: keep}
+	return newUndertaker(cfg, "undertaker", cfg.Topology.Dead(), read, keep)
 }
 
 // ModuleUnrouted stands for the module of dead letters that no queue was bound to.
@@ -35,7 +35,12 @@ var errNobodyBound = errors.New("no queue is bound to its routing key")
 // Anew, as what was lost with its queue: the outbox has it. What no queue needs to have is let go; the rest becomes dead letters.
 func NewStrayKeeper(cfg Config, keep func(context.Context, []DeadLetter) error) *Undertaker {
 	read := func(d amqp.Delivery) []DeadLetter { return readStray(cfg, d) }
-	return &Undertaker{cfg: cfg, log: cfg.Log.With("part", "stray keeper"), queue: cfg.Topology.Unrouted(), read: read, keep: keep}
+	return newUndertaker(cfg, "stray keeper", cfg.Topology.Unrouted(), read, keep)
+}
+
+func newUndertaker(cfg Config, part, queue string, read func(amqp.Delivery) []DeadLetter, keep func(context.Context, []DeadLetter) error) *Undertaker {
+	s := &source{cfg: cfg, queue: queue, prefetch: 64, declare: func(l *link) error { return l.declareFor(cfg) }}
+	return &Undertaker{cfg: cfg, log: cfg.Log.With("part", part), source: s, read: read, keep: keep}
 }
 
 func readStray(cfg Config, d amqp.Delivery) []DeadLetter {
@@ -62,23 +67,28 @@ func readStray(cfg Config, d amqp.Delivery) []DeadLetter {
 
 // Run works until ctx ends.
 func (u *Undertaker) Run(ctx context.Context) error {
-	lost := u.cfg.metrics().reconnects.WithLabelValues("undertaker of " + u.queue).Inc
+	lost := u.cfg.metrics().reconnects.WithLabelValues("undertaker of " + u.source.queue).Inc
 	supervise(ctx, u.log, lost, u.session)
 	return nil
 }
 
 func (u *Undertaker) session(ctx context.Context, up func()) error {
-	const prefetch = 64
-	in, err := openInflow(ctx, u.cfg, u.queue, prefetch, func(l *link) error { return l.declareFor(u.cfg) })
+	in, err := u.source.open(ctx)
 	if err != nil {
 		return err
 	}
 	defer in.close()
 	up()
+	look := time.NewTicker(lookEvery)
+	defer look.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
+		case <-look.C:
+			if err := in.subscribed(ctx, u.source.queue); err != nil {
+				return err
+			}
 		case d, ok := <-in.buffered:
 			if !ok {
 				return in.lost()
