@@ -27,7 +27,7 @@ func TestPurgedAndDeletedQueuesStrandNobody(t *testing.T) {
 		method := []string{"pm_ok", "pm_declined", "pm_slow"}[i%3]
 		alice.must(http.StatusAccepted, http.MethodPost, "/orders", buyNow(mug, 1, method), "Idempotency-Key", fmt.Sprint(i)).into(t, &o)
 		orders = append(orders, o.ID)
-		robber.rob(s.cfg.Namespace+"."+queues[random.IntN(len(queues))], i%7 == 6)
+		robber.rob(s.cfg.Namespace+"."+queues[random.IntN(len(queues))], i%11 == 10)
 	}
 	for _, id := range orders {
 		alice.end(id)
