@@ -173,34 +173,6 @@ func TestALateSuccessIsRefunded(t *testing.T) {
 	}
 }
 
-// A restart with the other strategy, and then with the other outbox mode, strands no order that is under way.
-func TestAnotherStrategyStrandsNobody(t *testing.T) {
-	t.Parallel()
-	s := open(t, strategy("optimistic"))
-	mug := s.product("MUG", 1275, 1000)
-	alice := s.customer("alice")
-	under := map[string]string{}
-	place := func(key string) {
-		var o order
-		alice.must(http.StatusAccepted, http.MethodPost, "/orders", buyNow(mug, 1, "pm_slow"), "Idempotency-Key", key).into(t, &o)
-		under[o.ID] = o.Strategy
-	}
-	for round, change := range []settings{strategy("post-payment"), outboxMode("polling"), strategy("optimistic"), outboxMode("cdc")} {
-		for i := range 8 {
-			place(fmt.Sprintf("%d/%d", round, i))
-		}
-		s.stop()
-		change(&s.cfg)
-		s.start()
-	}
-	for id, way := range under {
-		if o := alice.end(id); o.Status != "COMPLETED" || o.Strategy != way {
-			t.Errorf("%+v", o)
-		}
-	}
-	s.clean()
-}
-
 // givesBack waits until payment has heard that the order is to be given back.
 func (s *shop) givesBack(id string) {
 	s.t.Helper()
