@@ -7,11 +7,14 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
 	amqp "github.com/rabbitmq/amqp091-go"
 
 	"github.com/holdfast-checkout/holdfast/internal/audit"
+	"github.com/holdfast-checkout/holdfast/internal/payment"
 	"github.com/holdfast-checkout/holdfast/internal/postgres"
 	"github.com/holdfast-checkout/holdfast/internal/redisx"
 )
@@ -62,7 +65,32 @@ func (b *broken) keys() redisx.Keys { return redisx.Keys{Namespace: b.Namespace}
 // book makes the provider charge or refund something that we never asked for.
 func (b *broken) book(path, body string) {
 	b.Helper()
-	b.Ledger = b.shop.copyOfLedger(b.T)
+	b.bookWith(b.shop.copyOfLedger(b.T, 0), path, body)
+}
+
+// chargeTwice has a provider that has forgotten its keys charge a complete order once more, under its own key.
+func (b *broken) chargeTwice() {
+	b.Helper()
+	b.bookWith(b.shop.copyOfLedger(b.T, time.Nanosecond), "/charges/charge-"+b.id(completed).String(),
+		fmt.Sprintf(`{"order_id":"%s","amount_minor":250,"currency":"GBP","payment_method":"pm_ok"}`, b.id(completed)))
+}
+
+// hunt has the hunter look for orphans.
+func (b *broken) hunt() {
+	b.Helper()
+	provider := payment.NewSandbox(payment.SandboxOptions{URL: b.Ledger.URL, APIKey: apiKey})
+	b.Cleanup(provider.Hangup)
+	hunter := payment.NewHunter(b.db, provider, func() {}, payment.HunterOptions{
+		Cooldown: -1, Log: b.shop.env.Log, Registry: prometheus.NewRegistry(),
+	})
+	if err := hunter.Hunt(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+}
+
+func (b *broken) bookWith(ledger *audit.Ledger, path, body string) {
+	b.Helper()
+	b.Ledger = ledger
 	req, err := http.NewRequestWithContext(b.Context(), http.MethodPut, b.Ledger.URL+path, strings.NewReader(body))
 	if err != nil {
 		b.Fatal(err)

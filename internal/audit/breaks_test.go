@@ -61,6 +61,12 @@ var breaks = []struct {
 	{"M1 charged again under another key: more was kept than the order says, and it is none of our charges", func(b *broken) {
 		b.book("/charges/again", fmt.Sprintf(`{"order_id":"%s","amount_minor":250,"currency":"GBP","payment_method":"pm_ok"}`, b.id(completed)))
 	}, "M1 M2 M3"},
+	{"M1 charged again under its own key, which the provider had forgotten", func(b *broken) { b.chargeTwice() }, "M1 M2 M3"},
+	{"M1 charged again, and the refund that the hunter notes is of another charge", func(b *broken) {
+		b.chargeTwice()
+		b.hunt()
+		b.exec(`UPDATE payment.orphans SET refund_id = (SELECT refund_id FROM payment.payments WHERE order_id = $1)`, b.id(refunded))
+	}, "M1 M3"},
 	{"M1 charged another amount than the total", func(b *broken) {
 		b.exec(`UPDATE payment.payments SET amount_minor = amount_minor + 1 WHERE order_id = $1`, b.id(completed))
 	}, "M1 M2 M3"},

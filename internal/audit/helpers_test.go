@@ -45,7 +45,7 @@ type shop struct {
 func sell(t *testing.T) *shop {
 	t.Helper()
 	s := &shop{env: testkit.New(t), ledgerFile: filepath.Join(t.TempDir(), "ledger.jsonl")}
-	provider := openSandbox(t, s.env, s.ledgerFile)
+	provider := openSandbox(t, s.env, s.ledgerFile, 0)
 	s.cfg = config.Config{
 		Servers: config.Servers{
 			PostgresURL: s.env.PostgresURL, RedisURL: s.env.RedisURL, RabbitMQURL: s.env.RabbitURL, Namespace: s.env.Namespace,
@@ -146,10 +146,10 @@ func background(t *testing.T, work func(context.Context) error) (stop func()) {
 	return stop
 }
 
-// openSandbox runs a provider on a ledger file and gives its URL.
-func openSandbox(t *testing.T, env *testkit.Env, ledger string) string {
+// openSandbox runs a provider on a ledger file and gives its URL. It remembers keys for so long, 0: as ever.
+func openSandbox(t *testing.T, env *testkit.Env, ledger string, memory time.Duration) string {
 	t.Helper()
-	provider, err := sandbox.Open(sandbox.Options{Addr: "127.0.0.1:0", LedgerFile: ledger, APIKey: apiKey, Log: env.Log})
+	provider, err := sandbox.Open(sandbox.Options{Addr: "127.0.0.1:0", LedgerFile: ledger, APIKey: apiKey, Log: env.Log, KeyMemory: memory})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -281,8 +281,8 @@ func (s *shop) copyOfRedis(t *testing.T) string {
 	return namespace
 }
 
-// copyOfLedger is a provider that has booked all that the shop's has.
-func (s *shop) copyOfLedger(t *testing.T) *audit.Ledger {
+// copyOfLedger is a provider that has booked all that the shop's has, and remembers keys for so long, 0: as ever.
+func (s *shop) copyOfLedger(t *testing.T, memory time.Duration) *audit.Ledger {
 	t.Helper()
 	booked, err := os.ReadFile(s.ledgerFile)
 	if err != nil {
@@ -292,5 +292,5 @@ func (s *shop) copyOfLedger(t *testing.T) *audit.Ledger {
 	if err := os.WriteFile(file, booked, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return &audit.Ledger{URL: openSandbox(t, s.env, file), APIKey: apiKey}
+	return &audit.Ledger{URL: openSandbox(t, s.env, file, memory), APIKey: apiKey}
 }

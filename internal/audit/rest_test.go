@@ -53,6 +53,10 @@ var waits = []struct {
 			b.Errorf("E2: %+v", v)
 		}
 	}},
+	{"a second charge was found and given back", func(b *broken) {
+		b.chargeTwice()
+		b.hunt()
+	}, func(b *broken, report audit.Report) { wantSkipped(b, report) }},
 	{"a product that Redis does not have", func(b *broken) {
 		b.Namespace = b.shop.copyOfRedis(b.T)
 		for _, key := range b.keys().Product(b.id(plenty)) {
