@@ -18,6 +18,7 @@ import (
 	"github.com/holdfast-checkout/holdfast/internal/config"
 	"github.com/holdfast-checkout/holdfast/internal/deadletter"
 	"github.com/holdfast-checkout/holdfast/internal/lease"
+	"github.com/holdfast-checkout/holdfast/internal/payment"
 	"github.com/holdfast-checkout/holdfast/internal/postgres"
 	"github.com/holdfast-checkout/holdfast/internal/reconcile"
 	"github.com/holdfast-checkout/holdfast/internal/redisx"
@@ -38,6 +39,7 @@ const patience = 3 * time.Second
 // server is one instance and what all its parts share.
 type server struct {
 	cfg       config.Config
+	provider  payment.Gateway // nil: the sandbox
 	log       *slog.Logger
 	registry  *prometheus.Registry
 	db        *postgres.DB
@@ -66,9 +68,15 @@ func Check(cfg config.Config) error {
 	return err
 }
 
-// Serve runs an instance until ctx ends: then what is under way is finished, as far as it can be, and the rest is left where
-// the next start finds it. ready, if any, is called with the API's URL once requests are answered; its error ends the instance.
+// Serve runs an instance that charges at the sandbox, as ServeWith does.
 func Serve(ctx context.Context, cfg config.Config, log *slog.Logger, ready func(ctx context.Context, url string) error) error {
+	return ServeWith(ctx, cfg, nil, log, ready)
+}
+
+// ServeWith runs an instance until ctx ends: then what is under way is finished, as far as it can be, and the rest is left where
+// the next start finds it. provider charges; nil is the sandbox. ready, if any, is called with the API's URL once requests are
+// answered; its error ends the instance.
+func ServeWith(ctx context.Context, cfg config.Config, provider payment.Gateway, log *slog.Logger, ready func(ctx context.Context, url string) error) error {
 	if err := cfg.Complete(); err != nil {
 		return err
 	}
@@ -77,6 +85,7 @@ func Serve(ctx context.Context, cfg config.Config, log *slog.Logger, ready func(
 	if err != nil {
 		return err
 	}
+	s.provider = provider
 	defer s.close()
 	if err := selfCheck(ctx, s.db, s.patient, relay.Mode(cfg.OutboxMode), log); err != nil {
 		return err

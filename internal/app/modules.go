@@ -22,7 +22,7 @@ type modules struct {
 	order     *order.Service
 	payment   *payment.Service
 	charger   *payment.Charger
-	provider  *payment.Sandbox
+	provider  payment.Gateway
 	notices   *payment.Notices
 	hunter    *payment.Hunter
 	course    *saga.Course
@@ -50,7 +50,10 @@ func (s *server) newModules(book *saga.Book) *modules {
 		HoldOnOrder: s.cfg.HoldOnOrder, KeyLife: idempotencyKeyLife,
 	}, s.log)
 
-	m.provider = payment.NewSandbox(payment.SandboxOptions{URL: s.cfg.SandboxURL, APIKey: s.cfg.SandboxKey, WebhookSecret: s.cfg.SandboxWebhookSecret})
+	m.provider = s.provider
+	if m.provider == nil {
+		m.provider = payment.NewSandbox(payment.SandboxOptions{URL: s.cfg.SandboxURL, APIKey: s.cfg.SandboxKey, WebhookSecret: s.cfg.SandboxWebhookSecret})
+	}
 	m.charger = payment.NewCharger(s.db, m.provider, payment.ChargerOptions{Log: s.log})
 	m.payment = payment.NewService(s.db, m.charger.Wake)
 	m.notices = payment.NewNotices(s.db, m.provider, m.charger.Wake, s.log, s.registry)

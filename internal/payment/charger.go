@@ -170,13 +170,35 @@ func (c *Charger) ask(ctx context.Context, task *row) (Outcome, error) {
 	case task.Undone():
 		return c.through(ctx, "close", Provider.Close, task)
 	case task.Tries == 1:
-		return c.through(ctx, "charge", Provider.Charge, task)
+		return c.charge(ctx, task)
 	}
 	outcome, err := c.through(ctx, "lookup", Provider.Lookup, task)
 	if err == nil && outcome.Verdict == Absent { // it may still be on its way; under the same key it is charged once
-		return c.through(ctx, "charge", Provider.Charge, task)
+		return c.charge(ctx, task)
 	}
 	return outcome, err
+}
+
+// charge makes the charge, and opens it first where that is the provider's way. Whoever dies before the id is committed has charged
+// nothing, and whoever comes next opens it again.
+func (c *Charger) charge(ctx context.Context, task *row) (Outcome, error) {
+	if opener, opens := c.provider.(Opener); opens && task.OpenedAs == "" {
+		open := func(_ Provider, ctx context.Context, in Intent) (Outcome, error) { return opener.Open(ctx, in) }
+		outcome, err := c.through(ctx, "open", open, task)
+		if err != nil || outcome.Verdict != Opened {
+			return outcome, err
+		}
+		if err := c.keepOpened(ctx, task, outcome.ChargeID); err != nil {
+			return Outcome{}, err
+		}
+	}
+	return c.through(ctx, "charge", Provider.Charge, task)
+}
+
+func (c *Charger) keepOpened(ctx context.Context, task *row, id string) error {
+	ctx, cancel := context.WithTimeout(ctx, databaseTimeout)
+	defer cancel()
+	return keepOpened(ctx, c.db, task, id)
 }
 
 // through makes one call to the provider.

@@ -22,7 +22,8 @@ import (
 // childVariable makes a copy of this test program a charger that kills itself.
 const childVariable = "HOLDFAST_TEST_CHARGER"
 
-// child says where its charger works and at which call it dies: "before charge", "after refund", ….
+// child says where its charger works and at which call it dies: "before charge", "after refund", …; "opening before charge" has its
+// charges opened first.
 type child struct{ Postgres, Provider, DieAt string }
 
 const crashLease = 200 * time.Millisecond
@@ -44,17 +45,21 @@ func (c child) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	at, opens := strings.CutPrefix(c.DieAt, "opening ")
 	dieAt := func(when string) func(string) {
 		return func(call string) {
-			if when+" "+call == c.DieAt {
+			if when+" "+call == at {
 				_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 				select {} // the signal is on its way
 			}
 		}
 	}
 	provider := payment.NewSandbox(payment.SandboxOptions{URL: c.Provider, APIKey: apiKey, Timeout: enough})
-	charger := payment.NewCharger(db, between{provider, dieAt("before"), dieAt("after")},
-		payment.ChargerOptions{Lease: crashLease, Log: slog.New(slog.DiscardHandler)})
+	var deadly payment.Provider = between{provider, dieAt("before"), dieAt("after")}
+	if opens {
+		deadly = opening{between{provider, dieAt("before"), dieAt("after")}, db}
+	}
+	charger := payment.NewCharger(db, deadly, payment.ChargerOptions{Lease: crashLease, Log: slog.New(slog.DiscardHandler)})
 	return charger.Run(ctx)
 }
 

@@ -21,11 +21,30 @@ type Provider interface {
 	Close(ctx context.Context, in Intent) (Outcome, error)
 }
 
+// Opener is a provider that has a charge opened before it is made. Nothing is charged by opening, and a charge is made at most once
+// for what was opened, so that its id, once committed, is worth more than any key. Close and Lookup of an intent that was never
+// opened need not ask: nobody can have charged it.
+type Opener interface {
+	Provider
+	// Open answers Opened with the id under which the charge will be known, once per ChargeKey as long as the provider remembers that,
+	// or Rejected.
+	Open(ctx context.Context, in Intent) (Outcome, error)
+}
+
+// Gateway is a provider with all that a server asks of it: it moves money, tells of it and shows its books.
+type Gateway interface {
+	Books
+	Herald
+	// Hangup gives up idle connections.
+	Hangup()
+}
+
 // Intent is what the provider is asked about.
 type Intent struct {
 	OrderID   uuid.UUID
 	ChargeKey string
 	RefundKey string
+	OpenedAs  string // the provider's id of what was opened; "" where nothing was
 	ChargeID  string // the provider's id of the charge; "" until one is known
 	Terms     event.Terms
 }
@@ -38,6 +57,7 @@ const (
 	Charged   Verdict = "charged"
 	Rejected  Verdict = "rejected"   // nothing was charged under this key, and never will be
 	Closed    Verdict = "closed"     // the same, because the key was closed first
+	Opened    Verdict = "opened"     // nothing was charged so far, and it can be now
 	Absent    Verdict = "absent"     // nothing was charged so far
 	GivenBack Verdict = "given back" // it was charged, and given back under RefundKey
 )
@@ -45,7 +65,7 @@ const (
 // Outcome is a provider's answer, checked against the intent.
 type Outcome struct {
 	Verdict  Verdict
-	ChargeID string // with Charged and GivenBack
+	ChargeID string // with Opened, Charged and GivenBack
 	RefundID string // with GivenBack
 	Reason   string // with Rejected
 }

@@ -17,7 +17,8 @@ type Books interface {
 	Provider
 	// Name is the provider's, by which marks are kept.
 	Name() string
-	// Lines gives at most limit charges and refunds after a mark, the oldest first; "" is the beginning. None: that was all.
+	// Lines gives at most limit charges and refunds after a mark, the oldest first; "" is the beginning. None: that was all. A line
+	// without a Verdict only says how far the list was read.
 	Lines(ctx context.Context, after string, limit int) ([]Line, error)
 }
 
@@ -149,6 +150,8 @@ func (h *Hunter) sort(payments map[uuid.UUID]*Payment, l Line) (sense, string) {
 	p := payments[order]
 	s, _ := p.read(l)
 	switch {
+	case l.Verdict == "":
+		return foreign, ""
 	case l.Verdict == Rejected && s != news, l.Verdict == GivenBack && l.Key == orphanKey(l.ChargeID):
 		return foreign, "" // moved nothing; is this hunter's own doing
 	case s == stray:

@@ -2,7 +2,7 @@ package payment
 
 import "time"
 
-// Line is one line of a provider's own books: a charge or a refund, whoever asked for it.
+// Line is one line of a provider's own books: a charge or a refund, whoever asked for it. One without a Verdict is of something else.
 type Line struct {
 	Verdict     Verdict // Charged, Rejected or GivenBack
 	ID          string  // the provider's, of the charge or refund
@@ -39,6 +39,11 @@ func (p *Payment) read(l Line) (sense, Outcome) {
 	case l.AmountMinor != p.Terms.TotalMinor || l.Currency != p.Terms.Currency:
 		return wrong, Outcome{}
 	case l.ID == p.ChargeID:
+		return known, Outcome{}
+	case p.OpenedAs != "" && l.ID != p.OpenedAs: // opened under our key and then left alone: not ours to charge, but somebody has or has not
+		if l.Verdict == Charged {
+			return stray, Outcome{}
+		}
 		return known, Outcome{}
 	case p.State == Pending && !p.Attempted: // asked for again under its key it will say the same
 		return known, Outcome{}

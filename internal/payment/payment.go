@@ -40,6 +40,7 @@ type Payment struct {
 	State     State
 	Strategy  string
 	Terms     event.Terms
+	OpenedAs  string // the provider's id of the charge that was opened; "" where none is opened first
 	ChargeID  string
 	RefundID  string
 	Reason    string // why it was declined
@@ -155,7 +156,9 @@ func (p *Payment) fact(name event.Name) event.Fact {
 
 // intent is what the provider is asked about it. The keys follow from the order, so that no order can have two charges.
 func (p *Payment) intent() Intent {
-	return Intent{OrderID: p.OrderID, ChargeKey: chargeKey(p.OrderID), RefundKey: refundKey(p.OrderID), ChargeID: p.ChargeID, Terms: p.Terms}
+	return Intent{
+		OrderID: p.OrderID, ChargeKey: chargeKey(p.OrderID), RefundKey: refundKey(p.OrderID), OpenedAs: p.OpenedAs, ChargeID: p.ChargeID, Terms: p.Terms,
+	}
 }
 
 func chargeKey(order uuid.UUID) string { return "charge-" + order.String() }

@@ -2,6 +2,7 @@ package payment
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -29,7 +30,7 @@ type change struct {
 }
 
 const columns = `p.order_id, p.state, p.strategy, p.amount_minor, p.currency, p.payment_method,
-	coalesce(p.charge_id, ''), coalesce(p.refund_id, ''), p.reason, p.cause, p.traceparent,
+	coalesce(p.opened_as, ''), coalesce(p.charge_id, ''), coalesce(p.refund_id, ''), p.reason, p.cause, p.traceparent,
 	coalesce(p.undo_cause, '00000000-0000-0000-0000-000000000000'), p.undo_traceparent,
 	p.attempted_at IS NOT NULL, p.tries, p.claim, p.leased_until IS NOT NULL`
 
@@ -37,7 +38,7 @@ func scan(into *row, more ...any) []any {
 	p := &into.Payment
 	return append([]any{
 		&p.OrderID, &p.State, &p.Strategy, &p.Terms.TotalMinor, &p.Terms.Currency, &p.Terms.PaymentMethod,
-		&p.ChargeID, &p.RefundID, &p.Reason, &p.Cause.Fact, &p.Cause.TraceParent, &p.Undo.Fact, &p.Undo.TraceParent,
+		&p.OpenedAs, &p.ChargeID, &p.RefundID, &p.Reason, &p.Cause.Fact, &p.Cause.TraceParent, &p.Undo.Fact, &p.Undo.TraceParent,
 		&p.Attempted, &p.Tries, &into.claim, &into.held,
 	}, more...)
 }
@@ -199,4 +200,22 @@ func claimed(rows pgx.Rows, err error) ([]*row, error) {
 		return nil, fmt.Errorf("claim payments: %w", err)
 	}
 	return list, nil
+}
+
+var errTakenOver = errors.New("somebody else has taken the payment over")
+
+// keepOpened commits under which id the charge of a claimed payment was opened. Only the newest claim may, and only once: whoever
+// cannot must not charge.
+func keepOpened(ctx context.Context, db *postgres.DB, p *row, id string) error {
+	done, err := db.Exec(ctx, `
+		UPDATE payment.payments SET opened_as = $3, changed_at = now()
+		WHERE order_id = $1 AND claim = $2 AND leased_until IS NOT NULL AND opened_as IS NULL`, p.OrderID, p.claim, id)
+	if err == nil && done.RowsAffected() == 0 {
+		err = errTakenOver
+	}
+	if err != nil {
+		return fmt.Errorf("keep what was opened for order %s: %w", p.OrderID, err)
+	}
+	p.OpenedAs = id
+	return nil
 }
