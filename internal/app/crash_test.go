@@ -1,204 +1,176 @@
 package app_test
 
 import (
-	"bytes"
-	"context"
+	"cmp"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
-	"log/slog"
+	"maps"
 	"net/http"
-	"os"
-	"os/exec"
-	"path/filepath"
+	"slices"
 	"strings"
-	"sync"
-	"syscall"
 	"testing"
 	"time"
 
-	"github.com/holdfast-checkout/holdfast/internal/app"
-	"github.com/holdfast-checkout/holdfast/internal/config"
-	"github.com/holdfast-checkout/holdfast/internal/failpoint"
+	"github.com/holdfast-checkout/holdfast/internal/event"
+	"github.com/holdfast-checkout/holdfast/internal/saga"
 	"github.com/holdfast-checkout/holdfast/internal/sandbox"
 	"github.com/holdfast-checkout/holdfast/internal/testkit"
 )
 
-// instanceVariable makes a copy of this test program an instance that kills itself.
-const instanceVariable = "HOLDFAST_TEST_INSTANCE"
-
-// instance says with which configuration it runs, and which file names the point at which it dies.
-type instance struct {
-	Config config.Config
-	DieAt  string
-}
-
-func runInstance() int {
-	var i instance
-	err := json.Unmarshal([]byte(os.Getenv(instanceVariable)), &i)
-	if err == nil {
-		failpoint.Arm(i.reach)
-		err = app.Serve(context.Background(), i.Config, slog.New(slog.NewTextHandler(io.Discard, nil)), nil)
-	}
-	fmt.Fprintln(os.Stderr, "the instance ended:", err)
-	return 1
-}
-
-// reach dies at the point that the file names; the file goes with it, so that the next instance lives.
-func (i instance) reach(point string) {
-	if wanted, err := os.ReadFile(i.DieAt); err != nil || string(wanted) != point {
-		return
-	}
-	if os.Remove(i.DieAt) == nil {
-		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
-		select {} // the signal is on its way
-	}
-}
-
-// mortal is an instance in a process of its own, started again whenever it was killed.
-type mortal struct {
-	*shop
-	dieAt string
-	cmd   *exec.Cmd
-}
-
-// processes puts the shop's instance into a process of its own, at a fixed address.
-func (s *shop) processes() *mortal {
-	s.t.Helper()
-	s.stop()
-	s.cfg.HTTPAddr = strings.TrimPrefix(s.url, "http://")
-	m := &mortal{shop: s, dieAt: filepath.Join(s.t.TempDir(), "die-at")}
-	m.start()
-	s.t.Cleanup(func() { _ = m.cmd.Process.Kill(); _ = m.cmd.Wait() })
-	return m
-}
-
-func (m *mortal) start() {
-	m.t.Helper()
-	spec, err := json.Marshal(instance{m.cfg, m.dieAt})
-	if err != nil {
-		m.t.Fatal(err)
-	}
-	m.cmd = exec.Command(os.Args[0])
-	m.cmd.Env = append(os.Environ(), instanceVariable+"="+string(spec))
-	m.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	m.cmd.Stderr = os.Stderr
-	if err := m.cmd.Start(); err != nil {
-		m.t.Fatal(err)
-	}
-	testkit.Eventually(m.t, time.Minute, func() error {
-		a, err := m.customer("x").send(http.MethodGet, "/products", nil)
-		if err == nil && a.status != http.StatusOK {
-			err = fmt.Errorf("%d", a.status)
-		}
-		return err
-	})
-}
-
-// diesAt does something during which the instance is killed at that point, and starts it again.
-func (m *mortal) diesAt(point string, during func()) {
-	m.t.Helper()
-	if err := os.WriteFile(m.dieAt, []byte(point), 0o600); err != nil {
-		m.t.Fatal(err)
-	}
-	dead := make(chan error, 1)
-	go func() { dead <- m.cmd.Wait() }()
-	during()
-	select {
-	case err := <-dead:
-		var exit *exec.ExitError
-		if !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
-			m.t.Fatalf("at %q: %v", point, err)
-		}
-	case <-time.After(time.Minute):
-		m.t.Fatalf("the point %q was not reached", point)
-	}
-	m.start()
-}
-
-// crash is a point to die at while an order is bought with a payment method or, when it is complete, cancelled.
+// crash is a point to die at while an order is bought or, when it is complete, cancelled.
 type crash struct {
-	point, method string
-	cancel        bool
-	short         bool // in the suite too; the others are drilled
+	point  string
+	method string // "": pm_ok
+	during during
+	short  string // the strategy in which it is in the suite, too; all are drilled in every strategy
 }
+
+// during is what is going on as the instance dies.
+type during int
+
+const (
+	buying     during = iota
+	cancelling        // of an order that is complete
+	soldOut           // buying, without a hold, what is not there any more
+	away              // cancelling, while the provider that has been asked for the money is away
+	telling           // buying, from a provider that tells what it has done, and does not answer
+)
 
 // crashes are all points between an intent, the call to the provider and the commit of its outcome, and around them.
 var crashes = []crash{
-	{point: "placing", method: "pm_ok"},
-	{point: "placed", method: "pm_ok", short: true},
-	{point: "hearing inventory Reserve", method: "pm_ok"},
-	{point: "heard inventory Reserve", method: "pm_ok"},
-	{point: "hearing payment Charge", method: "pm_ok"},
-	{point: "intending charge", method: "pm_ok"},
-	{point: "heard payment Charge", method: "pm_ok"},
-	{point: "asking charge", method: "pm_ok"},
-	{point: "asked charge", method: "pm_ok", short: true},
-	{point: "settling", method: "pm_ok", short: true},
-	{point: "settled", method: "pm_ok"},
+	{point: "placing"},
+	{point: "placed", short: "optimistic"},
+	{point: "intending charge"},
+	{point: "asking charge"},
+	{point: "asked charge", short: "post-payment"},
+	{point: "settling", short: "sequenced"},
+	{point: "settled", short: "pessimistic"},
 	{point: "asked charge", method: "pm_timeout_after_charge"},
 	{point: "asking lookup", method: "pm_timeout_after_charge"},
 	{point: "asked lookup", method: "pm_timeout_after_charge"},
 	{point: "asked charge", method: "pm_declined"},
-	{point: "hearing order Advance", method: "pm_ok"},
-	{point: "heard order Advance", method: "pm_ok"},
-	{point: "heard view View", method: "pm_ok"},
-	{point: "hearing shelf Settle", method: "pm_ok"},
-	{point: "heard shelf Settle", method: "pm_ok"},
-	{point: "cancelling", method: "pm_ok", cancel: true},
-	{point: "cancelled", method: "pm_ok", cancel: true},
-	{point: "hearing inventory Release", method: "pm_ok", cancel: true},
-	{point: "heard inventory Release", method: "pm_ok", cancel: true},
-	{point: "hearing payment GiveBack", method: "pm_ok", cancel: true},
-	{point: "intending give back", method: "pm_ok", cancel: true},
-	{point: "heard payment GiveBack", method: "pm_ok", cancel: true},
-	{point: "asking refund", method: "pm_ok", cancel: true},
-	{point: "asked refund", method: "pm_ok", cancel: true, short: true},
-	{point: "settling", method: "pm_ok", cancel: true},
-	{point: "settled", method: "pm_ok", cancel: true},
-	{point: "heard order Settle", method: "pm_ok", cancel: true},
+	{point: "adopting", method: "pm_timeout_after_charge", during: telling, short: "parallel"},
+	{point: "cancelling", during: cancelling},
+	{point: "cancelled", during: cancelling},
+	{point: "intending give back", during: cancelling},
+	{point: "asking refund", during: cancelling},
+	{point: "asked refund", during: cancelling, short: "orchestrated"},
+	{point: "settling", during: cancelling},
+	{point: "settled", during: cancelling},
+	{point: "asking close", during: away},
+	{point: "asked close", during: away},
 }
 
-// An instance is killed with -9 at each point, one after the other. The request that was under way is sent again under its key
-// and gives the one order that there is; what was under way is taken up and ends with one charge, or one charge and one refund.
-// A lease that the dead have left is waited for at the end, once for all.
+// crashesOf are those of a strategy: the ones of all, and before and after each verb that its table has a module do.
+func crashesOf(way saga.Strategy) []crash {
+	list := slices.Clone(crashes)
+	seen := map[*saga.Verb]bool{}
+	for _, row := range way.Steps {
+		if seen[row.Do] {
+			continue
+		}
+		seen[row.Do] = true
+		c := crash{}
+		switch verb := row.Do.Name; {
+		case verb == "Fail" || verb == "Unwind":
+			c.method = "pm_declined"
+			if !slices.ContainsFunc(way.Steps, func(s saga.Step) bool { return s.Do == row.Do && s.When == event.PaymentFailed }) {
+				c.during = soldOut
+			}
+		case slices.Contains([]string{"order.Settle", "inventory.Release", "inventory.Recall", "inventory.LaneRelease", "payment.GiveBack"}, row.Do.String()):
+			c.during = cancelling
+		}
+		for _, when := range []string{"hearing", "heard"} {
+			c.point = fmt.Sprint(when, " ", row.Do.Who, " ", row.Do.Name)
+			list = append(list, c)
+		}
+	}
+	slices.SortStableFunc(list, func(a, b crash) int { return int(a.during) - int(b.during) }) // few restarts with other settings
+	return list
+}
+
+// An instance is killed with -9 at each point, one after the other, in each strategy. The request that was under way is sent again
+// under its key and gives the one order that there is; what was under way is taken up and ends with one charge, or one charge and one
+// refund. A lease that the dead have left is waited for at the end, once for all.
 func TestDrillKilledAtEachPoint(t *testing.T) {
 	t.Parallel()
-	for _, way := range ways {
-		t.Run(way, func(t *testing.T) {
-			t.Parallel()
-			s := open(t, strategy(way))
-			mug := s.product("MUG", 1275, 1000)
-			m := s.processes()
-			alice := s.customer("alice")
-			want := map[string]string{}
-			for i, c := range crashes {
-				if !c.short && testkit.Size(0, 1) == 0 {
-					continue
-				}
-				id, end := m.survives(alice, c, fmt.Sprint(i), mug)
-				want[id] = end
+	s := open(t)
+	mug, rare := s.product("MUG", 1275, 10_000), s.product("RARE", 100, 1)
+	m := s.processes()
+	alice := s.customer("alice")
+	type end struct{ strategy, status string }
+	want := map[string]end{}
+	for _, way := range saga.All() {
+		for _, c := range crashesOf(way) {
+			if c.short != way.Name && testkit.Size(0, 1) == 0 {
+				continue
 			}
-			for id, status := range want {
-				if o := alice.end(id); o.Status != status {
-					t.Errorf("%+v, want %s", o, status)
-				}
-			}
-			s.clean()
-			var orders int
-			if err := s.env.DB.QueryRow(t.Context(), `SELECT count(*) FROM orders.orders`).Scan(&orders); err != nil || orders != len(want) {
-				t.Errorf("%d orders of %d requests, %v", orders, len(want), err)
-			}
-		})
+			product := map[bool]string{true: rare, false: mug}[c.during == soldOut]
+			id, status := m.survives(alice, c, way.Name, fmt.Sprint(len(want)), product)
+			want[id] = end{way.Name, status}
+		}
+	}
+	for id, end := range want {
+		if o := alice.end(id); o.Status != end.status || o.Strategy != end.strategy {
+			t.Errorf("%+v, want %+v", o, end)
+		}
+	}
+	s.clean()
+	var orders, letters int
+	err := s.env.DB.QueryRow(t.Context(), `SELECT (SELECT count(*) FROM orders.orders), (SELECT count(*) FROM shared.dead_letters)`).Scan(&orders, &letters)
+	if err != nil || orders != len(want) || letters > 0 {
+		t.Errorf("%d orders of %d requests, %d dead letters, %v", orders, len(want), letters, err)
 	}
 }
 
 // survives buys, and cancels, while the instance dies, and gives the order with the end that it is to have.
-func (m *mortal) survives(c customer, at crash, key, product string) (id, end string) {
+func (m *mortal) survives(c customer, at crash, way, key, product string) (id, status string) {
+	m.t.Helper()
+	if hold := at.during != soldOut; hold != m.cfg.HoldOnOrder {
+		m.kill()
+		m.cfg.HoldOnOrder = hold
+		m.start()
+	}
+	body := buyNow(product, 2, cmp.Or(at.method, "pm_ok"))
+	maps.Copy(body, map[string]any{"strategy": way})
+	switch at.during {
+	case cancelling:
+		o := c.buy(key, body)
+		m.diesCancelling(c, at.point, o.ID)
+		return o.ID, "CANCELLED"
+	case away:
+		m.stopProvider()
+		defer m.startProvider(strings.TrimPrefix(m.cfg.SandboxURL, "http://"))
+		o := c.underway(key, body)
+		c.sees(o.ID, func(o order) bool { return o.PaymentStatus == "UNKNOWN" })
+		m.diesCancelling(c, at.point, o.ID)
+		return o.ID, "CANCELLED"
+	case telling:
+		m.tells(true)
+		defer m.tells(false)
+	}
+	id = m.diesBuying(c, at.point, key, body)
+	if at.method == "pm_declined" || at.during == soldOut {
+		return id, "FAILED"
+	}
+	return id, "COMPLETED"
+}
+
+// diesCancelling cancels while the instance dies, and again afterwards.
+func (m *mortal) diesCancelling(c customer, point, order string) {
+	m.t.Helper()
+	cancel := func() (answer, error) { return c.send(http.MethodPost, "/orders/"+order+"/cancel", nil) }
+	m.diesAt(point, func() { _, _ = cancel() }) // it may well be lost
+	if a, err := cancel(); err != nil || a.status != http.StatusAccepted {
+		m.t.Errorf("killed %s, and cancelled again: %d %s, %v", point, a.status, a.body, err)
+	}
+}
+
+// diesBuying buys while the instance dies, and again under the same key until there is an order. It is the same one if there was one before.
+func (m *mortal) diesBuying(c customer, point, key string, body map[string]any) (id string) {
 	m.t.Helper()
 	post := func() (o order, err error) {
-		a, err := c.send(http.MethodPost, "/orders", buyNow(product, 1, at.method), "Idempotency-Key", key)
+		a, err := c.send(http.MethodPost, "/orders", body, "Idempotency-Key", key)
 		if err == nil && a.status/100 != 2 {
 			return o, fmt.Errorf("%d %s", a.status, a.body) // the dead may still have the key's lock, for seconds
 		}
@@ -207,133 +179,23 @@ func (m *mortal) survives(c customer, at crash, key, product string) (id, end st
 		}
 		return o, err
 	}
-	if at.cancel {
-		o := c.buy(key, buyNow(product, 1, at.method))
-		cancel := func() (answer, error) { return c.send(http.MethodPost, "/orders/"+o.ID+"/cancel", nil) }
-		m.diesAt(at.point, func() { _, _ = cancel() }) // it may well be lost
-		if a, err := cancel(); err != nil || a.status != http.StatusAccepted {
-			m.t.Errorf("killed %s, and cancelled again: %d %s, %v", at.point, a.status, a.body, err)
-		}
-		return o.ID, "CANCELLED"
-	}
-	var first order
-	m.diesAt(at.point, func() { first, _ = post() })
-	var o order
+	var first, o order
+	m.diesAt(point, func() { first, _ = post() })
 	testkit.Eventually(m.t, time.Minute, func() (err error) { o, err = post(); return err })
 	if first.ID != "" && first.ID != o.ID {
-		m.t.Errorf("killed %s: order %q, then %q", at.point, first.ID, o.ID)
-	}
-	if at.method == "pm_declined" {
-		return o.ID, "FAILED"
-	}
-	return o.ID, "COMPLETED"
-}
-
-// A provider declines, errs, answers late or never, and tells of it late, repeatedly and out of order, while the instance is killed
-// again and again and some customers cancel: every order comes to its end, and the audit finds the money of each where its end says.
-func TestDrillFaultyProvider(t *testing.T) {
-	t.Parallel()
-	for _, way := range ways {
-		t.Run(way, func(t *testing.T) {
-			t.Parallel()
-			s := open(t, strategy(way))
-			s.stopProvider()
-			s.faults, s.seed = sandbox.Faults{Decline: 0.1, Error: 0.1, Drop: 0.05, Late: 0.05}, testkit.Seed(t)
-			s.hooks = sandbox.Webhooks{
-				URL: s.url + "/api/v1/webhooks/payments/sandbox", Secret: hookSecret, Delay: -1, LateBy: time.Second,
-				Late: 0.05, Repeat: 0.3, Reorder: 0.3,
-			}
-			s.startProvider(strings.TrimPrefix(s.cfg.SandboxURL, "http://"))
-			mug := s.product("MUG", 1275, 1_000_000)
-			m := s.processes()
-			orders := testkit.Size(40, 20_000)
-			ids := make(chan string, orders)
-			var wg sync.WaitGroup
-			atOnce := make(chan struct{}, 20)
-			wg.Go(func() {
-				for i := range orders {
-					atOnce <- struct{}{}
-					wg.Go(func() {
-						defer func() { <-atOnce }()
-						ids <- s.customer(fmt.Sprint("customer ", i)).insists(mug, i%10 == 0)
-					})
-				}
-			})
-			for life := testkit.Size(1, 20); ; {
-				select {
-				case <-time.After(time.Duration(life) * time.Second):
-				case <-t.Context().Done():
-				}
-				_ = m.cmd.Process.Kill()
-				_ = m.cmd.Wait()
-				m.start()
-				if len(ids) == orders || testkit.Size(0, 1) == 0 {
-					break
-				}
-			}
-			wg.Wait()
-			ends := map[string]int{}
-			close(ids)
-			n := 0
-			for id := range ids {
-				ends[s.customerOf(id).end(id).Status]++
-				n++
-			}
-			t.Log(ends)
-			if n != orders || ends["COMPLETED"] == 0 || ends["CANCELLED"] == 0 {
-				t.Errorf("%v of %d orders", ends, orders)
-			}
-			s.clean()
-			s.allTold()
-		})
-	}
-}
-
-// allTold wants the provider to be rid of the webhooks of all that it did.
-func (s *shop) allTold() {
-	s.t.Helper()
-	testkit.Eventually(s.t, time.Minute, func() error {
-		ledger, err := os.ReadFile(s.ledger)
-		if err != nil {
-			return err
-		}
-		told, err := os.ReadFile(s.ledger + ".told")
-		entries := bytes.Count(ledger, []byte("\n")) - bytes.Count(ledger, []byte(`"kind":"close"`))
-		if marks := bytes.Count(told, []byte("\n")) - 1; err == nil && marks != entries {
-			err = fmt.Errorf("%d of %d entries were taken", marks, entries)
-		}
-		return err
-	})
-}
-
-// insists buys, and cancels if it is to, and asks again until it is answered.
-func (c customer) insists(product string, cancel bool) (id string) {
-	var o order
-	ask := func(path string, body any) {
-		testkit.Eventually(c.shop.t, 2*time.Minute, func() error {
-			a, err := c.send(http.MethodPost, path, body, "Idempotency-Key", "k")
-			if err == nil && (a.status/100 == 2 || a.status == http.StatusConflict && strings.Contains(string(a.body), "/problems/conflict")) {
-				if o.ID == "" {
-					return json.Unmarshal(a.body, &o)
-				}
-				return nil
-			}
-			return fmt.Errorf("%d %s, %w", a.status, a.body, err)
-		})
-	}
-	ask("/orders", buyNow(product, 1, "pm_ok"))
-	if cancel {
-		ask("/orders/"+o.ID+"/cancel", nil)
+		m.t.Errorf("killed %s: order %q, then %q", point, first.ID, o.ID)
 	}
 	return o.ID
 }
 
-// customerOf is the customer of an order.
-func (s *shop) customerOf(id string) customer {
-	s.t.Helper()
-	var sub string
-	if err := s.env.DB.QueryRow(s.t.Context(), `SELECT customer FROM orders.orders WHERE id = $1`, id).Scan(&sub); err != nil {
-		s.t.Fatal(err)
+// tells makes the provider one that sends webhooks at once and is silent on the request itself, or again one as ever.
+func (m *mortal) tells(on bool) {
+	m.t.Helper()
+	m.stopProvider()
+	m.hooks, m.hangFor = sandbox.Webhooks{}, 0
+	if on {
+		m.hooks = sandbox.Webhooks{URL: m.url + "/api/v1/webhooks/payments/sandbox", Secret: hookSecret, Delay: -1}
+		m.hangFor = time.Minute
 	}
-	return s.customer(sub)
+	m.startProvider(strings.TrimPrefix(m.cfg.SandboxURL, "http://"))
 }

@@ -7,7 +7,7 @@ import (
 )
 
 // All is done in the request that buys: the answer is the end, without a wait and without RabbitMQ. Only what the provider has not
-// answered ends later. A request that dies with its process is gone on with: one order, one charge.
+// answered ends later.
 func TestPessimisticEndsInTheRequest(t *testing.T) {
 	t.Parallel()
 	s := open(t, strategy("pessimistic"), holdOnOrder(false))
@@ -40,14 +40,6 @@ func TestPessimisticEndsInTheRequest(t *testing.T) {
 	s.cfg.RabbitMQURL = there
 	s.start()
 	wants(alice.end(lost.ID), "COMPLETED", "", "SUCCESS", "RESERVED")
-
-	m := s.processes()
-	for _, point := range []string{"placed", "settled", "hearing order Advance"} {
-		id, end := m.survives(alice, crash{point: point, method: "pm_ok"}, "killed "+point, mug)
-		if o := alice.end(id); o.Status != end {
-			t.Errorf("killed %s: %+v", point, o)
-		}
-	}
 	s.clean()
 	var letters int
 	if err := s.env.DB.QueryRow(t.Context(), `SELECT count(*) FROM shared.dead_letters`).Scan(&letters); err != nil || letters > 0 {

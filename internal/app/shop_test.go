@@ -2,6 +2,7 @@ package app_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -46,6 +47,7 @@ type shop struct {
 
 	ledger       string        // of the payment provider
 	slowBy       time.Duration // how long it takes to charge pm_slow
+	hangFor      time.Duration // how long it leaves open what it does not answer; 0: 200 ms
 	faults       sandbox.Faults
 	hooks        sandbox.Webhooks
 	seed         uint64 // of the faults
@@ -92,7 +94,7 @@ func (s *shop) startProvider(addr string) {
 	s.t.Helper()
 	provider, err := sandbox.Open(sandbox.Options{
 		Addr: addr, LedgerFile: s.ledger, APIKey: sandboxKey, Log: s.env.Log,
-		SlowBy: s.slowBy, Faults: s.faults, Seed: s.seed, HangFor: 200 * time.Millisecond, Webhooks: s.hooks,
+		SlowBy: s.slowBy, Faults: s.faults, Seed: s.seed, HangFor: cmp.Or(s.hangFor, 200*time.Millisecond), Webhooks: s.hooks,
 	})
 	if err != nil {
 		s.t.Fatal(err)

@@ -1,0 +1,117 @@
+package app_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/holdfast-checkout/holdfast/internal/app"
+	"github.com/holdfast-checkout/holdfast/internal/config"
+	"github.com/holdfast-checkout/holdfast/internal/failpoint"
+	"github.com/holdfast-checkout/holdfast/internal/testkit"
+)
+
+// instanceVariable makes a copy of this test program an instance that kills itself.
+const instanceVariable = "HOLDFAST_TEST_INSTANCE"
+
+// instance says with which configuration it runs, and which file names the point at which it dies.
+type instance struct {
+	Config config.Config
+	DieAt  string
+}
+
+func runInstance() int {
+	var i instance
+	err := json.Unmarshal([]byte(os.Getenv(instanceVariable)), &i)
+	if err == nil {
+		failpoint.Arm(i.reach)
+		err = app.Serve(context.Background(), i.Config, slog.New(slog.NewTextHandler(io.Discard, nil)), nil)
+	}
+	fmt.Fprintln(os.Stderr, "the instance ended:", err)
+	return 1
+}
+
+// reach dies at the point that the file names; the file goes with it, so that the next instance lives.
+func (i instance) reach(point string) {
+	if wanted, err := os.ReadFile(i.DieAt); err != nil || string(wanted) != point {
+		return
+	}
+	if os.Remove(i.DieAt) == nil {
+		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+		select {} // the signal is on its way
+	}
+}
+
+// mortal is an instance in a process of its own, started again whenever it was killed.
+type mortal struct {
+	*shop
+	dieAt string
+	cmd   *exec.Cmd
+}
+
+// processes puts the shop's instance into a process of its own, at a fixed address.
+func (s *shop) processes() *mortal {
+	s.t.Helper()
+	s.stop()
+	s.cfg.HTTPAddr = strings.TrimPrefix(s.url, "http://")
+	m := &mortal{shop: s, dieAt: filepath.Join(s.t.TempDir(), "die-at")}
+	m.start()
+	s.t.Cleanup(m.kill)
+	return m
+}
+
+// kill ends the process in the middle of what it does.
+func (m *mortal) kill() { _ = m.cmd.Process.Kill(); _ = m.cmd.Wait() }
+
+func (m *mortal) start() {
+	m.t.Helper()
+	spec, err := json.Marshal(instance{m.cfg, m.dieAt})
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	m.cmd = exec.Command(os.Args[0])
+	m.cmd.Env = append(os.Environ(), instanceVariable+"="+string(spec))
+	m.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	m.cmd.Stderr = os.Stderr
+	if err := m.cmd.Start(); err != nil {
+		m.t.Fatal(err)
+	}
+	testkit.Eventually(m.t, time.Minute, func() error {
+		a, err := m.customer("x").send(http.MethodGet, "/products", nil)
+		if err == nil && a.status != http.StatusOK {
+			err = fmt.Errorf("%d", a.status)
+		}
+		return err
+	})
+}
+
+// diesAt does something during which the instance is killed at that point, and starts it again.
+func (m *mortal) diesAt(point string, during func()) {
+	m.t.Helper()
+	if err := os.WriteFile(m.dieAt, []byte(point), 0o600); err != nil {
+		m.t.Fatal(err)
+	}
+	dead := make(chan error, 1)
+	go func() { dead <- m.cmd.Wait() }()
+	during()
+	select {
+	case err := <-dead:
+		var exit *exec.ExitError
+		if !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
+			m.t.Fatalf("at %q: %v", point, err)
+		}
+	case <-time.After(time.Minute):
+		m.t.Fatalf("the point %q was not reached", point)
+	}
+	m.start()
+}
