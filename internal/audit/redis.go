@@ -8,6 +8,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+
+	"github.com/holdfast-checkout/holdfast/internal/run"
 )
 
 // redisPage is how many products or carts are compared at once.
@@ -79,7 +81,7 @@ func (a *auditor) eachPage(ctx context.Context, v *Verdict, sql string, look com
 func (a *auditor) lookTwice(ctx context.Context, ids []uuid.UUID, look compare) ([]differs, error) {
 	found, err := look(ctx, a.snap.tx, ids)
 	for again := 1; err == nil && len(found) > 0 && (again < looks || time.Now().Before(a.deadline)); again++ {
-		if err := pause(ctx, time.Duration(min(again, 10))*100*time.Millisecond); err != nil {
+		if err := run.Pause(ctx, time.Duration(min(again, 10))*100*time.Millisecond); err != nil {
 			return nil, err
 		}
 		found, err = look(ctx, a.Postgres, keysOf(found))

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"github.com/holdfast-checkout/holdfast/internal/run"
 )
 
 // rest is what was seen when a snapshot was taken. Nothing that is under way keeps any promise that holds at rest, so such an
@@ -41,7 +43,7 @@ func (a *auditor) awaitRest(ctx context.Context) error {
 		}
 		a.snap.close(ctx)
 		a.snap = nil
-		if err := pause(ctx, min(lookInterval, left)); err != nil {
+		if err := run.Pause(ctx, min(lookInterval, left)); err != nil {
 			return err
 		}
 	}
@@ -49,17 +51,6 @@ func (a *auditor) awaitRest(ctx context.Context) error {
 
 // lookInterval is how often it is looked for rest.
 const lookInterval = 500 * time.Millisecond
-
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
 
 // look takes a snapshot and asks the cheap questions first; facts are counted only when nothing moves.
 func (a *auditor) look(ctx context.Context) error {

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
+
+	"github.com/holdfast-checkout/holdfast/internal/run"
 )
 
 const (
@@ -35,7 +37,7 @@ func supervise(ctx context.Context, log *slog.Logger, lost func(), session func(
 		if !since.IsZero() && time.Since(since) > steady {
 			pauses.Reset()
 		}
-		pause(ctx, pauses.NextBackOff())
+		_ = run.Pause(ctx, pauses.NextBackOff())
 	}
 }
 
@@ -43,14 +45,4 @@ func newBackOff(first, most time.Duration) *backoff.ExponentialBackOff {
 	b := backoff.NewExponentialBackOff()
 	b.InitialInterval, b.MaxInterval, b.Multiplier = first, most, 2
 	return b
-}
-
-// pause waits, or returns early when ctx ends.
-func pause(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/holdfast-checkout/holdfast/internal/event"
+	"github.com/holdfast-checkout/holdfast/internal/run"
 	"github.com/holdfast-checkout/holdfast/internal/testkit"
 )
 
@@ -101,7 +102,7 @@ type sender struct {
 }
 
 func (s *sender) run(ctx context.Context, cfg Config, p *Publisher) error {
-	for ; ctx.Err() == nil; pause(ctx, 5*time.Millisecond) { // the broker is to be hurt, not the machine
+	for run.Pause(ctx, 5*time.Millisecond) == nil { // the broker is to be hurt, not the machine
 		facts := createdMany(20)
 		if err := p.Publish(ctx, messages(cfg, facts)...); err != nil {
 			return nil //nolint:nilerr // the test is over

@@ -5,6 +5,8 @@ import (
 	"hash/maphash"
 	"math/rand/v2"
 	"time"
+
+	"github.com/holdfast-checkout/holdfast/internal/run"
 )
 
 // turnstile lets one call of a customer through at a time. It spares the work of losing races; what makes them harmless is
@@ -38,12 +40,5 @@ func pause(ctx context.Context, try int) error {
 	if try == 0 {
 		return nil
 	}
-	timer := time.NewTimer(rand.N(time.Millisecond << min(try, 6)))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return run.Pause(ctx, rand.N(time.Millisecond<<min(try, 6)))
 }

@@ -10,6 +10,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/holdfast-checkout/holdfast/internal/run"
 )
 
 // books are the database of one server, read for what its API does not tell.
@@ -69,7 +71,7 @@ func (b *books) dropSlots(ctx context.Context) error {
 		if !errors.As(err, &refused) || refused.Code != objectInUse || time.Now().After(end) {
 			return err
 		}
-		if err := sleep(ctx, looks); err != nil {
+		if err := run.Pause(ctx, looks); err != nil {
 			return err
 		}
 	}

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/holdfast-checkout/holdfast/internal/run"
 )
 
 const (
@@ -144,7 +146,7 @@ func (s *shop) buy(ctx context.Context, n int, again *atomic.Int64) (ending, err
 		if err != nil || end.final() {
 			return end, err
 		}
-		if err := sleep(ctx, pollPause); err != nil {
+		if err := run.Pause(ctx, pollPause); err != nil {
 			return ending{}, fmt.Errorf("order %s has not ended: %w", end.ID, err)
 		}
 		a, err = s.send(ctx, http.MethodGet, "/orders/"+end.ID, token, "", nil)
@@ -177,7 +179,7 @@ func (s *shop) place(ctx context.Context, token, key string, body []byte, again 
 		}
 		again.Add(1)
 		wait := time.Duration(max(seconds, 1)) * time.Second
-		if err := sleep(ctx, wait/2+rand.N(wait)); err != nil {
+		if err := run.Pause(ctx, wait/2+rand.N(wait)); err != nil {
 			return a, err
 		}
 	}
@@ -193,15 +195,4 @@ func (a answer) ending() (ending, error) {
 		return end, fmt.Errorf("answered %s", a)
 	}
 	return end, nil
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
-	}
 }

@@ -16,7 +16,7 @@ import (
 const module = "github.com/holdfast-checkout/holdfast/"
 
 // base is what every module may import: none of them ever sees another.
-var base = []string{"internal/event", "internal/failpoint", "internal/fault", "internal/outbox", "internal/inbox", "internal/postgres", "internal/web"}
+var base = []string{"internal/event", "internal/failpoint", "internal/fault", "internal/outbox", "internal/inbox", "internal/postgres", "internal/run", "internal/web"}
 
 // mayImport is the table: a package and what of this project it may import. Arrows go down only.
 var mayImport = map[string][]string{
@@ -32,8 +32,8 @@ var mayImport = map[string][]string{
 		"internal/broker", "internal/event", "internal/lease", "internal/outbox", "internal/postgres", "internal/redisx", "internal/relay",
 		"internal/saga", "internal/stack", "internal/web", "lua",
 	},
-	"internal/compare":           {"internal/replay"},
-	"internal/replay":            {},
+	"internal/compare":           {"internal/replay", "internal/run"},
+	"internal/replay":            {"internal/run"},
 	"internal/saga":              {"internal/event", "internal/failpoint", "internal/inventory", "internal/order", "internal/outbox", "internal/payment", "internal/postgres"},
 	"internal/order":             base,
 	"internal/payment":           base,
@@ -41,17 +41,17 @@ var mayImport = map[string][]string{
 	"internal/inventory":         append([]string{"internal/redisx", "lua"}, base...),
 	"internal/reconcile":         {"internal/event", "internal/fault", "internal/lease", "internal/postgres", "internal/redisx", "internal/web", "lua"},
 	"internal/timeline":          {"internal/fault", "internal/postgres", "internal/web"},
-	"internal/audit":             {"internal/event", "internal/fault", "internal/postgres", "internal/redisx", "internal/web"},
+	"internal/audit":             {"internal/event", "internal/fault", "internal/postgres", "internal/redisx", "internal/run", "internal/web"},
 	"internal/deadletter":        {"internal/broker", "internal/event", "internal/fault", "internal/postgres", "internal/web"},
-	"internal/relay":             {"internal/broker", "internal/event", "internal/lease", "internal/postgres"},
-	"internal/refill":            {"internal/broker", "internal/event", "internal/fault", "internal/lease", "internal/postgres", "internal/web"},
-	"internal/lease":             {"internal/postgres"},
+	"internal/relay":             {"internal/broker", "internal/event", "internal/lease", "internal/postgres", "internal/run"},
+	"internal/refill":            {"internal/broker", "internal/event", "internal/fault", "internal/lease", "internal/postgres", "internal/run", "internal/web"},
+	"internal/lease":             {"internal/postgres", "internal/run"},
 	"internal/outbox":            {"internal/event", "internal/postgres"},
 	"internal/inbox":             {"internal/event", "internal/postgres"},
-	"internal/broker":            {"internal/event", "internal/fault"},
-	"internal/postgres":          {"internal/event", "internal/fault", "migrations"},
+	"internal/broker":            {"internal/event", "internal/fault", "internal/run"},
+	"internal/postgres":          {"internal/event", "internal/fault", "internal/run", "migrations"},
 	"internal/redisx":            {"internal/event", "internal/fault", "lua"},
-	"internal/web":               {"internal/event", "internal/fault", "api"},
+	"internal/web":               {"api", "internal/event", "internal/fault", "internal/run"},
 	"internal/sandbox":           {},
 	"internal/stack":             {},
 	"internal/testkit":           {"internal/postgres", "internal/stack", "internal/redisx", "migrations"},

@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/holdfast-checkout/holdfast/internal/postgres"
+	"github.com/holdfast-checkout/holdfast/internal/run"
 )
 
 // DefaultTTL is how long a lease lasts that is not renewed, and so how long the work stands still after its leader died.
@@ -64,7 +65,7 @@ func (l *Lease) Run(ctx context.Context, name string, work func(context.Context,
 			return nil
 		}
 		log.Warn("lease given up", "error", err)
-		if !pause(ctx, l.ttl/3) {
+		if run.Pause(ctx, l.ttl/3) != nil {
 			return nil
 		}
 	}
@@ -87,7 +88,7 @@ func (l *Lease) campaign(ctx context.Context, name string) (Term, error) {
 				l.log.Warn("lease cannot be asked for", "lease", name, "error", err)
 			}
 		}
-		if !pause(ctx, l.ttl/6+rand.N(l.ttl/6)) {
+		if run.Pause(ctx, l.ttl/6+rand.N(l.ttl/6)) != nil {
 			return Term{}, ctx.Err()
 		}
 	}
@@ -142,7 +143,7 @@ func protect(ctx context.Context, term Term, work func(context.Context, Term) er
 // from before the question was sent, so it is never later than Postgres'.
 func (l *Lease) renew(ctx context.Context, term Term, stop context.CancelCauseFunc) {
 	until, wait := time.Now().Add(l.ttl/2), l.ttl/3 // taking it took up to half of it
-	for pause(ctx, wait) {
+	for run.Pause(ctx, wait) == nil {
 		asked := time.Now()
 		err := l.prolong(ctx, term)
 		switch {
@@ -203,16 +204,4 @@ func Fence(ctx context.Context, tx pgx.Tx, term Term) error {
 		return fmt.Errorf("fence %s: %w", term.Name, err)
 	}
 	return nil
-}
-
-// pause waits, and says false when ctx ended first.
-func pause(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return ctx.Err() == nil
-	case <-ctx.Done():
-		return false
-	}
 }

@@ -12,6 +12,8 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	pgxuuid "github.com/vgarvardt/pgx-google-uuid/v5"
+
+	"github.com/holdfast-checkout/holdfast/internal/run"
 )
 
 // DB is a pool whose transactions are run by InTx.
@@ -112,14 +114,7 @@ func (db *DB) InTx(ctx context.Context, fn func(tx pgx.Tx) error) error {
 }
 
 func pause(ctx context.Context, try int) error {
-	timer := time.NewTimer(rand.N(time.Duration(1<<try) * 2 * time.Millisecond))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return run.Pause(ctx, rand.N(time.Duration(1<<try)*2*time.Millisecond))
 }
 
 func rolledBackForAnother(err error) bool {

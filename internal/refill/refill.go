@@ -23,6 +23,7 @@ import (
 	"github.com/holdfast-checkout/holdfast/internal/broker"
 	"github.com/holdfast-checkout/holdfast/internal/lease"
 	"github.com/holdfast-checkout/holdfast/internal/postgres"
+	"github.com/holdfast-checkout/holdfast/internal/run"
 )
 
 // LeaseName is the lease of the one instance that refills.
@@ -106,7 +107,7 @@ func (r *Refiller) keepAsking(ctx context.Context) error {
 				break
 			}
 			r.Log.WarnContext(ctx, "refill cannot be asked for yet", "modules", modules, "error", err)
-			if !pause(ctx, time.Second) {
+			if run.Pause(ctx, time.Second) != nil {
 				return nil
 			}
 		}
@@ -123,15 +124,3 @@ func (r *Refiller) takeAnew() []string {
 
 // modules are all who hear, by name.
 func (r *Refiller) modules() []string { return r.Broker.Topology.Modules() }
-
-// pause waits, and says false when ctx ended first.
-func pause(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return ctx.Err() == nil
-	case <-ctx.Done():
-		return false
-	}
-}

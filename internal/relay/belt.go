@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/holdfast-checkout/holdfast/internal/broker"
+	"github.com/holdfast-checkout/holdfast/internal/run"
 )
 
 const (
@@ -173,7 +174,7 @@ func (b *belt) quarantine(ctx context.Context, r row, cause error) error {
 			return nil
 		}
 		b.Log.Warn("fact cannot be put aside yet", "fact", r.id, "error", err)
-		if !pause(ctx, time.Second) {
+		if run.Pause(ctx, time.Second) != nil {
 			return ctx.Err()
 		}
 	}

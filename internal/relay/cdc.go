@@ -11,6 +11,7 @@ import (
 
 	"github.com/holdfast-checkout/holdfast/internal/lease"
 	"github.com/holdfast-checkout/holdfast/internal/postgres"
+	"github.com/holdfast-checkout/holdfast/internal/run"
 )
 
 // SQLSTATEs that say something about a slot.
@@ -51,7 +52,7 @@ func (r *Relay) runCDC(ctx context.Context) error {
 			r.m.reconnects.Inc()
 			wait = pauses.NextBackOff()
 		}
-		pause(ctx, wait)
+		_ = run.Pause(ctx, wait)
 	}
 	return nil
 }

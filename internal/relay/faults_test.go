@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/holdfast-checkout/holdfast/internal/event"
+	"github.com/holdfast-checkout/holdfast/internal/run"
 	"github.com/holdfast-checkout/holdfast/internal/stack"
 	"github.com/holdfast-checkout/holdfast/internal/testkit"
 )
@@ -112,7 +113,7 @@ type writer struct {
 func startWriter(t *testing.T, b *bench) *writer {
 	w := &writer{}
 	w.stop = start(t, func(ctx context.Context) error {
-		for pause(ctx, time.Millisecond) { // the servers are to be hurt, not the machine
+		for run.Pause(ctx, time.Millisecond) == nil { // the servers are to be hurt, not the machine
 			f := fact()
 			if err := b.trySay(ctx, f); err != nil {
 				continue // its commit is unknown

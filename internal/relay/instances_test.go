@@ -17,6 +17,7 @@ import (
 	"github.com/holdfast-checkout/holdfast/internal/broker"
 	"github.com/holdfast-checkout/holdfast/internal/lease"
 	"github.com/holdfast-checkout/holdfast/internal/postgres"
+	"github.com/holdfast-checkout/holdfast/internal/run"
 	"github.com/holdfast-checkout/holdfast/internal/testkit"
 )
 
@@ -63,7 +64,7 @@ func beInstance(given string) error {
 		return err
 	}
 	return together(ctx, publisher.Run, r.Run, func(ctx context.Context) error {
-		for last := false; pause(ctx, 10*time.Millisecond); {
+		for last := false; run.Pause(ctx, 10*time.Millisecond) == nil; {
 			if now := r.leading.Load(); now != last {
 				last = now
 				fmt.Println("reads:", now)
@@ -186,7 +187,7 @@ func watchMark(t *testing.T, b *bench) {
 	t.Helper()
 	var last uint64
 	start(t, func(ctx context.Context) error {
-		for pause(ctx, 10*time.Millisecond) {
+		for run.Pause(ctx, 10*time.Millisecond) == nil {
 			var mark uint64
 			err := b.DB.QueryRow(ctx, `SELECT mark FROM shared.relay_mark`).Scan(&mark)
 			if err != nil && ctx.Err() == nil {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/holdfast-checkout/holdfast/internal/lease"
+	"github.com/holdfast-checkout/holdfast/internal/run"
 )
 
 const (
@@ -148,7 +149,7 @@ func (p *poller) takeOver(ctx context.Context) error {
 			told = true
 			p.Log.Warn("relay stands by", "error", errStandBy)
 		}
-		if !pause(ctx, standByPause) {
+		if run.Pause(ctx, standByPause) != nil {
 			return ctx.Err()
 		}
 	}

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/holdfast-checkout/holdfast/internal/run"
 )
 
 // debounce gathers the rings of many commits into one notification.
@@ -21,7 +23,7 @@ func (r *Relay) ringing(ctx context.Context) error {
 		}
 		if ctx.Err() == nil {
 			r.Log.Warn("bell lost, the poll interval goes on", "error", err)
-			pause(ctx, time.Second)
+			_ = run.Pause(ctx, time.Second)
 		}
 	}
 	return ctx.Err()
@@ -34,7 +36,7 @@ func (r *Relay) ringOn(ctx context.Context, conn *pgx.Conn) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		if !pause(ctx, debounce) {
+		if run.Pause(ctx, debounce) != nil {
 			return ctx.Err()
 		}
 		select {
@@ -62,7 +64,7 @@ func (r *Relay) listening(ctx context.Context) error {
 		}
 		if ctx.Err() == nil {
 			r.Log.Warn("notifications lost, the poll interval goes on", "error", err)
-			pause(ctx, time.Second)
+			_ = run.Pause(ctx, time.Second)
 		}
 	}
 	return ctx.Err()

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/holdfast-checkout/holdfast/internal/run"
 )
 
 // Status is how far the relay has come, for people and for the auditor. Rows at or above the mark count as waiting, though
@@ -84,7 +86,7 @@ func (r *Relay) tellAbandoned(ctx context.Context) {
 // measure keeps the gauges fresh, on the instance that reads.
 func (r *Relay) measure(ctx context.Context) error {
 	r.tellAbandoned(ctx)
-	for pause(ctx, 5*time.Second) {
+	for run.Pause(ctx, 5*time.Second) == nil {
 		if !r.leading.Load() {
 			r.m.lag(Status{})
 			continue

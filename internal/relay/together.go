@@ -2,7 +2,6 @@ package relay
 
 import (
 	"context"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -18,16 +17,4 @@ func together(ctx context.Context, parts ...func(context.Context) error) error {
 		return nil
 	}
 	return err
-}
-
-// pause waits, and says false when ctx ended first.
-func pause(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return ctx.Err() == nil
-	case <-ctx.Done():
-		return false
-	}
 }

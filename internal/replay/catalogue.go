@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/holdfast-checkout/holdfast/internal/run"
 )
 
 const (
@@ -99,7 +101,7 @@ func (p *player) topUp(ctx context.Context, now productJSON, want int64) error {
 			return fmt.Errorf("restock %s: answered %s", now.SKU, lastWord(a, err))
 		}
 		p.tally.retry()
-		if err := sleep(ctx, pause(try, a.after)); err != nil {
+		if err := run.Pause(ctx, pause(try, a.after)); err != nil {
 			return err
 		}
 		if now, err = p.readProduct(ctx, now.ID); err != nil {

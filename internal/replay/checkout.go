@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/holdfast-checkout/holdfast/internal/run"
 )
 
 // maxTries bounds how often a customer tries to buy after having been refused for a reason that can be helped.
@@ -155,7 +157,7 @@ func (v *visit) orderAgain(ctx context.Context, r request, made orderJSON) error
 func (v *visit) post(ctx context.Context, r request) (outcome, error) {
 	a, err := v.client.send(ctx, r)
 	if err == nil && a.refused() && a.unsure {
-		if err := sleep(ctx, lastPause); err != nil {
+		if err := run.Pause(ctx, lastPause); err != nil {
 			return outcome{}, err
 		}
 		a, err = v.client.send(ctx, r)

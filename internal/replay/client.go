@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/holdfast-checkout/holdfast/internal/run"
 )
 
 // maxAnswer bounds what is read of one answer.
@@ -91,7 +93,7 @@ func (c *client) send(ctx context.Context, r request) (answer, error) {
 			return answer{}, fmt.Errorf("%s %s: not answered within %s: last %s", r.method, r.path, c.patience, lastWord(a, err))
 		}
 		c.retried()
-		if err := sleep(ctx, wait); err != nil {
+		if err := run.Pause(ctx, wait); err != nil {
 			return answer{}, err
 		}
 	}
@@ -167,18 +169,6 @@ func lastWord(a answer, err error) string {
 // String is status and the beginning of the body, for a person.
 func (a answer) String() string {
 	return fmt.Sprintf("%d %s", a.status, a.body[:min(len(a.body), 300)])
-}
-
-// sleep waits, or gives the context's error.
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
-	}
 }
 
 // decode reads an answer's JSON.

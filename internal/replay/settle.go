@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/holdfast-checkout/holdfast/internal/run"
 )
 
 // Pauses between two rounds of reading the orders that have not ended.
@@ -33,7 +35,7 @@ func (p *player) settle(ctx context.Context) error {
 		if len(left) == 0 || time.Since(progress) > p.options.EndWait {
 			return nil
 		}
-		if err := sleep(ctx, wait); err != nil {
+		if err := run.Pause(ctx, wait); err != nil {
 			return err
 		}
 	}

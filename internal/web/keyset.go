@@ -14,6 +14,8 @@ import (
 
 	"github.com/MicahParks/keyfunc/v3"
 	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/holdfast-checkout/holdfast/internal/run"
 )
 
 // How often a JWK Set is read: regularly; while it could not be; and at most when a token names a key that is not in it.
@@ -67,15 +69,8 @@ func (k *keySet) run(ctx context.Context, log *slog.Logger) {
 		case <-ctx.Done():
 		case <-time.After(wait):
 		case <-k.missed:
-			pause(ctx, time.Until(read.Add(keySetAtMost)))
+			_ = run.Pause(ctx, time.Until(read.Add(keySetAtMost)))
 		}
-	}
-}
-
-func pause(ctx context.Context, d time.Duration) {
-	select {
-	case <-ctx.Done():
-	case <-time.After(d):
 	}
 }
 
