@@ -14,11 +14,16 @@ import (
 	"github.com/valyala/fasthttp"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/holdfast-checkout/holdfast/internal/run"
 	"github.com/holdfast-checkout/holdfast/internal/web"
 )
 
 // holders is how many customers put something into their carts in turn: each comes back when all others have.
 const holders = 10_000
+
+// againAfter is the second that the server asks for when it has too much to do. Customers take it more or less exactly, or they would
+// all come back at once.
+const againAfter = time.Second
 
 // holder puts products into carts over HTTP, with as little work of its own as can be: it shares the processors with what it
 // measures. Each customer wants more and more of one product.
@@ -103,10 +108,8 @@ func (h *holder) put(ctx context.Context, n int) error {
 		default:
 			return nil
 		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(againAfter/2 + rand.N(againAfter)):
+		if err := run.Pause(ctx, againAfter/2+rand.N(againAfter)); err != nil {
+			return err
 		}
 	}
 }

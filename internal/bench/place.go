@@ -82,7 +82,7 @@ func (p *place) open(ctx context.Context, strategy string, flags ...string) (*en
 	if err != nil {
 		return nil, nil, err
 	}
-	d, err := newDriver(e.url, strategy, p.prefix, e.secret, p.Concurrency)
+	d, err := newDriver(e.url, strategy, p.prefix, e.secret, p.Concurrency, patience)
 	if err == nil {
 		err = d.fill(ctx, p.shop)
 	}

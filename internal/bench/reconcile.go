@@ -2,10 +2,8 @@ package bench
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 	"os"
 	"time"
 
@@ -87,11 +85,10 @@ func (p *place) reconcile(ctx context.Context) (row Row, err error) {
 
 // ours runs the engine: once with the drift, which is what counts, and once without.
 func (s *stockroom) ours(ctx context.Context, e *engine, drift int64, detail map[string]any) (seconds float64, err error) {
-	d, err := newDriver(e.url, "", s.prefix, e.secret, 1)
+	d, err := newDriver(e.url, "", s.prefix, e.secret, 1, longRun)
 	if err != nil {
 		return 0, err
 	}
-	d.http.Timeout = longRun
 	server := e.server.cmd.Process.Pid
 	detail["rss_mb_before"] = rss(server, "VmRSS")
 	forgetPeak(server)
@@ -114,19 +111,6 @@ func (s *stockroom) ours(ctx context.Context, e *engine, drift int64, detail map
 		return 0, fmt.Errorf("of %d differences %d were found and %d repaired, and %d were left", drift, first.Drifted, first.Repaired, second.Drifted)
 	}
 	return seconds, nil
-}
-
-// reconcile has everything compared.
-func (d *driver) reconcile(ctx context.Context) (repairs, error) {
-	status, answer, err := d.send(ctx, http.MethodPost, "/admin/reconciliations", d.operator, "", []byte(`{"scope":"full"}`))
-	if err != nil {
-		return repairs{}, err
-	}
-	var run repairs
-	if err := json.Unmarshal(answer, &run); status != http.StatusOK || err != nil || !run.Everything {
-		return repairs{}, fmt.Errorf("answered %d %s", status, answer[:min(len(answer), 300)])
-	}
-	return run, nil
 }
 
 // rss gives a figure of a process' memory in MB: VmRSS as it is, VmHWM the most it was.

@@ -28,7 +28,7 @@ func (o Options) play(ctx context.Context, server *Server, books *books, c cell)
 	if err != nil {
 		return Result{}, err
 	}
-	defer shop.http.CloseIdleConnections()
+	defer shop.Close()
 	if err := shop.stock(ctx, o.openingStock(c.orders, c.stock)); err != nil {
 		return Result{}, err
 	}
@@ -73,7 +73,7 @@ func (s *shop) sell(ctx context.Context) (*tally, error) {
 		g.Go(func() error {
 			for i := int(next.Add(1)) - 1; i < len(s.cell.orders); i = int(next.Add(1)) - 1 {
 				began := time.Now()
-				end, err := s.buy(ctx, i, &t.again)
+				end, err := s.buy(ctx, i, func() { t.again.Add(1) })
 				if err != nil {
 					return err
 				}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/holdfast-checkout/holdfast/internal/client"
 	"github.com/holdfast-checkout/holdfast/internal/replay"
 )
 
@@ -43,9 +44,9 @@ func TestResultOfACell(t *testing.T) {
 	t.Parallel()
 	tally := &tally{failed: map[string]int{}, seconds: 2}
 	tally.again.Add(3)
-	for _, end := range []ending{
-		{Status: "COMPLETED"}, {Status: "COMPLETED"}, {Status: "FAILED", FailureReason: outOfStock}, {Status: "FAILED", FailureReason: "PAYMENT_FAILED"}, {refused: true},
-	} {
+	complete := ending{End: client.End{Status: "COMPLETED"}}
+	failed := func(why string) ending { return ending{End: client.End{Status: "FAILED", FailureReason: why}} }
+	for _, end := range []ending{complete, complete, failed(outOfStock), failed("PAYMENT_FAILED"), {refused: true}} {
 		tally.count(wants("tea", 1), end, time.Duration(len(tally.took)+1)*time.Second)
 	}
 	before := counters{facts: 10, transactions: 100, wal: 1000, compensated: 1, refunded: 1}

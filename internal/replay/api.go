@@ -84,17 +84,17 @@ func (p problemJSON) kind() string { return path.Base(cmp.Or(p.Type, "about:blan
 // problem reads a refusal. A body that is none gives a problem without a type.
 func (a answer) problem() problemJSON {
 	var p problemJSON
-	if json.Unmarshal(a.body, &p) != nil {
+	if json.Unmarshal(a.Body, &p) != nil {
 		p = problemJSON{}
 	}
-	p.Status = a.status
+	p.Status = a.Status
 	return p
 }
 
 // refused says whether the server understood the request and cannot do it. What is neither done nor refused is an error:
 // the request itself is wrong, or may not be made.
 func (a answer) refused() bool {
-	return a.status == http.StatusConflict || a.status == http.StatusUnprocessableEntity || a.status == http.StatusNotFound
+	return a.Status == http.StatusConflict || a.Status == http.StatusUnprocessableEntity || a.Status == http.StatusNotFound
 }
 
 // unexpected is the error for an answer that the contract does not have for a request.

@@ -53,7 +53,7 @@ func (p *player) upsert(ctx context.Context, page []product) (map[string]product
 	if err != nil {
 		return nil, err
 	}
-	if a.status >= 300 {
+	if a.Status >= 300 {
 		return nil, a.unexpected("upsert products")
 	}
 	got, err := decode[struct {
@@ -95,13 +95,13 @@ func (p *player) topUp(ctx context.Context, now productJSON, want int64) error {
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case err == nil && a.status < 300:
+		case err == nil && a.Status < 300:
 			return nil
 		case err == nil && !a.retry(), time.Now().After(end):
 			return fmt.Errorf("restock %s: answered %s", now.SKU, lastWord(a, err))
 		}
 		p.tally.retry()
-		if err := run.Pause(ctx, pause(try, a.after)); err != nil {
+		if err := run.Pause(ctx, pause(try, a.After)); err != nil {
 			return err
 		}
 		if now, err = p.readProduct(ctx, now.ID); err != nil {
@@ -116,7 +116,7 @@ func (p *player) readProduct(ctx context.Context, id string) (productJSON, error
 	if err != nil {
 		return productJSON{}, err
 	}
-	if a.status != http.StatusOK {
+	if a.Status != http.StatusOK {
 		return productJSON{}, a.unexpected("read product " + id)
 	}
 	return decode[productJSON](a)

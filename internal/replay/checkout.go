@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/holdfast-checkout/holdfast/internal/client"
 	"github.com/holdfast-checkout/holdfast/internal/run"
 )
 
@@ -67,7 +68,7 @@ func (v *visit) checkoutBody() ([]byte, error) {
 		}
 		return json.Marshal(b)
 	}
-	cart, err := decode[cartJSON](answer{status: http.StatusOK, body: v.seen})
+	cart, err := decode[cartJSON](answer{Answer: client.Answer{Status: http.StatusOK, Body: v.seen}})
 	if err != nil {
 		return nil, err
 	}
@@ -167,11 +168,11 @@ func (v *visit) post(ctx context.Context, r request) (outcome, error) {
 		return outcome{}, err
 	case a.refused():
 		return outcome{problem: a.problem()}, nil
-	case a.status != http.StatusCreated && a.status != http.StatusAccepted:
+	case a.Status != http.StatusCreated && a.Status != http.StatusAccepted:
 		return outcome{}, a.unexpected("check out")
 	}
 	order, err := decode[orderJSON](a)
-	return outcome{order: order, placed: true, took: a.took}, err
+	return outcome{order: order, placed: true, took: a.Took}, err
 }
 
 // asWanted says whether an order has the lines that were asked for.

@@ -1,23 +1,17 @@
 package replay
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"net/http"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
 
+	"github.com/holdfast-checkout/holdfast/internal/client"
 	"github.com/holdfast-checkout/holdfast/internal/run"
 )
-
-// maxAnswer bounds what is read of one answer.
-const maxAnswer = 32 << 20
 
 // Pauses before a request is tried again: doubling from the first to the last, or what the server asks for.
 const (
@@ -26,10 +20,9 @@ const (
 	askedPause = 30 * time.Second // the longest Retry-After that is obeyed
 )
 
-// client sends requests and stays with each of them until the server has answered it.
-type client struct {
-	base     string
-	http     *http.Client
+// retrying sends requests and stays with each of them until the server has answered it.
+type retrying struct {
+	*client.Client
 	tokens   tokens
 	patience time.Duration
 	retried  func() // told of every attempt beyond the first
@@ -46,32 +39,20 @@ type request struct {
 
 // answer is what the server said at last.
 type answer struct {
-	status int
-	body   []byte
-	after  time.Duration // Retry-After; 0: not said
-	took   time.Duration // of the attempt that was answered
-	unsure bool          // an attempt before it may have been carried out as well
+	client.Answer
+	unsure bool // an attempt before it may have been carried out as well
 }
 
-func newClient(o Options, retried func()) *client {
-	pool := 2*o.Concurrency + 2 // twins send two at once
-	transport := &http.Transport{MaxIdleConns: pool, MaxIdleConnsPerHost: pool, IdleConnTimeout: 30 * time.Second, DisableCompression: true}
-	return &client{
-		base: strings.TrimRight(o.BaseURL, "/") + "/api/v1",
-		http: &http.Client{
-			Transport: transport, Timeout: o.RequestTimeout,
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		},
-		tokens:   tokens{source: o.Tokens, known: map[holder]string{}},
-		patience: o.Patience, retried: retried,
+func newClient(o Options, retried func()) *retrying {
+	return &retrying{
+		Client: client.New(o.BaseURL, 2*o.Concurrency+2, o.RequestTimeout), // twins send two at once
+		tokens: tokens{source: o.Tokens, known: map[holder]string{}}, patience: o.Patience, retried: retried,
 	}
 }
 
-func (c *client) close() { c.http.CloseIdleConnections() }
-
 // send sends r until it is answered: a lost connection, a time-out, "too many", "in use" and every 5xx are tried again with
 // the same key, until the patience is over.
-func (c *client) send(ctx context.Context, r request) (answer, error) {
+func (c *retrying) send(ctx context.Context, r request) (answer, error) {
 	end := time.Now().Add(c.patience)
 	unsure, renewed := false, false
 	for attempt := 0; ; attempt++ {
@@ -79,7 +60,7 @@ func (c *client) send(ctx context.Context, r request) (answer, error) {
 		switch {
 		case ctx.Err() != nil:
 			return answer{}, ctx.Err()
-		case err == nil && a.status == http.StatusUnauthorized && !renewed:
+		case err == nil && a.Status == http.StatusUnauthorized && !renewed:
 			renewed = true // the token may have grown old
 			c.tokens.forget(r.sub, r.admin)
 			continue
@@ -87,8 +68,8 @@ func (c *client) send(ctx context.Context, r request) (answer, error) {
 			a.unsure = unsure
 			return a, nil
 		}
-		unsure = unsure || err != nil || a.status >= 500
-		wait := pause(attempt, a.after)
+		unsure = unsure || err != nil || a.Status >= 500
+		wait := pause(attempt, a.After)
 		if time.Now().Add(wait).After(end) {
 			return answer{}, fmt.Errorf("%s %s: not answered within %s: last %s", r.method, r.path, c.patience, lastWord(a, err))
 		}
@@ -100,45 +81,22 @@ func (c *client) send(ctx context.Context, r request) (answer, error) {
 }
 
 // attempt sends r once.
-func (c *client) attempt(ctx context.Context, r request) (answer, error) {
-	req, err := http.NewRequestWithContext(ctx, r.method, c.base+r.path, bytes.NewReader(r.body))
-	if err != nil {
-		return answer{}, err
-	}
+func (c *retrying) attempt(ctx context.Context, r request) (answer, error) {
 	token, err := c.tokens.get(r.sub, r.admin)
 	if err != nil {
 		return answer{}, fmt.Errorf("token for %q: %w", r.sub, err)
 	}
-	req.Header.Set("Authorization", "Bearer "+token)
-	if r.body != nil {
-		req.Header.Set("Content-Type", "application/json")
-	}
-	if r.key != "" {
-		req.Header.Set("Idempotency-Key", r.key)
-	}
-	began := time.Now()
-	res, err := c.http.Do(req)
-	if err != nil {
-		return answer{}, err
-	}
-	defer res.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer+1))
-	if err != nil {
-		return answer{}, fmt.Errorf("read answer %d: %w", res.StatusCode, err)
-	}
-	if len(body) > maxAnswer {
-		return answer{}, fmt.Errorf("answer %d is longer than %d bytes", res.StatusCode, maxAnswer)
-	}
-	return answer{status: res.StatusCode, body: body, after: retryAfter(res.Header), took: time.Since(began)}, nil
+	a, err := c.Send(ctx, client.Request{Method: r.method, Path: r.path, Token: token, Key: r.key, Body: r.body})
+	return answer{Answer: a}, err
 }
 
 // retry says whether the answer is none: the same request may get another one later.
 func (a answer) retry() bool {
 	switch {
-	case a.status >= 500, a.status == http.StatusTooManyRequests, a.status == http.StatusRequestTimeout:
+	case a.Status >= 500, a.Status == http.StatusTooManyRequests, a.Status == http.StatusRequestTimeout:
 		return true
-	case a.status == http.StatusConflict:
-		return a.after > 0 || a.problem().kind() == "idempotency-key-in-use" // a conflict that will pass
+	case a.Status == http.StatusConflict:
+		return a.After > 0 || a.problem().kind() == "idempotency-key-in-use" // a conflict that will pass
 	}
 	return false
 }
@@ -150,15 +108,6 @@ func pause(attempt int, asked time.Duration) time.Duration {
 	return max(wait, min(asked, askedPause))
 }
 
-// retryAfter reads the header's seconds. The form with a date is not waited for.
-func retryAfter(h http.Header) time.Duration {
-	seconds, err := strconv.Atoi(h.Get("Retry-After"))
-	if err != nil || seconds < 0 {
-		return 0
-	}
-	return time.Duration(seconds) * time.Second
-}
-
 func lastWord(a answer, err error) string {
 	if err != nil {
 		return err.Error()
@@ -166,15 +115,10 @@ func lastWord(a answer, err error) string {
 	return a.String()
 }
 
-// String is status and the beginning of the body, for a person.
-func (a answer) String() string {
-	return fmt.Sprintf("%d %s", a.status, a.body[:min(len(a.body), 300)])
-}
-
 // decode reads an answer's JSON.
 func decode[T any](a answer) (T, error) {
 	var v T
-	if err := json.Unmarshal(a.body, &v); err != nil {
+	if err := json.Unmarshal(a.Body, &v); err != nil {
 		return v, fmt.Errorf("answer %s: %w", a, err)
 	}
 	return v, nil

@@ -54,7 +54,7 @@ func cut(after string) http.HandlerFunc {
 	}
 }
 
-func testClient(t *testing.T, handler http.Handler, change func(*Options)) (*client, *atomic.Int64) {
+func testClient(t *testing.T, handler http.Handler, change func(*Options)) (*retrying, *atomic.Int64) {
 	t.Helper()
 	server := httptest.NewServer(handler)
 	t.Cleanup(server.Close)
@@ -66,7 +66,7 @@ func testClient(t *testing.T, handler http.Handler, change func(*Options)) (*cli
 	}
 	retried := new(atomic.Int64)
 	c := newClient(o, func() { retried.Add(1) })
-	t.Cleanup(c.close)
+	t.Cleanup(c.Close)
 	return c, retried
 }
 
@@ -99,7 +99,7 @@ func TestSendStaysWithARequest(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if a.status != c.want || a.unsure != c.unsure || retried.Load() != c.retried {
+			if a.Status != c.want || a.unsure != c.unsure || retried.Load() != c.retried {
 				t.Errorf("answer %s, unsure %t after %d retries, want %d, %t, %d", a, a.unsure, retried.Load(), c.want, c.unsure, c.retried)
 			}
 			for _, asked := range s.asked {
@@ -160,7 +160,7 @@ func TestSendRenewsATokenOnce(t *testing.T) {
 	}
 	old := &scripted{steps: []http.HandlerFunc{status(401, ""), status(200, "{}")}}
 	client, _ := testClient(t, old, tokens)
-	if a, err := client.send(t.Context(), request{method: "GET", path: "/cart"}); err != nil || a.status != 200 {
+	if a, err := client.send(t.Context(), request{method: "GET", path: "/cart"}); err != nil || a.Status != 200 {
 		t.Errorf("%s, %v", a, err)
 	}
 	if diff := cmp.Diff([]string{"GET /api/v1/cart  Bearer t1 ", "GET /api/v1/cart  Bearer t2 "}, old.asked); diff != "" {
@@ -168,7 +168,7 @@ func TestSendRenewsATokenOnce(t *testing.T) {
 	}
 	refusing := &scripted{steps: []http.HandlerFunc{status(401, "")}}
 	client, _ = testClient(t, refusing, tokens)
-	if a, err := client.send(t.Context(), request{method: "GET", path: "/cart"}); err != nil || a.status != 401 || len(refusing.asked) != 2 {
+	if a, err := client.send(t.Context(), request{method: "GET", path: "/cart"}); err != nil || a.Status != 401 || len(refusing.asked) != 2 {
 		t.Errorf("%s, %v after %d requests", a, err, len(refusing.asked))
 	}
 }

@@ -11,7 +11,7 @@ import (
 // player plays the invoices of one run.
 type player struct {
 	options  Options
-	client   *client
+	client   *retrying
 	tally    *tally
 	products map[string]string // id by sku
 }

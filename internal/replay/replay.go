@@ -113,7 +113,7 @@ func play(ctx context.Context, o Options, t *tally, shop shop, out io.Writer) er
 		display.Wait()
 	}()
 	p := newPlayer(o, t)
-	defer p.client.close()
+	defer p.client.Close()
 	return p.run(ctx, shop, show)
 }
 

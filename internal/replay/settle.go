@@ -64,10 +64,10 @@ func (p *player) readAll(ctx context.Context, orders []placed) ([]placed, error)
 // read reads one order and says whether it has ended. An order that is not found has not.
 func (p *player) read(ctx context.Context, o placed) (bool, error) {
 	a, err := p.client.send(ctx, request{method: http.MethodGet, path: "/orders/" + o.id, sub: o.sub})
-	if err != nil || a.status == http.StatusNotFound {
+	if err != nil || a.Status == http.StatusNotFound {
 		return false, err
 	}
-	if a.status != http.StatusOK {
+	if a.Status != http.StatusOK {
 		return false, a.unexpected("read order " + o.id)
 	}
 	order, err := decode[orderJSON](a)

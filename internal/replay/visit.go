@@ -81,7 +81,7 @@ func (v *visit) put(ctx context.Context, w wanted, inCart bool) error {
 	if err != nil {
 		return err
 	}
-	v.tally.cart(a.took)
+	v.tally.cart(a.Took)
 	if !a.refused() {
 		return nil
 	}
@@ -100,8 +100,8 @@ func (v *visit) setQuantity(ctx context.Context, product string, quantity int64)
 	if err != nil {
 		return a, err
 	}
-	if a.status == http.StatusOK {
-		v.seen = a.body
+	if a.Status == http.StatusOK {
+		v.seen = a.Body
 	} else if !a.refused() {
 		return a, a.unexpected("put into the cart")
 	}
@@ -113,10 +113,10 @@ func (v *visit) readCart(ctx context.Context) (cartJSON, error) {
 	if err != nil {
 		return cartJSON{}, err
 	}
-	if a.status != http.StatusOK {
+	if a.Status != http.StatusOK {
 		return cartJSON{}, a.unexpected("read the cart")
 	}
-	v.seen = a.body
+	v.seen = a.Body
 	return decode[cartJSON](a)
 }
 
@@ -125,7 +125,7 @@ func (v *visit) emptyCart(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if a.status >= 300 && a.status != http.StatusNotFound {
+	if a.Status >= 300 && a.Status != http.StatusNotFound {
 		return a.unexpected("empty the cart")
 	}
 	return nil
