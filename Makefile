@@ -50,7 +50,7 @@ drill: ## the long form of every drill, one after the other: faults, soaks, mill
 	@for run in $$(seq 0 $$(($(RUNS) - 1))); do \
 		export HOLDFAST_DRILL=1 HOLDFAST_SEED=$$(($(SEED) + run)); \
 		echo "drill: SEED=$$HOLDFAST_SEED"; \
-		$(GO) run ./internal/testkit/withstack $(GO) test -v -run '^TestDrill' -count=1 -p 1 -timeout 90m $(ARGS) || exit 1; \
+		$(GO) run ./internal/testkit/withstack $(GO) test -v -tags drill -run '^TestDrill' -count=1 -p 1 -timeout 90m $(ARGS) || exit 1; \
 	done
 
 .PHONY: lint

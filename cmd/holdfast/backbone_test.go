@@ -35,12 +35,8 @@ const (
 func TestDrillBackbone(t *testing.T) {
 	t.Parallel()
 	seed := testkit.Seed(t)
-	b := newBackbone(t)
-	buying, stop := context.WithCancel(t.Context())
-	var customers sync.WaitGroup
-	for i := range 4 {
-		customers.Go(func() { b.buy(buying, i) })
-	}
+	b := newBackbone(t, testkit.Private(t))
+	stop := b.open()
 	random := rand.New(rand.NewPCG(seed, 0))
 	faults := b.faults(random)
 	began, most := time.Now(), testkit.Size(3, 1_000_000)
@@ -53,8 +49,17 @@ func TestDrillBackbone(t *testing.T) {
 	}
 	b.calm()
 	stop()
-	customers.Wait()
 	b.judge(seed)
+}
+
+// open lets customers buy until they are stopped, each when what he asked for has been answered.
+func (b *backbone) open() (stop func()) {
+	buying, cancel := context.WithCancel(b.Context())
+	var customers sync.WaitGroup
+	for i := range 4 {
+		customers.Go(func() { b.buy(buying, i) })
+	}
+	return func() { cancel(); customers.Wait() }
 }
 
 // backbone is two instances on servers of their own, each reached through proxies that can take the network away.
@@ -80,15 +85,15 @@ type backbone struct {
 type instance struct {
 	cmdLine []string
 	url     string
-	db, mq  *testkit.Proxy
+	db, mq  *testkit.Proxy // mq is nil where there are several nodes, which it connects to itself
 	out     *output
 	process *os.Process
 	done    chan error
 }
 
-func newBackbone(t *testing.T) *backbone {
+func newBackbone(t *testing.T, servers *stack.Stack) *backbone {
 	t.Helper()
-	b := &backbone{T: t, servers: testkit.Private(t), happened: map[string]int{}, acked: map[string]string{}, robbed: time.Now()}
+	b := &backbone{T: t, servers: servers, happened: map[string]int{}, acked: map[string]string{}, robbed: time.Now()}
 	b.env = testkit.NewOn(t, b.servers)
 	provider, err := sandbox.Open(sandbox.Options{
 		Addr: "127.0.0.1:0", LedgerFile: filepath.Join(t.TempDir(), "ledger.jsonl"), APIKey: backboneKey, Log: b.env.Log,
@@ -125,8 +130,11 @@ func newBackbone(t *testing.T) *backbone {
 
 func (b *backbone) newInstance() *instance {
 	b.Helper()
-	i := &instance{
-		db: testkit.NewProxy(b, b.servers.Postgres().Addr()), mq: testkit.NewProxy(b, b.servers.Rabbit().Addr()), out: &output{},
+	i := &instance{db: testkit.NewProxy(b, b.servers.Postgres().Addr()), out: &output{}}
+	rabbitURL := b.env.RabbitURL
+	if one := b.servers.Rabbit(); one != nil {
+		i.mq = testkit.NewProxy(b, one.Addr())
+		rabbitURL = strings.Replace(rabbitURL, one.Addr(), i.mq.Addr(), 1)
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -138,7 +146,7 @@ func (b *backbone) newInstance() *instance {
 	i.cmdLine = []string{
 		"serve", "--http-addr", addr, "--jwt-secret", backboneSecret, "--refill-after", "2s", "--namespace", b.env.Namespace,
 		"--postgres-url", strings.Replace(b.env.PostgresURL, b.servers.Postgres().Addr(), i.db.Addr(), 1),
-		"--rabbitmq-url", strings.Replace(b.env.RabbitURL, b.servers.Rabbit().Addr(), i.mq.Addr(), 1),
+		"--rabbitmq-url", rabbitURL,
 		"--redis-url", b.env.RedisURL, "--sandbox-url", b.sandbox, "--sandbox-key", backboneKey,
 	}
 	b.Cleanup(func() {

@@ -26,7 +26,8 @@ type devCmd struct {
 	Dir  string `default:".stack" help:"Folder of data, logs and ports; the next start goes on with it."`
 	Demo bool   `default:"true" negatable:"" help:"Fill an empty shop with a few products."`
 
-	RedisMasters int `help:"Run Redis as a cluster of so many masters, 3 to 9, instead of a single node; each has data of its own."`
+	RedisMasters  int `help:"Run Redis as a cluster of so many masters, 3 to 9, instead of a single node; each has data of its own."`
+	RabbitMQNodes int `name:"rabbitmq-nodes" help:"Run RabbitMQ as a cluster of so many nodes, 3 to 9, instead of a single one; each has data of its own."`
 }
 
 // Run starts everything and stops it, in order, when ctx ends. What a person starts with one command they end with one key.
@@ -37,7 +38,8 @@ func (c *devCmd) Run(ctx context.Context, out io.Writer) error {
 	log := newLog(c.LogLevel, c.LogFormat)
 	redisx.LogTo(log)
 	options := stack.Options{
-		Dir: c.Dir, Log: log, PostgresURL: c.PostgresURL, RedisURL: c.RedisURL, RabbitURL: c.RabbitMQURL, RedisMasters: c.RedisMasters,
+		Dir: c.Dir, Log: log, PostgresURL: c.PostgresURL, RedisURL: c.RedisURL, RabbitURL: c.RabbitMQURL,
+		RedisMasters: c.RedisMasters, RabbitNodes: c.RabbitMQNodes,
 	}
 	if err := options.Validate(); err != nil {
 		return usageError{err}

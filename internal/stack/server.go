@@ -86,7 +86,7 @@ func (s *Server) place() place {
 	return place{folder: s.folder, ports: ports}
 }
 
-// Name is postgres, redis or rabbitmq; redis-1 and so on for the masters of a cluster.
+// Name is postgres, redis or rabbitmq; redis-1, rabbitmq-1 and so on for the members of a cluster, whose port mapper is epmd.
 func (s *Server) Name() string { return s.driver.name() }
 
 // URL is where clients reach it. It stays the same when the server is started again.

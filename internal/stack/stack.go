@@ -21,6 +21,7 @@ type Options struct {
 	Relaxed bool
 
 	RedisMasters int // 0: a single Redis node; 3 to 9: a Redis Cluster of so many masters in its place, with data of its own
+	RabbitNodes  int // 0: a single RabbitMQ node; 3 to 9: a cluster of so many in its place, with data of its own
 
 	PostgresURL string // a server that runs already: used as it is, none is started
 	RedisURL    string // likewise
@@ -36,13 +37,21 @@ var ErrBusy = errors.New("another process runs the servers of this folder")
 
 // Validate says what cannot be started together.
 func (o Options) Validate() error {
+	return errors.Join(
+		several("a Redis Cluster", "masters", o.RedisMasters, leastNodes, mostNodes, o.RedisURL),
+		several("a RabbitMQ cluster", "nodes", o.RabbitNodes, fewestNodes, mostRabbits, o.RabbitURL),
+	)
+}
+
+// several says why there cannot be so many of a cluster.
+func several(cluster, members string, n, least, most int, url string) error {
 	switch {
-	case o.RedisMasters == 0:
+	case n == 0:
 		return nil
-	case o.RedisMasters < leastNodes || o.RedisMasters > mostNodes:
-		return fmt.Errorf("a Redis Cluster has from %d to %d masters here, not %d", leastNodes, mostNodes, o.RedisMasters)
-	case o.RedisURL != "":
-		return errors.New("either the masters of a Redis Cluster are started or a URL of Redis is given, not both")
+	case n < least || n > most:
+		return fmt.Errorf("%s has from %d to %d %s here, not %d", cluster, least, most, members, n)
+	case url != "":
+		return fmt.Errorf("either the %s of %s are started or its URL is given, not both", members, cluster)
 	}
 	return nil
 }
@@ -53,8 +62,9 @@ type Stack struct {
 	folder *folder
 	record *record
 
-	postgres, redis, rabbit *Server // nil where a URL was given, redis also where there is a cluster
+	postgres, redis, rabbit *Server // nil where a URL was given, redis and rabbit also where there is a cluster
 	cluster                 cluster
+	rabbits                 rabbits
 }
 
 // Start brings the servers up, on the data and ports of the last run if there was one, and returns when all answer.
@@ -124,15 +134,22 @@ func (s *Stack) drivers() []slot {
 			s.cluster.masters = append(s.cluster.masters, server)
 		}})
 	}
-	if s.opts.RabbitURL == "" {
+	if s.opts.RabbitURL == "" && s.opts.RabbitNodes == 0 {
 		all = append(all, slot{&rabbit{bin: found.rabbit, epmd: found.epmd}, func(server *Server) { s.rabbit = server }})
+	}
+	if s.opts.RabbitNodes > 0 {
+		all = append(all, slot{&mapper{program: found.epmd, of: s.opts.RabbitNodes}, func(server *Server) { s.rabbits.mapper = server }})
+	}
+	for i := range s.opts.RabbitNodes {
+		node := &rabbitNode{bin: found.rabbit, number: i, of: s.opts.RabbitNodes, mapper: func() *Server { return s.rabbits.mapper }}
+		all = append(all, slot{node, func(server *Server) { s.rabbits.nodes = append(s.rabbits.nodes, server) }})
 	}
 	return all
 }
 
 // startAll starts every server at the same time: RabbitMQ alone takes longer than the others together.
 func (s *Stack) startAll(ctx context.Context) error {
-	starts := []func(context.Context) error{s.cluster.start}
+	starts := []func(context.Context) error{s.cluster.start, s.rabbits.start}
 	for _, server := range []*Server{s.rabbit, s.redis, s.postgres} {
 		if server != nil {
 			starts = append(starts, server.startAnywhere)
@@ -150,7 +167,7 @@ func (s *Stack) startAll(ctx context.Context) error {
 // Servers are those that this stack has started, in the order in which they are stopped.
 func (s *Stack) Servers() []*Server {
 	var all []*Server
-	for _, server := range append([]*Server{s.rabbit, s.redis}, append(slices.Clone(s.cluster.masters), s.postgres)...) {
+	for _, server := range slices.Concat([]*Server{s.rabbit}, s.rabbits.nodes, []*Server{s.rabbits.mapper, s.redis}, s.cluster.masters, []*Server{s.postgres}) {
 		if server != nil {
 			all = append(all, server)
 		}
@@ -171,8 +188,11 @@ func (s *Stack) RedisMasters() []*Server { return slices.Clone(s.cluster.masters
 // again. For a single node it returns at once.
 func (s *Stack) AwaitRedis(ctx context.Context) error { return s.cluster.await(ctx) }
 
-// Rabbit is the RabbitMQ server, nil when its URL was given.
+// Rabbit is the RabbitMQ server, nil when its URL was given or a cluster was asked for.
 func (s *Stack) Rabbit() *Server { return s.rabbit }
+
+// RabbitNodes are the nodes of the RabbitMQ cluster, none when there is a single one.
+func (s *Stack) RabbitNodes() []*Server { return slices.Clone(s.rabbits.nodes) }
 
 // PostgresURL is where PostgreSQL is reached: its superuser, and the database postgres.
 func (s *Stack) PostgresURL() string { return urlOf(s.postgres, s.opts.PostgresURL) }
@@ -185,8 +205,13 @@ func (s *Stack) RedisURL() string {
 	return urlOf(s.redis, s.opts.RedisURL)
 }
 
-// RabbitURL is where RabbitMQ is reached over AMQP.
-func (s *Stack) RabbitURL() string { return urlOf(s.rabbit, s.opts.RabbitURL) }
+// RabbitURL is where RabbitMQ is reached over AMQP: of a cluster the addresses of all nodes, between commas.
+func (s *Stack) RabbitURL() string {
+	if len(s.rabbits.nodes) > 0 {
+		return s.rabbits.url()
+	}
+	return urlOf(s.rabbit, s.opts.RabbitURL)
+}
 
 func urlOf(server *Server, given string) string {
 	if server == nil {

@@ -92,6 +92,13 @@ func PrivateCluster(t testing.TB) *stack.Stack {
 	return private(t, clusterOnly)
 }
 
+// PrivateNodes is Private with three RabbitMQ nodes that are one cluster. They take fifteen seconds of a processor to start, so that
+// only tests that are built with the tag drill do so.
+func PrivateNodes(t testing.TB) *stack.Stack {
+	t.Helper()
+	return private(t, stack.Options{RabbitNodes: 3})
+}
+
 func private(t testing.TB, opts stack.Options) *stack.Stack {
 	t.Helper()
 	dir, err := makeDir()
