@@ -17,6 +17,7 @@ import (
 	"github.com/holdfast-checkout/holdfast/internal/broker"
 	"github.com/holdfast-checkout/holdfast/internal/config"
 	"github.com/holdfast-checkout/holdfast/internal/deadletter"
+	"github.com/holdfast-checkout/holdfast/internal/inbox"
 	"github.com/holdfast-checkout/holdfast/internal/lease"
 	"github.com/holdfast-checkout/holdfast/internal/payment"
 	"github.com/holdfast-checkout/holdfast/internal/postgres"
@@ -193,7 +194,7 @@ func (s *server) build() error {
 	}
 	s.broker = broker.Config{
 		URL: s.cfg.RabbitMQURL, Topology: topology(s.cfg.Namespace, s.book, s.cfg.InventoryLanes), Log: s.log, Metrics: broker.NewMetrics(s.registry),
-		Anew: func(queue string) { s.refills.Anew(queue) },
+		Anew: func(queue string) { s.refills.Anew(queue) }, Witness: broker.NewWitness(inbox.Alone{DB: s.db}),
 	}
 	s.modules = s.newModules(s.book)
 	if err := s.newRelay(); err != nil {

@@ -23,6 +23,9 @@ type Config struct {
 	// is gone. It must not block. nil: nobody wants to know.
 	Anew func(queue string)
 
+	// Witness tells which fact the process died of. nil: a message that kills its consumer is handed out up to deliveryLimit times.
+	Witness *Witness
+
 	confirmWithin time.Duration // see confirmDeadline; tests shorten it
 	unusable      time.Duration // see brokenAfter; tests shorten it
 	mostPause     time.Duration // between two attempts at a fact, 5 s; tests shorten it

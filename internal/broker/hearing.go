@@ -58,32 +58,54 @@ func (s *hearing) work(ctx context.Context) error {
 }
 
 // take makes a batch of a delivery and of what is buffered behind it, never waiting for more, and sees it through. It
-// fails only when the channel or ctx has ended.
+// fails only when the channel or ctx has ended. A message that came back too often is taken alone.
 func (s *hearing) take(ctx context.Context, d amqp.Delivery) error {
-	pieces, err := s.unpack(ctx, d)
+	if cameBack(d) >= suspicious {
+		return s.takeAlone(ctx, d)
+	}
+	pieces, next, err := s.gather(ctx, d)
+	if err != nil {
+		return err
+	}
+	if err := s.batch(ctx, pieces); err != nil || next == nil {
+		return err
+	}
+	return s.takeAlone(ctx, *next)
+}
+
+// gather makes a batch of a delivery and of what is buffered behind it, up to the next that is to be taken alone.
+func (s *hearing) gather(ctx context.Context, d amqp.Delivery) (pieces []*piece, next *amqp.Delivery, err error) {
+	pieces, err = s.unpack(ctx, d)
 	for err == nil && len(pieces) < s.sub.Batch {
 		select {
-		case next, ok := <-s.buffered:
+		case d, ok := <-s.buffered:
 			if !ok {
-				return s.lost()
+				return nil, nil, s.lost()
+			}
+			if cameBack(d) >= suspicious {
+				return pieces, &d, nil
 			}
 			var more []*piece
-			more, err = s.unpack(ctx, next)
+			more, err = s.unpack(ctx, d)
 			pieces = append(pieces, more...)
 			continue
 		default:
 		}
 		break
 	}
-	if err != nil || len(pieces) == 0 {
-		return err
-	}
-	err = s.hear(ctx, pieces)
-	if err == nil {
-		s.done(pieces...)
+	return pieces, nil, err
+}
+
+// batch hears facts together, or one by one when that fails.
+func (s *hearing) batch(ctx context.Context, pieces []*piece) error {
+	if len(pieces) == 0 {
 		return nil
 	}
-	return s.apart(ctx, pieces, err)
+	if err := s.hear(ctx, pieces); err != nil {
+		return s.apart(ctx, pieces, err)
+	}
+	s.done(pieces...)
+	return nil
 }
 
 // apart takes the facts of a failed batch alone, so that a bad one hurts itself alone.
@@ -121,7 +143,7 @@ func (s *hearing) hear(ctx context.Context, pieces []*piece) error {
 	pauses := s.cfg.retries()
 	waiting := false
 	for {
-		err := s.call(ctx, facts)
+		err := s.watched(ctx, pieces, func() error { return s.call(ctx, facts) })
 		if err == nil {
 			s.passed++
 			return nil

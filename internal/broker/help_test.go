@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"fmt"
+	"os"
 	"slices"
 	"sync"
 	"testing"
@@ -15,7 +16,12 @@ import (
 	"github.com/holdfast-checkout/holdfast/internal/testkit"
 )
 
-func TestMain(m *testing.M) { testkit.Main(m) }
+func TestMain(m *testing.M) {
+	if spec := os.Getenv(mortalVariable); spec != "" {
+		os.Exit(beMortal(spec))
+	}
+	testkit.Main(m)
+}
 
 const keyCreated = "optimistic.order.created"
 

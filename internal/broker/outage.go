@@ -30,6 +30,9 @@ func Outage(err error) bool {
 
 // outage is Outage with what the subscription adds to it.
 func (s *hearing) outage(err error) bool {
+	if errors.Is(err, errBlind) {
+		return true
+	}
 	if slow(err) || errors.Is(err, context.Canceled) {
 		return false
 	}

@@ -31,7 +31,10 @@ func (s *hearing) failed(ctx context.Context, p *piece, err error) error {
 	s.m.failed.WithLabelValues(s.sub.Queue).Inc()
 	s.tally.failed.Add(1)
 	f := s.note(p.fact.ID, err)
+	var deadly *deadlyError
 	switch {
+	case errors.As(err, &deadly):
+		return s.buryDeadly(ctx, p, f, deadly)
 	case s.sub.Permanent != nil && s.sub.Permanent(err):
 		return s.give(ctx, p, f, ReasonPermanent)
 	case f.attempts >= s.sub.Attempts:
