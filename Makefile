@@ -8,8 +8,9 @@ APP     := github.com/holdfast-checkout/holdfast/internal/app
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null)
 COMMIT  := $(shell git rev-parse HEAD 2>/dev/null)
 
-# The version is stamped here, so Go need not ask git, which refuses in a checkout of another user.
-export GOFLAGS := $(strip $(GOFLAGS) -buildvcs=false)
+# The version is stamped here, so Go need not ask git, which refuses in a checkout of another user. Without the folder's name in them,
+# what one checkout has compiled serves the next.
+export GOFLAGS := $(strip $(GOFLAGS) -buildvcs=false -trimpath)
 
 .PHONY: help
 help: ## list what can be done here
@@ -30,7 +31,7 @@ QUICK := -gcflags=github.com/redis/go-redis/v9=-l
 
 .PHONY: build
 build: ## build bin/holdfast, one static binary
-	CGO_ENABLED=0 $(GO) build -trimpath $(QUICK) -ldflags '-s -w -X $(APP).version=$(VERSION) -X $(APP).commit=$(COMMIT)' -o bin/holdfast ./cmd/holdfast
+	CGO_ENABLED=0 $(GO) build $(QUICK) -ldflags '-s -w -X $(APP).version=$(VERSION) -X $(APP).commit=$(COMMIT)' -o bin/holdfast ./cmd/holdfast
 
 # More tests at once than there are processors: most of them wait, for a lease to run out or a server to come back.
 # Packages and flags for `go test`: make test ARGS='-v -run Hold ./internal/inventory'

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/jackc/pglogrepl"
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	amqp "github.com/rabbitmq/amqp091-go"
 	"github.com/redis/go-redis/v9"
@@ -177,27 +176,6 @@ func TestEachRedisIsItsOwnAndLeftClean(t *testing.T) {
 	if kinds[true] != 2 || kinds[false] != 2 {
 		t.Errorf("tests ran on %v", kinds)
 	}
-}
-
-func TestPrivateServersMayBeKilled(t *testing.T) {
-	t.Parallel()
-	servers := testkit.Private(t)
-	env := testkit.NewOn(t, servers)
-	if _, err := env.DB.Exec(t.Context(), "CREATE TABLE shared.mine (n int)"); err != nil {
-		t.Fatal(err)
-	}
-	servers.Postgres().Kill()
-	if _, err := pgx.Connect(t.Context(), env.PostgresURL); err == nil {
-		t.Error("a killed server answers")
-	}
-	if err := servers.Postgres().Start(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	testkit.Eventually(t, 10*time.Second, func() error {
-		_, err := env.DB.Exec(t.Context(), "SELECT n FROM shared.mine")
-		return err
-	})
-	servers.Rabbit().Kill() // the end of the test does not mind
 }
 
 // failing is a test that is told to fail, for what may only be tried on a test.
