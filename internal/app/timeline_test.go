@@ -46,6 +46,18 @@ func (c customer) timeline(id string, limit int) (all []entry) {
 	}
 }
 
+// An order that is charged without an answer, complete and then cancelled.
+var lifeOfAnOrder = strings.Fields(`
+	fact/order/order.created       handled/inventory/order.created    stock/inventory/reserve  stock/inventory/reserve
+	fact/inventory/stock.reserved  handled/order/stock.reserved       handled/payment/stock.reserved   handled/shelf/stock.reserved
+	provider/payment/charge        fact/payment/payment.unknown       handled/order/payment.unknown
+	provider/payment/lookup        provider/payment/charged           fact/payment/payment.processed   handled/order/payment.processed
+	fact/order/order.completed     handled/view/order.completed
+	fact/order/order.ending        handled/view/order.ending          handled/inventory/order.ending   handled/payment/order.ending
+	stock/inventory/release        stock/inventory/release            fact/inventory/stock.released    handled/order/stock.released
+	handled/shelf/stock.released   provider/payment/refund            provider/payment/refunded        fact/payment/payment.refunded
+	handled/order/payment.refunded fact/order/order.cancelled         handled/view/order.cancelled     handled/shelf/order.cancelled`)
+
 // An order's timeline has all that happened to it, each thing behind what it followed from.
 func TestTimeline(t *testing.T) {
 	t.Parallel()
@@ -59,30 +71,47 @@ func TestTimeline(t *testing.T) {
 	if o = alice.end(o.ID); o.Status != "CANCELLED" {
 		t.Fatalf("%+v", o)
 	}
-	want := strings.Fields(`
-		fact/order/order.created       handled/inventory/order.created    stock/inventory/reserve  stock/inventory/reserve
-		fact/inventory/stock.reserved  handled/order/stock.reserved       handled/payment/stock.reserved   handled/shelf/stock.reserved
-		provider/payment/charge        fact/payment/payment.unknown       handled/order/payment.unknown
-		provider/payment/lookup        provider/payment/charged           fact/payment/payment.processed   handled/order/payment.processed
-		fact/order/order.completed     handled/view/order.completed
-		fact/order/order.ending        handled/view/order.ending          handled/inventory/order.ending   handled/payment/order.ending
-		stock/inventory/release        stock/inventory/release            fact/inventory/stock.released    handled/order/stock.released
-		handled/shelf/stock.released   provider/payment/refund            provider/payment/refunded        fact/payment/payment.refunded
-		handled/order/payment.refunded fact/order/order.cancelled         handled/view/order.cancelled     handled/shelf/order.cancelled`)
 	var told []entry
 	testkit.Eventually(t, time.Minute, func() error {
 		told = alice.timeline(o.ID, 200)
-		if missing := missing(told, want); len(missing) > 0 {
+		if missing := missing(told, lifeOfAnOrder); len(missing) > 0 {
 			return fmt.Errorf("missing %v", missing)
 		}
 		return nil
 	})
-	once, updates := len(want), 0
-	place := map[string]int{}
-	for i, e := range told {
-		if e.Name == "order.updated" { // how many there are depends on what order heard at once
+	tellsOnce(t, told)
+	tellsCausesFirst(t, told)
+	first := slices.IndexFunc(told, func(e entry) bool { return e.String() == "handled inventory order.created" })
+	if said, err := json.Marshal(told[first].Detail["said"]); err != nil || told[first].Detail["verb"] != "Reserve" || !strings.Contains(string(said), `"stock.reserved"`) {
+		t.Errorf("%v", told[first].Detail)
+	}
+	if paged := alice.timeline(o.ID, 3); fmt.Sprint(paged) != fmt.Sprint(told) {
+		t.Errorf("in pages:\n%v\nat once:\n%v", paged, told)
+	}
+	s.trouble(told[0].FactID, mug, pen)
+	tellsTrouble(t, alice.timeline(o.ID, 500), len(told))
+	s.refusesTimelines(alice, o.ID)
+}
+
+// tellsOnce wants everything once. How many updates there are depends on what order heard at once.
+func tellsOnce(t *testing.T, told []entry) {
+	t.Helper()
+	updates := 0
+	for _, e := range told {
+		if e.Name == "order.updated" {
 			updates++
 		}
+	}
+	if len(told) != len(lifeOfAnOrder)+updates {
+		t.Errorf("%d entries, %d of them of updates, want %d more: %v", len(told), updates, len(lifeOfAnOrder), told)
+	}
+}
+
+// tellsCausesFirst wants a fact behind the handling of what caused it, and all else behind the fact that it belongs to.
+func tellsCausesFirst(t *testing.T, told []entry) {
+	t.Helper()
+	place := map[string]int{}
+	for i, e := range told {
 		if e.Kind == "fact" {
 			place[e.FactID] = i
 			if cause, _ := e.Detail["cause"].(string); cause != "" && slices.IndexFunc(told[:i], func(h entry) bool {
@@ -94,19 +123,12 @@ func TestTimeline(t *testing.T) {
 			t.Errorf("%s stands at %d, out of order", e, i)
 		}
 	}
-	if len(told) != once+updates {
-		t.Errorf("%d entries, %d of them of updates, want %d more: %v", len(told), updates, once, told)
-	}
-	first := slices.IndexFunc(told, func(e entry) bool { return e.String() == "handled inventory order.created" })
-	if said, err := json.Marshal(told[first].Detail["said"]); err != nil || told[first].Detail["verb"] != "Reserve" || !strings.Contains(string(said), `"stock.reserved"`) {
-		t.Errorf("%v", told[first].Detail)
-	}
-	if paged := alice.timeline(o.ID, 3); fmt.Sprint(paged) != fmt.Sprint(told) {
-		t.Errorf("in pages:\n%v\nat once:\n%v", paged, told)
-	}
+}
 
-	s.trouble(told[0].FactID, mug, pen)
-	extra := missing(alice.timeline(o.ID, 500), nil)
+// tellsTrouble wants the repair of the order's own time and the dead letter with its replay, and nothing else beside what there was.
+func tellsTrouble(t *testing.T, told []entry, before int) {
+	t.Helper()
+	extra := missing(told, nil)
 	for _, name := range []string{"repair/reconciler/stock", "dead_letter/inventory/order.created", "dead_letter/inventory/order.created"} {
 		if at := slices.Index(extra, name); at >= 0 {
 			extra = slices.Delete(extra, at, at+1)
@@ -114,14 +136,18 @@ func TestTimeline(t *testing.T) {
 			t.Errorf("no %s", name)
 		}
 	}
-	if len(extra) != len(told) {
-		t.Errorf("%d entries beside the trouble, there were %d", len(extra), len(told))
+	if len(extra) != before {
+		t.Errorf("%d entries beside the trouble, there were %d", len(extra), before)
 	}
-	path := "/orders/" + o.ID + "/timeline"
+}
+
+// refusesTimelines asks for an order's timeline as somebody else, and wrongly.
+func (s *shop) refusesTimelines(owner customer, id string) {
+	path := "/orders/" + id + "/timeline"
 	s.customer("mallory").refused(404, "not-found", http.MethodGet, path, nil)
 	s.operator().refused(404, "not-found", http.MethodGet, path, nil)
 	for _, query := range []string{"?limit=0", "?cursor=x", "?since=1", "?cursor=eyJhdCI6IjIwMjAtMDEtMDFUMDA6MDA6MDBaIiwia2V5IjoiXHUwMDAwIn0"} {
-		alice.refused(400, "invalid-request", http.MethodGet, path+query, nil)
+		owner.refused(400, "invalid-request", http.MethodGet, path+query, nil)
 	}
 }
 
