@@ -6,6 +6,7 @@ import (
 
 	"github.com/holdfast-checkout/holdfast/internal/broker"
 	"github.com/holdfast-checkout/holdfast/internal/cart"
+	"github.com/holdfast-checkout/holdfast/internal/inbox"
 	"github.com/holdfast-checkout/holdfast/internal/inventory"
 	"github.com/holdfast-checkout/holdfast/internal/lease"
 	"github.com/holdfast-checkout/holdfast/internal/outbox"
@@ -53,7 +54,7 @@ func (s *server) led(name string, work func(context.Context) error) run.Part {
 	}}
 }
 
-// keepPartitions makes and drops partitions, and forgets dead letters that were seen to long ago, until ctx ends.
+// keepPartitions makes and drops partitions, and forgets dead letters that were seen to long ago, and old deaths, until ctx ends.
 func (s *server) keepPartitions(ctx context.Context) error {
 	tick := time.NewTicker(partitionInterval)
 	defer tick.Stop()
@@ -62,6 +63,9 @@ func (s *server) keepPartitions(ctx context.Context) error {
 			return err
 		}
 		if err := s.letters.Clean(ctx, s.cfg.DeadLetterRetention); err != nil {
+			return err
+		}
+		if err := (inbox.Alone{DB: s.db}).Clean(ctx, s.cfg.InboxRetention); err != nil {
 			return err
 		}
 		select {

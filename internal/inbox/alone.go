@@ -3,6 +3,7 @@ package inbox
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -28,6 +29,14 @@ func (a Alone) Begin(ctx context.Context, module string, fact uuid.UUID) (deaths
 func (a Alone) End(ctx context.Context, module string, fact uuid.UUID) error {
 	if _, err := a.DB.Exec(ctx, `DELETE FROM shared.hearings WHERE module = $1 AND fact_id = $2`, module, fact); err != nil {
 		return fmt.Errorf("note that %s has heard %s alone: %w", module, fact, err)
+	}
+	return nil
+}
+
+// Clean forgets facts that are older than the inbox: they are not heard again.
+func (a Alone) Clean(ctx context.Context, retention time.Duration) error {
+	if _, err := a.DB.Exec(ctx, `DELETE FROM shared.hearings WHERE at < now() - $1::interval`, retention); err != nil {
+		return fmt.Errorf("forget what was heard alone: %w", err)
 	}
 	return nil
 }
