@@ -16,13 +16,14 @@ import (
 
 // scene is what becomes of an order while its facts are on their way.
 type scene struct {
-	name   string
-	method string
-	short  bool // an operator takes one of its products away before anybody has heard of it
-	over   bool // its time is over before anybody has heard of it
-	cancel bool // its customer cancels it before anybody has heard of it
-	race   bool // its time is over, or it is cancelled, somewhere on the way: it may have ended before
-	undone bool // its customer cancels it when it is complete
+	name     string
+	method   string
+	strategy string // "": the one of the stage
+	short    bool   // an operator takes one of its products away before anybody has heard of it
+	over     bool   // its time is over before anybody has heard of it
+	cancel   bool   // its customer cancels it before anybody has heard of it
+	race     bool   // its time is over, or it is cancelled, somewhere on the way: it may have ended before
+	undone   bool   // its customer cancels it when it is complete
 
 	ends string // the ends that it may have, in every strategy: status, or status/reason
 }

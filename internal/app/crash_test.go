@@ -170,7 +170,7 @@ func (m *mortal) diesCancelling(c customer, point, order string) {
 func (m *mortal) diesBuying(c customer, point, key string, body map[string]any) (id string) {
 	m.t.Helper()
 	post := func() (o order, err error) {
-		a, err := c.send(http.MethodPost, "/orders", body, "Idempotency-Key", key)
+		a, err := c.ask(http.MethodPost, "/orders", body, "Idempotency-Key", key)
 		if err == nil && a.status/100 != 2 {
 			return o, fmt.Errorf("%d %s", a.status, a.body) // the dead may still have the key's lock, for seconds
 		}
@@ -180,7 +180,12 @@ func (m *mortal) diesBuying(c customer, point, key string, body map[string]any) 
 		return o, err
 	}
 	var first, o order
-	m.diesAt(point, func() { first, _ = post() })
+	m.diesAt(point, func() {
+		var err error
+		if first, err = post(); err != nil { // it may well be lost
+			m.t.Logf("killed %s: %v", point, err)
+		}
+	})
 	testkit.Eventually(m.t, time.Minute, func() (err error) { o, err = post(); return err })
 	if first.ID != "" && first.ID != o.ID {
 		m.t.Errorf("killed %s: order %q, then %q", point, first.ID, o.ID)

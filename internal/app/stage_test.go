@@ -24,7 +24,10 @@ import (
 	"github.com/holdfast-checkout/holdfast/internal/testkit"
 )
 
-const stageKey = "key of the sandbox"
+const (
+	stageKey   = "key of the sandbox"
+	stageHooks = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+)
 
 // stage is the modules of an instance, wired as ever, without relay and broker: the test itself carries the facts from the
 // outbox to those who hear them, in whatever way it likes.
@@ -49,6 +52,14 @@ type post struct {
 // made, a shortage cannot come between: no hold then promises what is not there.
 func newStage(t *testing.T, way saga.Strategy) *stage {
 	t.Helper()
+	s := newStageWithoutCharger(t, way, len(way.AtOnce) == 0)
+	inBackground(t, s.modules.charger.Run)
+	return s
+}
+
+// newStageWithoutCharger is a stage on which nobody asks the provider.
+func newStageWithoutCharger(t *testing.T, way saga.Strategy, hold bool) *stage {
+	t.Helper()
 	env := testkit.New(t)
 	provider, err := sandbox.Open(sandbox.Options{
 		Addr: "127.0.0.1:0", LedgerFile: filepath.Join(t.TempDir(), "ledger.jsonl"), APIKey: stageKey, Log: env.Log,
@@ -60,8 +71,8 @@ func newStage(t *testing.T, way saga.Strategy) *stage {
 	cfg := config.Config{
 		Servers:  config.Servers{PostgresURL: env.PostgresURL, RedisURL: env.RedisURL, RabbitMQURL: env.RabbitURL, Namespace: env.Namespace},
 		HTTPAddr: "127.0.0.1:0", JWTSecret: "a secret of the tests, long enough", MaxBody: 1 << 20, Strategy: way.Name, OrderTimeout: time.Hour,
-		HoldOnOrder: len(way.AtOnce) == 0, MaxLines: 2000, MaxQuantity: 1_000_000, OutboxMode: "polling", HoldTTL: time.Hour, HoldMaxAge: 4 * time.Hour,
-		ReconcileCooldown: time.Second, InventoryLanes: 3, SandboxURL: provider.URL(), SandboxKey: stageKey,
+		HoldOnOrder: hold, MaxLines: 2000, MaxQuantity: 1_000_000, OutboxMode: "polling", HoldTTL: time.Hour, HoldMaxAge: 4 * time.Hour,
+		ReconcileCooldown: time.Second, InventoryLanes: 3, SandboxURL: provider.URL(), SandboxKey: stageKey, SandboxWebhookSecret: stageHooks,
 	}
 	s, err := open(t.Context(), cfg, env.Log)
 	if err != nil {
@@ -77,7 +88,6 @@ func newStage(t *testing.T, way saga.Strategy) *stage {
 	testkit.Eventually(t, time.Minute, func() error { return s.memory.Look(t.Context()) })
 	t.Cleanup(s.modules.provider.Hangup)
 	inBackground(t, provider.Run)
-	inBackground(t, s.modules.charger.Run)
 	st := &stage{T: t, server: s, hear: map[saga.Module]saga.Handler{}, read: map[uuid.UUID]bool{}}
 	for _, module := range saga.Modules() {
 		st.hear[module] = s.book.Hear(module, s.modules.actors())
@@ -119,34 +129,41 @@ func (s *stage) cast(n int) []actor {
 	s.Helper()
 	actors := make([]actor, n)
 	for i := range actors {
-		a := actor{scene: scenes[i%len(scenes)], units: 3}
+		a := actor{scene: scenes[i%len(scenes)]}
 		second := s.plenty[(i+1)%len(s.plenty)]
 		if a.short && s.cfg.HoldOnOrder {
 			second = s.product(2)
 		} else if a.short {
 			second = s.product(1)
 		}
-		id, _, err := s.modules.order.Place(s.Context(), order.Purchase{
-			Customer: "c", Key: uuid.NewString(), Fingerprint: make([]byte, 32), PaymentMethod: a.method,
-			Items: []order.Item{{ProductID: s.plenty[i%len(s.plenty)], Quantity: 1}, {ProductID: second, Quantity: 2}},
-		})
-		if err != nil {
-			s.Fatal(err)
-		}
-		a.id = id
+		s.place(&a, s.plenty[i%len(s.plenty)], second)
 		if a.short && s.cfg.HoldOnOrder {
 			if _, err := s.modules.inventory.Restock(s.Context(), second, -1, "stolen"); err != nil {
 				s.Fatal(err)
 			}
-		}
-		if err := s.db.QueryRow(s.Context(), `SELECT total_minor FROM orders.orders WHERE id = $1`, id).Scan(&a.total); err != nil {
-			s.Fatal(err)
 		}
 		actors[i] = a
 	}
 	s.timeOut(among(actors, func(a actor) bool { return a.over }))
 	s.cancel(among(actors, func(a actor) bool { return a.cancel && !a.race }))
 	return actors
+}
+
+// place has an actor order one of a product and two of another.
+func (s *stage) place(a *actor, first, second uuid.UUID) {
+	s.Helper()
+	var err error
+	a.units = 3
+	a.id, _, err = s.modules.order.Place(s.Context(), order.Purchase{
+		Customer: "c", Key: uuid.NewString(), Fingerprint: make([]byte, 32), PaymentMethod: a.method, Strategy: a.strategy,
+		Items: []order.Item{{ProductID: first, Quantity: 1}, {ProductID: second, Quantity: 2}},
+	})
+	if err == nil {
+		err = s.db.QueryRow(s.Context(), `SELECT total_minor FROM orders.orders WHERE id = $1`, a.id).Scan(&a.total)
+	}
+	if err != nil {
+		s.Error(err)
+	}
 }
 
 // among gives some of the actors.
