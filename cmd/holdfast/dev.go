@@ -66,17 +66,19 @@ func (c *devCmd) runOn(ctx context.Context, servers *stack.Stack, log *slog.Logg
 	if err := postgres.Migrate(ctx, c.PostgresURL); err != nil {
 		return err
 	}
-	provider := &sandboxProcess{
-		addr: hostOf(state.SandboxURL), key: c.SandboxKey, dir: c.Dir, log: log,
-		webhooks: state.HTTPURL + "/api/v1/webhooks/payments/sandbox", secret: c.SandboxWebhookSecret,
+	parts := []run.Part{{Name: "servers", Run: servers.Supervise}}
+	if state.SandboxURL != "" {
+		provider := &sandboxProcess{
+			addr: hostOf(state.SandboxURL), key: c.SandboxKey, dir: c.Dir, log: log,
+			webhooks: state.HTTPURL + "/api/v1/webhooks/payments/sandbox", secret: c.SandboxWebhookSecret,
+		}
+		parts = append(parts, run.Part{Name: "sandbox", Run: provider.Run})
 	}
-	return run.All(ctx, log,
-		run.Part{Name: "servers", Run: servers.Supervise},
-		run.Part{Name: "sandbox", Run: provider.Run},
+	return run.All(ctx, log, append(parts,
 		run.Part{Name: "server", Run: func(ctx context.Context) error {
-			return app.Serve(ctx, c.Config, log, func(ctx context.Context, _ string) error { return c.welcome(ctx, state, out) })
+			return app.ServeWith(ctx, c.Config, gateway(c.Config), log, func(ctx context.Context, _ string) error { return c.welcome(ctx, state, out) })
 		}},
-	)
+	)...)
 }
 
 // settle completes the configuration with what is running, and writes down what other commands need to find it. Secrets are
@@ -99,7 +101,10 @@ func (c *devCmd) settle(servers *stack.Stack) (stack.State, error) {
 		}
 		c.SandboxWebhookSecret = state.WebhookSecret
 	}
-	if c.SandboxURL == "" {
+	switch {
+	case c.PaymentProvider != "sandbox":
+		c.SandboxURL = "" // nobody would pay there
+	case c.SandboxURL == "":
 		if c.SandboxURL, err = sandboxURL(state.SandboxURL); err != nil {
 			return state, err
 		}

@@ -24,7 +24,7 @@ func (c *serveCmd) Run(ctx context.Context) error {
 	}
 	log := newLog(c.LogLevel, c.LogFormat)
 	redisx.LogTo(log)
-	return app.Serve(ctx, c.Config, log, nil)
+	return app.ServeWith(ctx, c.Config, gateway(c.Config), log, nil)
 }
 
 type sandboxCmd struct {

@@ -51,7 +51,11 @@ func (c *devCmd) welcome(ctx context.Context, state stack.State, out io.Writer) 
 	if err != nil {
 		return fmt.Errorf("demo catalogue: %w", err)
 	}
-	fmt.Fprintf(out, greeting, state.HTTPURL, state.SandboxURL, customer, operator, first, c.SandboxKey)
+	books := "Payments  with Stripe"
+	if state.SandboxURL != "" {
+		books = fmt.Sprintf("Sandbox   %s/ledger (the payment provider's books: any name, password %s)", state.SandboxURL, c.SandboxKey)
+	}
+	fmt.Fprintf(out, greeting, state.HTTPURL, books, customer, operator, first)
 	return nil
 }
 
@@ -61,7 +65,7 @@ Holdfast is ready.
   API       %[1]s/api/v1
   Document  %[1]s/docs
   Metrics   %[1]s/metrics
-  Sandbox   %[2]s/ledger (the payment provider's books: any name, password %[6]s)
+  %[2]s
 
 Paste these two for a customer's and an operator's token:
 

@@ -81,6 +81,9 @@ func ServeWith(ctx context.Context, cfg config.Config, provider payment.Gateway,
 	if err := cfg.Complete(); err != nil {
 		return err
 	}
+	if cfg.PaymentProvider == "stripe" && provider == nil {
+		return errors.New("--payment-provider=stripe: no way to Stripe was given")
+	}
 	log.InfoContext(ctx, "holdfast starts", "version", Version().Version, "settings", cfg)
 	s, err := open(ctx, cfg, log)
 	if err != nil {

@@ -49,9 +49,13 @@ func auditOptions(db *postgres.DB, client redis.UniversalClient, at config.Serve
 	for _, module := range saga.Modules() {
 		queues = append(queues, t.Queue(string(module)))
 	}
+	var ledger *audit.Ledger // only the sandbox shows one
+	if sandboxURL != "" {
+		ledger = &audit.Ledger{URL: sandboxURL, APIKey: sandboxKey}
+	}
 	return audit.Options{
 		Postgres: db, Redis: client, Namespace: at.Namespace, Broker: at.RabbitMQURL, Queues: queues,
 		Series: func(lane int) string { return t.Queue(saga.LaneQueue(lane)) }, Hears: book.Hears(), Follows: book.Follows(), Ends: book.Ends, States: book.States(),
-		Ledger: &audit.Ledger{URL: sandboxURL, APIKey: sandboxKey}, Wait: rest.Wait, Cooldown: rest.Cooldown,
+		Ledger: ledger, Wait: rest.Wait, Cooldown: rest.Cooldown,
 	}
 }

@@ -27,6 +27,10 @@ func (s *server) newWeb() error {
 	if err != nil {
 		return err
 	}
+	ledger := s.cfg.SandboxURL
+	if s.provider != nil {
+		ledger = ""
+	}
 	routes := s.web.Routes()
 	s.modules.inventory.Register(routes)
 	cart.NewHTTP(s.modules.cart).Routes(routes)
@@ -36,7 +40,7 @@ func (s *server) newWeb() error {
 	reconcile.NewHTTP(s.repairs).Routes(routes)
 	s.letters.Routes(routes)
 	s.refills.Routes(routes)
-	audit.NewHTTP(auditOptions(s.db, s.patient, s.cfg.Servers, s.book, s.cfg.SandboxURL, s.cfg.SandboxKey, Rest{Cooldown: s.cfg.ReconcileCooldown})).Routes(routes)
+	audit.NewHTTP(auditOptions(s.db, s.patient, s.cfg.Servers, s.book, ledger, s.cfg.SandboxKey, Rest{Cooldown: s.cfg.ReconcileCooldown})).Routes(routes)
 	s.statusRoutes(routes)
 	return nil
 }

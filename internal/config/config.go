@@ -61,12 +61,20 @@ type Config struct {
 	ReconcileInterval time.Duration `default:"5m" help:"How often Redis is compared with Postgres; 0: only on demand."`
 	ReconcileCooldown time.Duration `default:"10s" help:"What changed more recently than this is not judged."`
 
-	PaymentProvider string `enum:"sandbox" default:"sandbox" help:"Who charges: ${enum}."`
+	PaymentProvider string `enum:"sandbox,stripe" default:"sandbox" help:"Who charges: ${enum}."`
 	SandboxURL      string `name:"sandbox-url" help:"Where the payment sandbox is." placeholder:"http://…"`
 	SandboxKey      string `name:"sandbox-key" help:"Key of the payment sandbox." placeholder:"KEY"`
 
 	OrphanInterval time.Duration `default:"1m" help:"How often the provider's own list is compared with our books; 0: never."`
 	Orphans        string        `enum:"report,refund" default:"report" help:"What to do about charges under keys like ours for orders that are not known here: ${enum}."`
+
+	// Secrets of Stripe's are in no flag, which every user of the machine could read: they come from HOLDFAST_STRIPE_KEY and
+	// HOLDFAST_STRIPE_WEBHOOK_SECRET, or from files.
+	StripeKeyFile           string `name:"stripe-key-file" help:"File with Stripe's secret or restricted key; without one it is HOLDFAST_STRIPE_KEY in the environment." placeholder:"FILE"`
+	StripeWebhookSecretFile string `name:"stripe-webhook-secret-file" help:"File with the secret that Stripe signs its webhooks with; without one it is HOLDFAST_STRIPE_WEBHOOK_SECRET; neither: none is taken." placeholder:"FILE"`
+	StripeURL               string `name:"stripe-url" help:"Where Stripe is, for tests; empty: Stripe itself." placeholder:"http://…"`
+	StripeKey               string `kong:"-"`
+	StripeWebhookSecret     string `kong:"-"`
 
 	SandboxWebhookSecret string `name:"sandbox-webhook-secret" help:"What the sandbox signs its webhooks with (whsec_ and base64); empty: none is taken." placeholder:"SECRET"`
 }
@@ -98,7 +106,7 @@ func (c *Config) Validate() error {
 	if c.HoldMaxAge == 0 {
 		c.HoldMaxAge = 4 * c.HoldTTL
 	}
-	errs := []error{c.Servers.Validate()}
+	errs := []error{c.Servers.Validate(), c.readSecrets()}
 	if c.JWTSecret != "" && len(c.JWTSecret) < 32 {
 		errs = append(errs, errors.New("--jwt-secret: 32 bytes at least"))
 	}
@@ -170,7 +178,10 @@ func (c *Config) Complete() error {
 	if c.JWTSecret == "" && c.JWKS == "" {
 		errs = append(errs, errors.New("--jwt-secret or --jwks is missing: a server without a key would let nobody in"))
 	}
-	if c.SandboxURL == "" || c.SandboxKey == "" {
+	switch {
+	case c.PaymentProvider == "stripe" && c.StripeKey == "":
+		errs = append(errs, errors.New("HOLDFAST_STRIPE_KEY or --stripe-key-file is missing"))
+	case c.PaymentProvider != "stripe" && (c.SandboxURL == "" || c.SandboxKey == ""):
 		errs = append(errs, errors.New("--sandbox-url and --sandbox-key are missing"))
 	}
 	return errors.Join(errs...)

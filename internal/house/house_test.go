@@ -20,7 +20,7 @@ var base = []string{"internal/event", "internal/failpoint", "internal/fault", "i
 
 // mayImport is the table: a package and what of this project it may import. Arrows go down only.
 var mayImport = map[string][]string{
-	"cmd/holdfast": {"internal/app", "internal/config", "internal/stack", "internal/compare", "internal/replay", "internal/audit", "internal/saga", "internal/sandbox", "internal/postgres", "internal/redisx", "internal/web", "internal/run"},
+	"cmd/holdfast": {"internal/app", "internal/config", "internal/stack", "internal/compare", "internal/replay", "internal/audit", "internal/saga", "internal/sandbox", "internal/postgres", "internal/redisx", "internal/web", "internal/run", "internal/payment", "internal/stripe"},
 	"cmd/bench":    {"internal/bench", "internal/stack", "internal/postgres", "internal/web"},
 	"internal/app": {
 		"api", "lua", "internal/audit", "internal/broker", "internal/cart", "internal/config", "internal/deadletter", "internal/event",
@@ -38,6 +38,8 @@ var mayImport = map[string][]string{
 	"internal/saga":              {"internal/event", "internal/failpoint", "internal/inventory", "internal/order", "internal/outbox", "internal/payment", "internal/postgres"},
 	"internal/order":             base,
 	"internal/payment":           base,
+	"internal/payment/promise":   {"internal/event", "internal/payment"},
+	"internal/stripe":            {"internal/payment"},
 	"internal/cart":              append([]string{"internal/gather", "internal/redisx", "lua"}, base...),
 	"internal/inventory":         append([]string{"internal/redisx", "lua"}, base...),
 	"internal/reconcile":         {"internal/event", "internal/fault", "internal/lease", "internal/postgres", "internal/redisx", "internal/web", "lua"},

@@ -20,7 +20,7 @@ const databaseTimeout = 10 * time.Second
 // ChargerOptions steer the loop. Zero values mean the defaults.
 type ChargerOptions struct {
 	Concurrency int           // 256; provider calls at once
-	Lease       time.Duration // 30 s; longer than a look-up and a charge can take together
+	Lease       time.Duration // 30 s, 90 s of an Opener; longer than all calls for one payment can take together
 	Poll        time.Duration // 250 ms; how often it looks for what has become due
 	Grace       time.Duration // 3 s; how long calls may go on when it is stopped
 	KeyMemory   time.Duration // 23 h; how long after the first attempt a key may be used: the provider's memory less a margin
@@ -47,6 +47,9 @@ type Charger struct {
 
 // NewCharger makes a charger; Run runs it.
 func NewCharger(db *postgres.DB, provider Provider, o ChargerOptions) *Charger {
+	if _, opens := provider.(Opener); opens {
+		o.Lease = cmp.Or(o.Lease, 90*time.Second)
+	}
 	o = o.withDefaults()
 	return &Charger{db: db, provider: provider, options: o, bell: make(chan struct{}, 1), slots: make(chan struct{}, o.Concurrency)}
 }

@@ -47,6 +47,14 @@ type world struct {
 // dropped.
 func newWorld(t testing.TB, change ...func(*sandbox.Options)) *world {
 	t.Helper()
+	w := &world{TB: t, url: openSandbox(t, change...), env: testkit.New(t)}
+	w.provider = w.client(enough)
+	return w
+}
+
+// openSandbox runs a sandbox and gives its URL.
+func openSandbox(t testing.TB, change ...func(*sandbox.Options)) string {
+	t.Helper()
 	o := sandbox.Options{
 		Addr: "127.0.0.1:0", LedgerFile: filepath.Join(t.TempDir(), "ledger.jsonl"), APIKey: apiKey, Seed: 42,
 		SlowBy: 500 * time.Millisecond, HangFor: 100 * time.Millisecond, Log: slog.New(slog.DiscardHandler),
@@ -59,9 +67,7 @@ func newWorld(t testing.TB, change ...func(*sandbox.Options)) *world {
 		t.Fatal(err)
 	}
 	run(t, server.Run)
-	w := &world{TB: t, env: testkit.New(t), url: server.URL()}
-	w.provider = w.client(enough)
-	return w
+	return server.URL()
 }
 
 // client is a client of the sandbox that gives up after a time.

@@ -25,7 +25,7 @@ func (h *HTTP) Routes(r web.Routes) { r.Public.POST("/webhooks/payments/:provide
 // hear takes a webhook of the payment provider.
 //
 //	@Summary		What the payment provider tells unasked
-//	@Description	Signed by the provider (Standard Webhooks for the sandbox), at most five minutes ago. Told in any order and any number of times, it comes to the same. What does not fit a payment of ours in order, amount and currency changes nothing.
+//	@Description	Signed by the provider (Standard Webhooks for the sandbox, Stripe-Signature for Stripe), at most five minutes ago. Told in any order and any number of times, it comes to the same. What does not fit a payment of ours in order, amount and currency changes nothing.
 //	@Tags			webhooks
 //	@Accept			json
 //	@Produce		json
@@ -33,6 +33,7 @@ func (h *HTTP) Routes(r web.Routes) { r.Public.POST("/webhooks/payments/:provide
 //	@Param			webhook-id			header	string	false	"the same in every repetition"
 //	@Param			webhook-timestamp	header	string	false	"seconds since 1970"
 //	@Param			webhook-signature	header	string	false	"v1 and the signature of id, timestamp and body"
+//	@Param			Stripe-Signature	header	string	false	"t=seconds since 1970, v1=signature of time and body"
 //	@Param			request				body	object	true	"as the provider writes it"
 //	@Success		200
 //	@Failure		400,401,413,503	{object}	web.Problem

@@ -4,45 +4,12 @@ import (
 	"bytes"
 	"encoding/json"
 	"maps"
-	"net/http"
-	"net/http/httptest"
-	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/holdfast-checkout/holdfast/internal/payment"
+	"github.com/holdfast-checkout/holdfast/internal/payment/promise"
 )
-
-// answers is a provider that answers all requests alike.
-func answers(t *testing.T, status int, contentType string, body []byte) string {
-	t.Helper()
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", contentType)
-		w.Header().Set("Location", "/elsewhere")
-		w.WriteHeader(status)
-		_, _ = w.Write(body) // the client may have had enough
-	}))
-	t.Cleanup(server.Close)
-	return server.URL
-}
-
-// endless is a provider that answers 50 MB, to whoever reads that much.
-func endless(t *testing.T) string {
-	t.Helper()
-	chunk := bytes.Repeat([]byte(" "), 64<<10)
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
-		for range 800 {
-			if _, err := w.Write(chunk); err != nil {
-				return
-			}
-		}
-		t.Error("50 MB were read")
-	}))
-	t.Cleanup(server.Close)
-	return server.URL
-}
 
 func clientOf(t *testing.T, url string) *payment.Sandbox {
 	t.Helper()
@@ -76,24 +43,6 @@ func changed(m map[string]any, field string, value any) map[string]any {
 	return m
 }
 
-// askAll makes all four calls and gives the verdicts of those that believed the answer.
-func askAll(t *testing.T, client *payment.Sandbox, in payment.Intent) map[string]payment.Verdict {
-	t.Helper()
-	believed := map[string]payment.Verdict{}
-	note := func(call string) func(payment.Outcome, error) {
-		return func(o payment.Outcome, err error) {
-			if err == nil {
-				believed[call] = o.Verdict
-			}
-		}
-	}
-	note("charge")(client.Charge(t.Context(), in))
-	note("refund")(client.Refund(t.Context(), in))
-	note("lookup")(client.Lookup(t.Context(), in))
-	note("close")(client.Close(t.Context(), in))
-	return believed
-}
-
 func TestAnswersThatFitAreBelieved(t *testing.T) {
 	t.Parallel()
 	p := buy("pm_ok")
@@ -117,7 +66,7 @@ func TestAnswersThatFitAreBelieved(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := askAll(t, clientOf(t, answers(t, 200, "application/json", body)), intentOf(p)); !maps.Equal(got, c.want) {
+			if got := promise.Believed(t.Context(), clientOf(t, promise.Answers(t, 200, "application/json", body)), intentOf(p)); !maps.Equal(got, c.want) {
 				t.Errorf("believed %v, want %v", got, c.want)
 			}
 		})
@@ -134,28 +83,19 @@ func TestAnswersThatDoNotFitAreNone(t *testing.T) {
 		t.Fatal(err)
 	}
 	const media = "application/json"
+	promise.Wire(t, func(t *testing.T, url string) payment.Provider {
+		client := payment.NewSandbox(payment.SandboxOptions{URL: url, APIKey: promise.Key, Timeout: 2 * time.Second})
+		t.Cleanup(client.Hangup)
+		return client
+	}, intentOf(p), whole)
+	if err := clientOf(t, promise.Answers(t, 307, media, whole)).Ready(t.Context()); err == nil {
+		t.Error("a redirect is taken for a sandbox that is ready")
+	}
 	for name, url := range map[string]string{
-		"redirect":           answers(t, 307, media, nil),
-		"see other":          answers(t, 303, media, whole),
-		"server error":       answers(t, 500, media, whole),
-		"bad gateway":        answers(t, 502, "text/html", []byte("<html>")),
-		"unauthorized":       answers(t, 401, media, []byte(`{"error":{"code":"unauthorized"}}`)),
-		"another key's":      answers(t, 422, media, []byte(`{"error":{"code":"key_reused"}}`)),
-		"too many":           answers(t, 429, media, []byte(`{}`)),
-		"a stranger's 404":   answers(t, 404, "text/plain", []byte("404 page not found")),
-		"a 404 of no code":   answers(t, 404, media, []byte(`{}`)),
-		"a stranger's 409":   answers(t, 409, media, []byte(`{"error":{"code":"conflict"}}`)),
-		"empty":              answers(t, 200, media, nil),
-		"garbage":            answers(t, 200, media, []byte(`{"id": "ch_`)),
-		"null":               answers(t, 200, media, []byte(`null`)),
-		"a list":             answers(t, 200, media, []byte(`[]`)),
-		"a page for people":  answers(t, 200, "text/html", whole),
-		"no content":         answers(t, 204, media, nil),
-		"created":            answers(t, 201, media, whole),
-		"megabytes":          endless(t),
-		"large but the same": answers(t, 200, media, append(bytes.Clone(whole), bytes.Repeat([]byte(" "), 70_000)...)),
+		"a page for people":  promise.Answers(t, 200, "text/html", whole),
+		"large but the same": promise.Answers(t, 200, media, append(bytes.Clone(whole), bytes.Repeat([]byte(" "), 70_000)...)),
 	} {
-		if got := askAll(t, clientOf(t, url), intentOf(p)); len(got) != 0 {
+		if got := promise.Believed(t.Context(), clientOf(t, url), intentOf(p)); len(got) != 0 {
 			t.Errorf("%s: believed %v", name, got)
 		}
 	}
@@ -174,44 +114,25 @@ func TestAnswersThatDoNotFitAreNone(t *testing.T) {
 			if what == "charge" {
 				for _, shape := range []any{spoilt, changed(record, "charge", spoilt)} {
 					raw, _ := json.Marshal(shape) // maps of text and numbers
-					if got := askAll(t, clientOf(t, answers(t, 200, media, raw)), intentOf(p)); len(got) != 0 {
+					if got := promise.Believed(t.Context(), clientOf(t, promise.Answers(t, 200, media, raw)), intentOf(p)); len(got) != 0 {
 						t.Errorf("charge with another %s: believed %v", field, got)
 					}
 				}
 				continue
 			}
 			raw, _ := json.Marshal(spoilt) // the same
-			if got := askAll(t, clientOf(t, answers(t, 200, media, raw)), intentOf(p)); len(got) != 0 {
+			if got := promise.Believed(t.Context(), clientOf(t, promise.Answers(t, 200, media, raw)), intentOf(p)); len(got) != 0 {
 				t.Errorf("refund with another %s: believed %v", field, got)
 			}
 		}
 	}
 	raw, _ := json.Marshal(changed(record, "key", "charge-another"))
-	if got := askAll(t, clientOf(t, answers(t, 200, media, raw)), intentOf(p)); len(got) != 0 {
+	if got := promise.Believed(t.Context(), clientOf(t, promise.Answers(t, 200, media, raw)), intentOf(p)); len(got) != 0 {
 		t.Errorf("another key's record: believed %v", got)
 	}
 }
 
-// A redirect is not followed: the key would be shown to whoever it names.
-func TestRedirectsAreNotFollowed(t *testing.T) {
+func TestSandboxKeepsItsPromises(t *testing.T) {
 	t.Parallel()
-	var followed atomic.Bool
-	thief := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { followed.Store(true) }))
-	t.Cleanup(thief.Close)
-	lure := httptest.NewServer(http.RedirectHandler(thief.URL, http.StatusTemporaryRedirect))
-	t.Cleanup(lure.Close)
-	client := clientOf(t, lure.URL)
-	askAll(t, client, intentOf(buy("pm_ok")))
-	if err := client.Ready(t.Context()); err == nil || followed.Load() {
-		t.Errorf("followed a redirect: %t, %v", followed.Load(), err)
-	}
-}
-
-func TestKeyIsNotInErrors(t *testing.T) {
-	t.Parallel()
-	client := payment.NewSandbox(payment.SandboxOptions{URL: "http://127.0.0.1:1", APIKey: "sk_secret_of_ours"})
-	_, err := client.Charge(t.Context(), intentOf(buy("pm_ok")))
-	if err == nil || strings.Contains(err.Error(), "sk_secret") {
-		t.Errorf("%v", err)
-	}
+	promise.Keep(t, clientOf(t, openSandbox(t)))
 }
