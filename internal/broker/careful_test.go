@@ -10,7 +10,6 @@ import (
 	"os/exec"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -218,24 +217,14 @@ func TestWitnessSeesOneAtATime(t *testing.T) {
 	if err := w.watch(t.Context(), "order", uuid.New(), func() error { return failed }); !errors.Is(err, failed) || memory.ends != 3 {
 		t.Errorf("%v, noted by the attempt %d", err, memory.ends)
 	}
-	var at, most atomic.Int32
-	var wg sync.WaitGroup
-	for range 20 {
-		wg.Go(func() {
-			err := w.watch(t.Context(), "order", uuid.New(), func() error {
-				defer at.Add(-1)
-				if n := at.Add(1); n > most.Load() {
-					most.Store(n)
-				}
-				return nil
-			})
-			if err != nil {
-				t.Error(err)
-			}
-		})
+	if err := w.watch(t.Context(), "order", uuid.New(), func() error {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+		defer cancel()
+		return w.watch(ctx, "view", uuid.New(), func() error { t.Error("two are heard at the same time"); return nil })
+	}); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("whose turn it is not is answered %v", err)
 	}
-	wg.Wait()
-	if most.Load() != 1 {
-		t.Errorf("%d at a time", most.Load())
+	if err := w.watch(t.Context(), "view", uuid.New(), func() error { return nil }); err != nil {
+		t.Errorf("when it is its turn again: %v", err)
 	}
 }
