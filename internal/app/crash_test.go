@@ -73,8 +73,9 @@ func crashesOf(way saga.Strategy) []crash {
 		c := crash{}
 		switch verb := row.Do.Name; {
 		case verb == "Fail" || verb == "Unwind":
-			c.method = "pm_declined"
-			if !slices.ContainsFunc(way.Steps, func(s saga.Step) bool { return s.Do == row.Do && s.When == event.PaymentFailed }) {
+			if slices.ContainsFunc(way.Steps, func(s saga.Step) bool { return s.Do == row.Do && s.When == event.PaymentFailed }) {
+				c.method = "pm_declined"
+			} else {
 				c.during = soldOut
 			}
 		case slices.Contains([]string{"order.Settle", "inventory.Release", "inventory.Recall", "inventory.LaneRelease", "payment.GiveBack"}, row.Do.String()):
