@@ -17,18 +17,20 @@ func TestAmountsAsStripeCountsThem(t *testing.T) {
 		minor, stripes int64
 	}{
 		{"GBP", 1275, 1275},
-		{"HUF", 1000, 1000},                             // hundredths, too
-		{"JPY", 500, 500},                               // no digits
-		{"KRW", 15_000, 15_000},                         //
-		{"ISK", 150, 15_000},                            // no digits, counted in hundredths
-		{"UGX", 500, 50_000},                            //
-		{"MGA", 500, 5},                                 // two digits, counted in whole units
-		{"MGA", 501, no},                                //
-		{"KWD", 5120, 5120},                             // three digits, of which the last is 0
-		{"TND", 5123, no},                               //
-		{"UGX", math.MaxInt64 / 10, no},                 // too large to be said
-		{"GBP", math.MaxInt64, math.MaxInt64},           //
-		{"XXZ", 100, no}, {"", 100, no}, {"gbp", 1, no}, // none
+		{"HUF", 1000, 1000},                   // hundredths, too
+		{"JPY", 500, 500},                     // no digits
+		{"KRW", 15_000, 15_000},               //
+		{"ISK", 150, 15_000},                  // no digits, counted in hundredths
+		{"UGX", 500, 50_000},                  //
+		{"MGA", 500, 5},                       // two digits, counted in whole units
+		{"MGA", 501, no},                      //
+		{"KWD", 5120, 5120},                   // three digits, of which the last is 0
+		{"TND", 5123, no},                     //
+		{"UGX", math.MaxInt64 / 10, no},       // too large to be said
+		{"GBP", math.MaxInt64, math.MaxInt64}, //
+		{"XXZ", 100, no},
+		{"", 100, no},
+		{"gbp", 1, no}, // none
 	} {
 		got, ok := toStripe(c.minor, c.code)
 		if ok != (c.stripes != no) || ok && got != c.stripes {
