@@ -15,7 +15,7 @@ import (
 var errUnusable = errors.New("the queue is there and does not work")
 
 const (
-	brokenFor      = 5 * time.Second  // a queue has to be unusable before it is made anew: a leader may be being chosen
+	brokenFor      = 15 * time.Second // a queue has to be unusable before it is made anew: a node may be starting, or a leader being chosen
 	consumeTimeout = 10 * time.Second // for RabbitMQ's answer to somebody who wants to consume
 )
 
@@ -45,7 +45,7 @@ func (s *source) open(ctx context.Context) (*inflow, error) {
 }
 
 // discard deletes the queue. The declaring that follows makes it anew and says so, and what was in it comes out of the outbox
-// again. RabbitMQ does not delete one whose nodes are merely away.
+// again: also where most of its nodes are merely away for so long, which RabbitMQ 3.10 does not distinguish.
 func (s *source) discard(ctx context.Context) error {
 	l, err := dial(ctx, s.cfg, "healer of "+s.queue)
 	if err != nil {
