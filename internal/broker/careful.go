@@ -13,11 +13,12 @@ import (
 )
 
 // What a process had in hand when it died comes back together, and RabbitMQ counts it against all of it, also where the process was
-// not to blame: its connection was lost, or somebody stopped it. So a message that came back often is only suspicious. Its facts are
+// not to blame: its connection was lost, or somebody stopped it. So a message that came back often is only suspicious, and often is not twice:
+// hearing alone is slower by far, and a process that is killed every few seconds would fall behind for good. Its facts are
 // heard alone, one at a time in the whole process, and each time is witnessed: who dies in it has died of it. A fact of which
 // the process died so mostDeaths times becomes a dead letter without being heard again.
 const (
-	suspicious = 2
+	suspicious = 5
 	mostDeaths = 3
 )
 
