@@ -16,8 +16,8 @@ type Options struct {
 	Log   *slog.Logger // told what is started, found, repaired and restarted; nil: nobody is
 	Fresh bool         // throw the data of earlier runs away
 
-	// Relaxed gives up what only a power cut could lose (PostgreSQL's fsync). Whatever was committed still survives
-	// kill -9, so a test that kills servers may use it.
+	// Relaxed is for tests, where many stacks share few processors. It gives up what only a power cut could lose (PostgreSQL's
+	// fsync): whatever was committed still survives kill -9. A single RabbitMQ keeps to one processor.
 	Relaxed bool
 
 	RedisMasters int // 0: a single Redis node; 3 to 9: a Redis Cluster of so many masters in its place, with data of its own
@@ -135,7 +135,7 @@ func (s *Stack) drivers() []slot {
 		}})
 	}
 	if s.opts.RabbitURL == "" && s.opts.RabbitNodes == 0 {
-		all = append(all, slot{&rabbit{bin: found.rabbit, epmd: found.epmd}, func(server *Server) { s.rabbit = server }})
+		all = append(all, slot{&rabbit{bin: found.rabbit, epmd: found.epmd, relaxed: s.opts.Relaxed}, func(server *Server) { s.rabbit = server }})
 	}
 	if s.opts.RabbitNodes > 0 {
 		all = append(all, slot{&mapper{program: found.epmd, of: s.opts.RabbitNodes}, func(server *Server) { s.rabbits.mapper = server }})
