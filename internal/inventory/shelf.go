@@ -159,13 +159,14 @@ func (s *Shelf) HoldAllFor(ctx context.Context, by Holder, lines []event.OrderLi
 	return answers, false, s.undo(ctx, holdID, lines, had)
 }
 
-// undo sets what was held back to what it was before.
+// undo sets what was held back to what it was before. What was as it is now, another attempt of the same purchase has taken, and may have
+// given back by now: it is left to that one.
 func (s *Shelf) undo(ctx context.Context, holdID uuid.UUID, lines []event.OrderLine, had []held) error {
 	var calls []redisx.Call
 	for i, h := range had {
 		keys := s.keys.Product(lines[i].ProductID)
 		switch {
-		case !h.Held:
+		case !h.Held, h.quantity == lines[i].Quantity:
 		case h.quantity == 0:
 			calls = append(calls, redisx.Call{Script: lua.Release, Keys: keys, Args: []any{holdID.String()}})
 		default:

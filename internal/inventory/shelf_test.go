@@ -107,6 +107,33 @@ func TestHoldAllTakesAllOrLeavesAllAsItWas(t *testing.T) {
 	})
 }
 
+// Two attempts of one purchase are under way at once, and one of the products is not to be had: neither puts back what the other has
+// given back.
+func TestTwinsThatAreBothShortLeaveNothing(t *testing.T) {
+	onEach(t, func(t *testing.T, s *shop) {
+		p := s.sell(10, 10, 10, 10, 10, 10, 10, 1)
+		lines := make([]event.OrderLine, len(p))
+		for i, id := range p {
+			lines[i] = line(id, 2)
+		}
+		for range 100 {
+			hold := uuid.New()
+			var twins sync.WaitGroup
+			for range 2 {
+				twins.Go(func() {
+					if _, all, err := s.shelf.HoldAll(t.Context(), hold, lines, in(time.Minute)); err != nil || all {
+						t.Errorf("all %v, %v", all, err)
+					}
+				})
+			}
+			twins.Wait()
+		}
+		for i, want := range []int64{10, 10, 10, 10, 10, 10, 10, 1} {
+			s.wantFree(p[i], want)
+		}
+	})
+}
+
 func TestExtendSaysWhatHasExpired(t *testing.T) {
 	onEach(t, func(t *testing.T, s *shop) {
 		p := s.sell(10, 10)
