@@ -2,6 +2,7 @@ package audit_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"net/http"
 	"slices"
@@ -124,7 +125,9 @@ func (b *broken) sayAgain(order, like, name string) {
 // idOfYesterday is a fact's id that does not make the shop look as if something had just changed.
 func idOfYesterday() uuid.UUID {
 	id := uuid.Must(uuid.NewV7())
-	id[2]-- // some 19 days in the milliseconds of a UUIDv7
+	var at [8]byte
+	binary.BigEndian.PutUint64(at[:], uint64(time.Now().Add(-24*time.Hour).UnixMilli()))
+	copy(id[:6], at[2:]) // the milliseconds of a UUIDv7
 	return id
 }
 
