@@ -39,6 +39,7 @@ func guard(t *testing.T, p *place) *guarded {
 	}
 	t.Cleanup(func() { _ = client.Close() })
 	g.scripts = redisx.NewScripts(client, lua.Sources())
+	g.scripts.Patience = 5 * time.Second
 	g.scripts.Patience, g.scripts.Admission = 5*time.Second, g.admission
 	return g
 }
