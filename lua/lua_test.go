@@ -92,7 +92,7 @@ func (b *bench) in(ms int64) int64 { return b.now() + ms }
 // passed waits until Redis' clock has reached a time.
 func (b *bench) passed(ms int64) {
 	b.t.Helper()
-	testkit.Eventually(b.t, 10*time.Second, func() bool { return b.now() >= ms })
+	testkit.Eventually(b.t, 20*time.Second, func() bool { return b.now() >= ms })
 }
 
 // stored shows the product's four keys as they are.

@@ -172,7 +172,7 @@ func (s *shop) redis(t *testing.T, words ...any) {
 // aKey finds some product's key of a kind.
 func (s *shop) aKey(t *testing.T, kind string) (key string) {
 	t.Helper()
-	testkit.Eventually(t, 10*time.Second, func() error {
+	testkit.Eventually(t, 20*time.Second, func() error {
 		keys, err := s.env.Redis.Keys(t.Context(), s.env.Namespace+":"+kind+":*").Result()
 		if err != nil || len(keys) == 0 {
 			return fmt.Errorf("no key of kind %s: %w", kind, err)

@@ -46,7 +46,7 @@ func takesWhatIsWaiting(t *testing.T, cfg Config, p *Publisher) {
 	}
 	e := &ears{}
 	start(t, NewConsumer(cfg, p, Subscription{Module: "inventory", Batch: 50, Handle: e.hear}).Run)
-	testkit.Eventually(t, 10*time.Second, func() error { return e.has(facts) })
+	testkit.Eventually(t, 20*time.Second, func() error { return e.has(facts) })
 	if diff := cmp.Diff(ids(facts), e.heard); diff != "" {
 		t.Errorf("order of facts (-published +heard):\n%s", diff)
 	}
@@ -57,7 +57,7 @@ func takesWhatIsWaiting(t *testing.T, cfg Config, p *Publisher) {
 	if err := p.Publish(t.Context(), message(cfg, alone)); err != nil {
 		t.Fatal(err)
 	}
-	testkit.Eventually(t, 10*time.Second, func() error { return e.has([]event.Fact{alone}) })
+	testkit.Eventually(t, 20*time.Second, func() error { return e.has([]event.Fact{alone}) })
 }
 
 func unpacks(t *testing.T, cfg Config, p *Publisher) {
@@ -76,7 +76,7 @@ func unpacks(t *testing.T, cfg Config, p *Publisher) {
 	}
 	start(t, NewUndertaker(cfg, c.keep).Run)
 	stop := start(t, NewConsumer(cfg, p, Subscription{Module: "inventory", Handle: e.hear}).Run)
-	testkit.Eventually(t, 10*time.Second, func() error { return e.has([]event.Fact{facts[0], facts[2]}) })
+	testkit.Eventually(t, 20*time.Second, func() error { return e.has([]event.Fact{facts[0], facts[2]}) })
 	dead := c.waitFor(t, 2)
 	if got := string(dead[0].Body); got != string(sick) {
 		t.Errorf("dead letter holds %q, want the sick event alone", got)
@@ -123,7 +123,7 @@ func isolatesPoison(t *testing.T, cfg Config, p *Publisher) {
 	healthy := slices.DeleteFunc(slices.Clone(facts), func(f event.Fact) bool {
 		return f.ID == poison.ID || f.ID == panicking.ID || f.ID == old.ID
 	})
-	testkit.Eventually(t, 10*time.Second, func() error { return e.has(healthy) })
+	testkit.Eventually(t, 20*time.Second, func() error { return e.has(healthy) })
 	reasons := map[string]string{}
 	attempts := map[string]int{}
 	for _, d := range c.waitFor(t, 3) {
@@ -143,7 +143,7 @@ func isolatesPoison(t *testing.T, cfg Config, p *Publisher) {
 		t.Errorf("%d attempts at the poison, want 3", n)
 	}
 	// A dead letter may be where it is kept before its consumer knows, and then it would come back.
-	testkit.Eventually(t, 10*time.Second, func() bool { return cfg.Metrics.module("inventory").buried.Load() == before+3 })
+	testkit.Eventually(t, 20*time.Second, func() bool { return cfg.Metrics.module("inventory").buried.Load() == before+3 })
 	stop()
 	eventuallyDepth(t, cfg, cfg.Topology.Queue("inventory"), 0)
 }
@@ -162,14 +162,14 @@ func retriesBlockNobody(t *testing.T, cfg Config, p *Publisher) {
 	if err := p.Publish(t.Context(), message(cfg, stubborn)); err != nil {
 		t.Fatal(err)
 	}
-	testkit.Eventually(t, 10*time.Second, func() bool { return e.called(stubborn.ID) > 0 })
+	testkit.Eventually(t, 20*time.Second, func() bool { return e.called(stubborn.ID) > 0 })
 	others := createdMany(50)
 	if err := p.Publish(t.Context(), messages(cfg, others)...); err != nil {
 		t.Fatal(err)
 	}
-	testkit.Eventually(t, 10*time.Second, func() error { return e.has(others) })
+	testkit.Eventually(t, 20*time.Second, func() error { return e.has(others) })
 	open.Store(true)
-	testkit.Eventually(t, 10*time.Second, func() error { return e.has([]event.Fact{stubborn}) })
+	testkit.Eventually(t, 20*time.Second, func() error { return e.has([]event.Fact{stubborn}) })
 	stop()
 	eventuallyDepth(t, cfg, cfg.Topology.Queue("inventory"), 0)
 }
@@ -250,7 +250,7 @@ func acknowledgesWhatIsHeard(t *testing.T, cfg Config, p *Publisher) {
 	stop()
 	e := &ears{}
 	start(t, NewConsumer(cfg, p, Subscription{Module: "inventory", Handle: e.hear}).Run)
-	testkit.Eventually(t, 10*time.Second, func() error { return e.has(facts) })
+	testkit.Eventually(t, 20*time.Second, func() error { return e.has(facts) })
 }
 
 func TestDeletedQueueComesBack(t *testing.T) {
@@ -263,12 +263,12 @@ func TestDeletedQueueComesBack(t *testing.T) {
 	if err := p.Publish(t.Context(), message(cfg, before)); err != nil {
 		t.Fatal(err)
 	}
-	testkit.Eventually(t, 10*time.Second, func() error { return e.has([]event.Fact{before}) })
+	testkit.Eventually(t, 20*time.Second, func() error { return e.has([]event.Fact{before}) })
 	onChannel(t, cfg, func(ch *amqp.Channel) error {
 		_, err := ch.QueueDelete(cfg.Topology.Queue("inventory"), false, false, false)
 		return err
 	})
-	testkit.Eventually(t, 10*time.Second, func() error {
+	testkit.Eventually(t, 20*time.Second, func() error {
 		f := created(2)
 		if err := p.Publish(t.Context(), message(cfg, f)); err != nil {
 			return err
@@ -284,7 +284,7 @@ func TestStraysAreSeenTo(t *testing.T) {
 	anew := make(chan string, 100)
 	cfg.Anew = func(queue string) { anew <- queue }
 	p := startPublisher(t, cfg)
-	testkit.Eventually(t, 10*time.Second, p.Ready)
+	testkit.Eventually(t, 20*time.Second, p.Ready)
 	made := []string{<-anew, <-anew}
 	slices.Sort(made)
 	if diff := cmp.Diff([]string{cfg.Topology.Queue("inventory"), cfg.Topology.Queue("order")}, made); diff != "" {

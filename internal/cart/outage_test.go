@@ -44,7 +44,7 @@ func TestWithoutRedis(t *testing.T) {
 		if err := outage.back(); err != nil {
 			t.Fatal(err)
 		}
-		testkit.Eventually(t, 10*time.Second, func() error { return s.env.Redis.Ping(t.Context()).Err() })
+		testkit.Eventually(t, 20*time.Second, func() error { return s.env.Redis.Ping(t.Context()).Err() })
 		after := s.put(ann, cup, 1)
 		if *after.ID != *before.ID {
 			t.Errorf("%s: the cart is %s, it was %s", name, *after.ID, *before.ID)

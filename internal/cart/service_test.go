@@ -206,14 +206,14 @@ func TestTheExpiryMovesForAllLinesAndNotBeyondTheAge(t *testing.T) {
 		first := s.put("ann", tea, 2)
 		began := s.firstLineAt(*first.ID)
 		moved := func() bool { return s.put("ann", cup, 1).ExpiresAt.After(*first.ExpiresAt) }
-		testkit.Eventually(t, 3*time.Second, moved)
+		testkit.Eventually(t, 20*time.Second, moved)
 		v := s.get("ann")
 		for _, p := range []uuid.UUID{tea, cup} {
 			if got := s.entries(p)[*v.ID].until; !got.Equal(*v.ExpiresAt) {
 				t.Errorf("a hold ends at %s, the cart at %s", got, v.ExpiresAt)
 			}
 		}
-		testkit.Eventually(t, 5*time.Second, func() bool { // used all the time, and yet it ends and begins anew
+		testkit.Eventually(t, 20*time.Second, func() bool { // used all the time, and yet it ends and begins anew
 			v := s.put("ann", cup, 1)
 			now := s.firstLineAt(*v.ID)
 			if v.ExpiresAt.Sub(now) > rules.MaxAge {

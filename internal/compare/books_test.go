@@ -33,7 +33,7 @@ func TestTheBooksAreDroppedOnceTheirSlotIsFree(t *testing.T) {
 		_ = reader.Exec(context.Background(), `START_REPLICATION SLOT "`+slot+`" LOGICAL 0/0 (proto_version '1', publication_names 'none')`).Close()
 	}()
 	active := `SELECT active FROM pg_replication_slots WHERE slot_name = $1`
-	testkit.Eventually(t, 10*time.Second, func() error {
+	testkit.Eventually(t, 20*time.Second, func() error {
 		var read bool
 		if err := env.DB.QueryRow(t.Context(), active, slot).Scan(&read); err != nil || !read {
 			return errors.Join(err, errors.New("nobody reads it yet"))

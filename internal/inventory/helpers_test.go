@@ -2,6 +2,7 @@ package inventory_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"testing"
@@ -293,4 +294,31 @@ func (s *shop) hold(hold uuid.UUID, until time.Time, lines ...event.OrderLine) [
 		s.t.Fatal(err)
 	}
 	return answers
+}
+
+// holdBriefly has each of holds take the lines, all until one moment, answers that moment, and returns when it has passed. A machine
+// that is too busy to take them before it is given twice the time.
+func (s *shop) holdBriefly(holds []uuid.UUID, lines ...event.OrderLine) time.Time {
+	s.t.Helper()
+	for allowed := 300 * time.Millisecond; ; allowed *= 2 {
+		until := in(allowed)
+		err := s.holdEach(holds, until, lines)
+		if errors.Is(err, inventory.ErrPast) && allowed < time.Minute {
+			continue
+		}
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		testkit.Eventually(s.t, 2*time.Minute, func() bool { return s.redis.Time(s.t.Context()).Val().After(until) })
+		return until
+	}
+}
+
+func (s *shop) holdEach(holds []uuid.UUID, until time.Time, lines []event.OrderLine) error {
+	for _, hold := range holds {
+		if _, err := s.shelf.Hold(s.t.Context(), hold, lines, until); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -75,12 +75,12 @@ func TestSettleOfWhatIsNotLoaded(t *testing.T) {
 func TestSweeperCleansWhatHasExpired(t *testing.T) {
 	onEach(t, func(t *testing.T, s *shop) {
 		p := s.sell(10_000, 10_000, 10_000)
-		soon := in(2 * time.Second)
-		for range 130 {
-			s.hold(uuid.New(), soon, line(p[0], 1), line(p[1], 1))
-		}
 		s.hold(uuid.New(), in(time.Hour), line(p[1], 1), line(p[2], 1))
-		testkit.Eventually(t, 20*time.Second, func() bool { return time.Now().After(soon.Add(50 * time.Millisecond)) })
+		many := make([]uuid.UUID, 130)
+		for i := range many {
+			many[i] = uuid.New()
+		}
+		soon := s.holdBriefly(many, line(p[0], 1), line(p[1], 1))
 		sweepers := make([]*inventory.Sweeper, 3)
 		var wg sync.WaitGroup
 		for i := range sweepers {

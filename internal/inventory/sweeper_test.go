@@ -27,9 +27,7 @@ func (s *shop) begin(p uuid.UUID) {
 func (s *shop) expired() uuid.UUID {
 	s.t.Helper()
 	p := s.sell(10)[0]
-	soon := in(300 * time.Millisecond)
-	s.hold(uuid.New(), soon, line(p, 2))
-	testkit.Eventually(s.t, 20*time.Second, func() bool { return s.redis.Time(s.t.Context()).Val().After(soon) })
+	s.holdBriefly([]uuid.UUID{uuid.New()}, line(p, 2))
 	return p
 }
 

@@ -66,7 +66,7 @@ func TestAHoldThatIsGoneIsDoubted(t *testing.T) {
 	doubts := 0
 	s.Doubt = func() { doubts++ }
 	place(t, s, "k")
-	testkit.Eventually(t, 5*time.Second, func() error {
+	testkit.Eventually(t, 20*time.Second, func() error {
 		_, err := s.Refresh(t.Context())
 		if err == nil && doubts == 0 {
 			err = fmt.Errorf("no doubt")

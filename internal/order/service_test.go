@@ -290,7 +290,7 @@ func TestOverdueOrdersAreEndedOnce(t *testing.T) {
 		place(t, s, fmt.Sprint(i))
 	}
 	ended := 0
-	testkit.Eventually(t, 5*time.Second, func() error {
+	testkit.Eventually(t, 20*time.Second, func() error {
 		n, err := s.TimeOut(t.Context(), 2)
 		if err != nil {
 			return err

@@ -29,7 +29,7 @@ func TestDeltaComparesWhatChangedSinceTheLastRun(t *testing.T) {
 	p.redis("DEL", p.keys.Cart(quiet))
 	p.redis("HSET", p.keys.Product(moved)[0], "n", "1")
 	p.exec(`UPDATE inventory.movements SET at = clock_timestamp() WHERE product_id = $1`, moved)
-	testkit.Eventually(t, 10*time.Second, func() bool { // until the cooldown is over
+	testkit.Eventually(t, 20*time.Second, func() bool { // until the cooldown is over
 		return p.reconcile(reconcile.Delta, false).Repaired == 1
 	})
 	p.want(p.reconcile(reconcile.Delta, false))
@@ -132,7 +132,7 @@ func TestScheduleBringsBackWhatRedisLost(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- p.instance(200 * time.Millisecond).Run(ctx) }()
-	testkit.Eventually(t, 10*time.Second, func() bool {
+	testkit.Eventually(t, 20*time.Second, func() bool {
 		return p.env.Redis.Exists(t.Context(), p.env.Namespace+":epoch").Val() == 1
 	})
 	for key := range p.everything() {
@@ -178,7 +178,7 @@ func TestDoubtHasEverythingComparedSoon(t *testing.T) {
 	r := p.instance(time.Hour)
 	ended := make(chan error, 1)
 	go func() { ended <- r.Run(ctx) }()
-	testkit.Eventually(t, 10*time.Second, func() bool {
+	testkit.Eventually(t, 20*time.Second, func() bool {
 		return p.env.Redis.Exists(t.Context(), p.env.Namespace+":epoch").Val() == 1
 	})
 	p.hold(idMade(earlier), product, 4, later)

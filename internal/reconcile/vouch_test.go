@@ -165,7 +165,7 @@ func TestACartThatWasYoungAtTheRestartIsBack(t *testing.T) {
 	r.Cooldown = 2 * time.Second
 	g.memory = reconcile.NewMemory(r, g.admission)
 	go func() { ended <- r.Run(ctx) }()
-	testkit.Eventually(t, 10*time.Second, func() bool { return g.runs() == 2 }) // the second is over what was young at the start
+	testkit.Eventually(t, 20*time.Second, func() bool { return g.runs() == 2 }) // the second is over what was young at the start
 	g.look()
 	words := g.told()
 	words[3] = "another"

@@ -155,7 +155,7 @@ func TestChargeAfterItsClientLeft(t *testing.T) {
 		want(t, must(t, http.MethodGet, url+"/charges/"+key, nil), 404, "not_found")
 	}
 	giveUp("late")
-	testkit.Eventually(t, 10*time.Second, func() bool { return must(t, http.MethodGet, url+"/charges/late", nil).status == 200 })
+	testkit.Eventually(t, 20*time.Second, func() bool { return must(t, http.MethodGet, url+"/charges/late", nil).status == 200 })
 	giveUp("closed")
 	must(t, http.MethodPost, url+"/charges/closed/close", nil)
 	want(t, must(t, http.MethodPut, url+"/charges/closed", charge("o", 5, "pm_slow")), 409, "key_closed") // as late as the first
@@ -283,7 +283,7 @@ func TestStopsWhileRequestsHang(t *testing.T) {
 			}
 		})
 	}
-	testkit.Eventually(t, 10*time.Second, func() bool {
+	testkit.Eventually(t, 20*time.Second, func() bool {
 		return must(t, http.MethodGet, url+"/charges/pm_timeout_after_charge", nil).status == 200
 	})
 	stop()

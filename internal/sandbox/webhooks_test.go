@@ -86,7 +86,7 @@ func TestWebhooks(t *testing.T) {
 	no := as[sandbox.Entry](t, must(t, http.MethodPut, url+"/charges/b", charge("o2", 900, "pm_declined")))
 	must(t, http.MethodPost, url+"/charges/b/close", nil)
 	back := as[sandbox.Entry](t, must(t, http.MethodPut, url+"/refunds/a", refund(paid.ID, 900)))
-	testkit.Eventually(t, 10*time.Second, func() bool { return len(e.count()) == 3 })
+	testkit.Eventually(t, 20*time.Second, func() bool { return len(e.count()) == 3 })
 	for kind, entry := range map[string]sandbox.Entry{"charge.succeeded": paid, "charge.declined": no, "refund.succeeded": back} {
 		var told struct {
 			Type string
@@ -118,7 +118,7 @@ func TestWebhooksOutOfOrder(t *testing.T) {
 		}
 		return all, again
 	}
-	testkit.Eventually(t, 10*time.Second, func() bool { all, again := repeated(); return all == n && again > n/4 })
+	testkit.Eventually(t, 20*time.Second, func() bool { all, again := repeated(); return all == n && again > n/4 })
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	overtaken, place := 0, map[string]int{}
@@ -144,7 +144,7 @@ func TestWebhooksSurviveKill(t *testing.T) {
 	file, hooks := filepath.Join(t.TempDir(), "ledger.jsonl"), childHooks+"="+e.URL
 	url, kill := child(t, file, hooks)
 	early := "evt_" + as[sandbox.Entry](t, must(t, http.MethodPut, url+"/charges/early", charge("o", 9, "pm_ok"))).ID
-	testkit.Eventually(t, 10*time.Second, func() bool { return e.count()[early] == 1 })
+	testkit.Eventually(t, 20*time.Second, func() bool { return e.count()[early] == 1 })
 	e.refuse.Store(1 << 40)
 	must(t, http.MethodPost, url+"/charges/early/close", nil)
 	const n = 20
@@ -154,12 +154,12 @@ func TestWebhooksSurviveKill(t *testing.T) {
 	kill()
 	e.refuse.Store(0)
 	_, kill = child(t, file, hooks)
-	testkit.Eventually(t, 10*time.Second, func() bool { return len(e.count()) == n+1 })
+	testkit.Eventually(t, 20*time.Second, func() bool { return len(e.count()) == n+1 })
 	kill()
 	url, kill = child(t, file, hooks)
 	defer kill()
 	last := "evt_" + as[sandbox.Entry](t, must(t, http.MethodPut, url+"/charges/last", charge("o", 9, "pm_ok"))).ID
-	testkit.Eventually(t, 10*time.Second, func() bool { return e.count()[last] == 1 })
+	testkit.Eventually(t, 20*time.Second, func() bool { return e.count()[last] == 1 })
 	if times := e.count(); times[early] != 1 {
 		t.Errorf("what was taken before the kill was told of %d times", times[early])
 	}

@@ -48,11 +48,11 @@ func InUse(dir string) bool {
 	if err != nil {
 		return errors.Is(err, syscall.EWOULDBLOCK)
 	}
-	_ = lock.Close()
+	unlockFile(lock)
 	return false
 }
 
-func (f *folder) close() { _ = f.lock.Close() } // closing gives the lock back
+func (f *folder) close() { unlockFile(f.lock) }
 
 // prepare decides where the data is, and makes or empties the place.
 func (f *folder) prepare(r *record, opts Options) error {

@@ -54,7 +54,8 @@ func tryPort(dir string, number int) (port, error) {
 		return port{}, err
 	}
 	if err := bindProbe(number); err != nil {
-		return port{}, errors.Join(err, lock.Close())
+		unlockFile(lock)
+		return port{}, err
 	}
 	return port{number: number, lock: lock}, nil
 }
@@ -71,7 +72,7 @@ func bindProbe(number int) error {
 func loopback(number int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(number)) }
 
 // lockFile opens path and takes it for this process; the error wraps EWOULDBLOCK when another has it. The kernel gives the
-// lock back when the file is closed or the process ends, and children do not inherit it.
+// lock back when the process ends, and the programs that it starts do not inherit it.
 func lockFile(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
@@ -81,4 +82,11 @@ func lockFile(path string) (*os.File, error) {
 		return nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), f.Close())
 	}
 	return f, nil
+}
+
+// unlockFile gives the lock back at once. Closing the file alone would leave it for a moment with a child that has been forked
+// just now, whose copy is closed only when its program begins.
+func unlockFile(f *os.File) {
+	_ = syscall.Flock(int(f.Fd()), syscall.LOCK_UN)
+	_ = f.Close()
 }

@@ -72,7 +72,7 @@ func (s *Server) release() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, p := range s.ports {
-		_ = p.lock.Close() // closing gives the lock back
+		unlockFile(p.lock)
 	}
 }
 

@@ -225,7 +225,7 @@ func TestKeySet(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := start(t, func(o *web.Options) { o.Auth = keySetAuth(t, file) })
-	testkit.Eventually(t, 5*time.Second, func() bool { return r.do(http.MethodGet, "/readyz", "").status == http.StatusOK })
+	testkit.Eventually(t, 20*time.Second, func() bool { return r.do(http.MethodGet, "/readyz", "").status == http.StatusOK })
 	for name, tc := range map[string]struct {
 		token  string
 		status int
@@ -281,7 +281,7 @@ func TestKeySetFromURL(t *testing.T) {
 		t.Errorf("without keys /readyz answered %d %s", a.status, a.body)
 	}
 	close(open)
-	testkit.Eventually(t, 10*time.Second, func() bool {
+	testkit.Eventually(t, 20*time.Second, func() bool {
 		return r.do(http.MethodGet, "/api/v1/who", "", "Authorization", bearer).status == http.StatusOK
 	})
 }

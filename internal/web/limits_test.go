@@ -246,9 +246,9 @@ func TestClientLeaves(t *testing.T) {
 	if _, err := io.WriteString(conn, "GET /api/v1/stuck HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
 		t.Fatal(err)
 	}
-	testkit.Eventually(t, 5*time.Second, func() bool { return r.running() == 1 })
+	testkit.Eventually(t, 20*time.Second, func() bool { return r.running() == 1 })
 	conn.Close()
-	testkit.Eventually(t, 5*time.Second, func() bool { return r.running() == 0 })
+	testkit.Eventually(t, 20*time.Second, func() bool { return r.running() == 0 })
 }
 
 // A client that asks for much and never reads is cut off.
@@ -260,6 +260,6 @@ func TestClientThatDoesNotRead(t *testing.T) {
 	if _, err := io.WriteString(conn, strings.Repeat("GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n\r\n", often)); err != nil {
 		t.Fatal(err)
 	}
-	testkit.Eventually(t, 10*time.Second, func() bool { return r.running() == 1 })
+	testkit.Eventually(t, 20*time.Second, func() bool { return r.running() == 1 })
 	testkit.Eventually(t, 20*time.Second, func() bool { return r.running() == 0 })
 }

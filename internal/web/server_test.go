@@ -49,7 +49,7 @@ func TestProbes(t *testing.T) {
 		t.Errorf("/readyz answered %d %s", a.status, a.body)
 	}
 	broken.Store(true)
-	testkit.Eventually(t, 5*time.Second, func() bool {
+	testkit.Eventually(t, 20*time.Second, func() bool {
 		a := r.do(http.MethodGet, "/readyz", "")
 		return a.status == http.StatusServiceUnavailable && strings.Contains(a.body, `"moody":"refuses to answer"`) && strings.Contains(a.body, `"good":"ok"`)
 	})
@@ -110,7 +110,7 @@ func TestDrain(t *testing.T) {
 	r := start(t, nil)
 	got := make(chan answer, 1)
 	go func() { got <- r.do(http.MethodGet, "/api/v1/wait", "", "Prefer", "wait=30") }()
-	testkit.Eventually(t, 5*time.Second, func() bool { return r.running() == 1 })
+	testkit.Eventually(t, 20*time.Second, func() bool { return r.running() == 1 })
 	begun := time.Now()
 	r.stop()
 	if a := <-got; a.status != http.StatusOK {
@@ -138,7 +138,7 @@ func TestDrainHasAnEnd(t *testing.T) {
 			resp.Body.Close()
 		}
 	}()
-	testkit.Eventually(t, 5*time.Second, func() bool { return r.running() == 1 })
+	testkit.Eventually(t, 20*time.Second, func() bool { return r.running() == 1 })
 	begun := time.Now()
 	r.stop()
 	if err := <-r.ended; err != nil {

@@ -108,7 +108,7 @@ func TestStreamsAreBounded(t *testing.T) {
 	want(ben, http.StatusOK)
 	want(cid, http.StatusTooManyRequests)
 	first.body.Close()
-	testkit.Eventually(t, 5*time.Second, func() bool { return r.stream(cid).status == http.StatusOK })
+	testkit.Eventually(t, 20*time.Second, func() bool { return r.stream(cid).status == http.StatusOK })
 }
 
 // Who asks for a stream's head alone gets it, and no stream.
