@@ -156,7 +156,7 @@ func (b *backbone) alarm() func() {
 func (b *backbone) progress() {
 	b.Helper()
 	from := b.bought()
-	testkit.Eventually(b, time.Minute, func() error {
+	testkit.Eventually(b, 3*time.Minute, func() error {
 		if b.bought() == from {
 			return fmt.Errorf("nobody could buy since; %d did before", from)
 		}

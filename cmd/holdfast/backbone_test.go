@@ -181,7 +181,7 @@ func (i *instance) end(by os.Signal) {
 // supervises it would.
 func (i *instance) awaitLive(b *backbone) {
 	b.Helper()
-	testkit.Eventually(b, time.Minute, func() error {
+	testkit.Eventually(b, 3*time.Minute, func() error {
 		select {
 		case err := <-i.done:
 			i.process = nil

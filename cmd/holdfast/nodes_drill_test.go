@@ -26,7 +26,7 @@ func TestDrillNodes(t *testing.T) {
 	b.ends()
 	b.spread()
 	faults := b.nodeFaults(rand.New(rand.NewPCG(seed, 0)))
-	testkit.Eventually(b, time.Minute, func() bool { return time.Since(b.robbed) > young })
+	testkit.Eventually(b, 3*time.Minute, func() bool { return time.Since(b.robbed) > young })
 	for began, n := time.Now(), 0; n < len(faults) || time.Since(began) < nodesTime(); n++ {
 		b.do(faults[n%len(faults)])
 		b.ends()

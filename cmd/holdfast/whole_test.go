@@ -249,7 +249,7 @@ func TestKilledInTheMiddleOfAReplay(t *testing.T) {
 		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 			t.Fatalf("kill %s: %v", name, err)
 		}
-		testkit.Eventually(t, time.Minute, func() error {
+		testkit.Eventually(t, 3*time.Minute, func() error {
 			if now := h.server(name); now == pid || now == 0 {
 				return fmt.Errorf("%s is not running again", name)
 			}

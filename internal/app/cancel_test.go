@@ -66,7 +66,7 @@ func (s *shop) free(product string, units int64) {
 	var p struct {
 		Available int64 `json:"available"`
 	}
-	testkit.Eventually(s.t, time.Minute, func() error {
+	testkit.Eventually(s.t, 3*time.Minute, func() error {
 		s.customer("x").must(http.StatusOK, http.MethodGet, "/products/"+product, nil).into(s.t, &p)
 		if p.Available != units {
 			return fmt.Errorf("%d units are free, want %d", p.Available, units)
@@ -111,7 +111,7 @@ func (c customer) underway(key string, body map[string]any) (o order) {
 // sees waits until an order is shown like that.
 func (c customer) sees(id string, so func(order) bool) {
 	c.shop.t.Helper()
-	testkit.Eventually(c.shop.t, time.Minute, func() error {
+	testkit.Eventually(c.shop.t, 3*time.Minute, func() error {
 		var o order
 		c.must(http.StatusOK, http.MethodGet, "/orders/"+id, nil).into(c.shop.t, &o)
 		if !so(o) {
@@ -226,7 +226,7 @@ func TestDrillCancelsAtAnyMoment(t *testing.T) {
 // timedOut waits until the time of some order is over.
 func (s *shop) timedOut() {
 	s.t.Helper()
-	testkit.Eventually(s.t, time.Minute, func() error {
+	testkit.Eventually(s.t, 3*time.Minute, func() error {
 		var over int
 		err := s.env.DB.QueryRow(s.t.Context(), `SELECT count(*) FROM orders.orders WHERE failure_reason = 'TIMED_OUT'`).Scan(&over)
 		if err == nil && over == 0 {

@@ -187,7 +187,7 @@ func (m *mortal) diesBuying(c customer, point, key string, body map[string]any) 
 			m.t.Logf("killed %s: %v", point, err)
 		}
 	})
-	testkit.Eventually(m.t, time.Minute, func() (err error) { o, err = post(); return err })
+	testkit.Eventually(m.t, 3*time.Minute, func() (err error) { o, err = post(); return err })
 	if first.ID != "" && first.ID != o.ID {
 		m.t.Errorf("killed %s: order %q, then %q", point, first.ID, o.ID)
 	}

@@ -54,7 +54,7 @@ func TestDrillDeadlyFact(t *testing.T) {
 	if o := alice.buy("other", buyNow(mug, 1, "pm_ok")); o.Status != "COMPLETED" {
 		t.Errorf("another order is %s", o.Status)
 	}
-	testkit.Eventually(t, time.Minute, func() error {
+	testkit.Eventually(t, 3*time.Minute, func() error {
 		a, err := s.operator().send(http.MethodPost, "/admin/dead-letters/replay", map[string]any{"module": "inventory"})
 		if err == nil && a.status != http.StatusAccepted {
 			err = errors.New(string(a.body))

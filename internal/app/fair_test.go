@@ -60,7 +60,7 @@ func TestLimitsOverHTTP(t *testing.T) {
 	if o := ann.buy("two", buyNow(tea, 2, "pm_ok")); o.Status != "COMPLETED" {
 		t.Fatalf("the order is %s", o.Status)
 	}
-	testkit.Eventually(t, time.Minute, func() error { // what was bought does not count, once the shelf has heard of it
+	testkit.Eventually(t, 3*time.Minute, func() error { // what was bought does not count, once the shelf has heard of it
 		if a, err := ann.ask(http.MethodPut, "/cart/items/"+tea, units(5)); err != nil || a.status != http.StatusOK {
 			return fmt.Errorf("%d: %w", a.status, err)
 		}
@@ -237,7 +237,7 @@ func TestDrillBots(t *testing.T) {
 			_, _ = c.send(http.MethodPost, "/orders", buyNow(a.product, 1, "pm_declined"), "Idempotency-Key", "never paid", "Prefer", "wait=5")
 			return false
 		}
-		testkit.Eventually(t, time.Minute, func() error {
+		testkit.Eventually(t, 3*time.Minute, func() error {
 			got, err := c.send(http.MethodPost, "/orders", buyNow(a.product, 1, "pm_ok"), "Idempotency-Key", "mine", "Prefer", "wait=30")
 			if err == nil && (got.status != http.StatusCreated || !strings.Contains(string(got.body), `"COMPLETED"`)) {
 				err = fmt.Errorf("%d %s", got.status, got.body)

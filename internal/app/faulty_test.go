@@ -77,7 +77,7 @@ func TestDrillFaultyProvider(t *testing.T) {
 // allTold wants the provider to be rid of the webhooks of all that it did.
 func (s *shop) allTold() {
 	s.t.Helper()
-	testkit.Eventually(s.t, time.Minute, func() error {
+	testkit.Eventually(s.t, 3*time.Minute, func() error {
 		ledger, err := os.ReadFile(s.ledger)
 		if err != nil {
 			return err

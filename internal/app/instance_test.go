@@ -102,7 +102,7 @@ func (m *mortal) launch() {
 // awaitUp waits until it answers.
 func (m *mortal) awaitUp() {
 	m.t.Helper()
-	testkit.Eventually(m.t, time.Minute, func() error {
+	testkit.Eventually(m.t, 3*time.Minute, func() error {
 		a, err := m.customer("x").send(http.MethodGet, "/products", nil)
 		if err == nil && a.status != http.StatusOK {
 			err = fmt.Errorf("%d", a.status)

@@ -59,7 +59,7 @@ func TestLanesAreKilledAndChanged(t *testing.T) {
 	bob.buy("last", buyNow(scarce, 1, "pm_ok"))
 	s.operator().must(http.StatusOK, http.MethodPost, "/admin/products/"+scarce+"/restock", map[string]any{"quantity": 1, "reason": "found"})
 	last := map[string]any{"payment_method": "pm_ok", "items": append(slices.Clone(items), map[string]any{"product_id": scarce, "quantity": 1})}
-	testkit.Eventually(t, time.Minute, func() error {
+	testkit.Eventually(t, 3*time.Minute, func() error {
 		a, err := alice.send(http.MethodPost, "/orders", last, "Idempotency-Key", "restocked")
 		if err == nil && a.status != http.StatusAccepted {
 			err = fmt.Errorf("%d %s", a.status, a.body)
@@ -82,7 +82,7 @@ func TestLanesAreKilledAndChanged(t *testing.T) {
 // lanes waits until there are exactly so many, each with its consumer, by the operators' page, and none beyond by the broker.
 func (s *shop) lanes(n int) {
 	s.t.Helper()
-	testkit.Eventually(s.t, time.Minute, func() error {
+	testkit.Eventually(s.t, 3*time.Minute, func() error {
 		var st status
 		s.operator().must(http.StatusOK, http.MethodGet, "/admin/status", nil).into(s.t, &st)
 		served := 0

@@ -64,7 +64,7 @@ func (s *shop) listen() <-chan notify.Ended {
 	s.t.Cleanup(func() { _ = conn.Close() })
 	var ch *amqp.Channel
 	exchange := s.env.Namespace + ".events"
-	testkit.Eventually(s.t, time.Minute, func() error { // until the instance has declared it; the answer no ends the channel
+	testkit.Eventually(s.t, 3*time.Minute, func() error { // until the instance has declared it; the answer no ends the channel
 		if ch, err = conn.Channel(); err != nil {
 			return err
 		}
@@ -78,7 +78,7 @@ func (s *shop) listen() <-chan notify.Ended {
 		}
 		return err
 	})
-	testkit.Eventually(s.t, time.Minute, func() error {
+	testkit.Eventually(s.t, 3*time.Minute, func() error {
 		ask, err := conn.Channel() // a question about a queue that is not there ends its channel
 		if err != nil {
 			return err

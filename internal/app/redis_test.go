@@ -66,7 +66,7 @@ func (c *crowd) note(a answer, err error) {
 func (c *crowd) more(n int64) {
 	c.t.Helper()
 	until := c.bought.Load() + n
-	testkit.Eventually(c.t, time.Minute, func() error {
+	testkit.Eventually(c.t, 3*time.Minute, func() error {
 		if now := c.bought.Load(); now < until {
 			return fmt.Errorf("%d orders, %d to come, %d refused", now, until-now, c.refused.Load())
 		}
@@ -105,7 +105,7 @@ func TestDrillRedisIsLost(t *testing.T) {
 		Drifted     int
 		Differences json.RawMessage
 	}
-	testkit.Eventually(t, time.Minute, func() error {
+	testkit.Eventually(t, 3*time.Minute, func() error {
 		s.operator().must(http.StatusOK, http.MethodPost, "/admin/reconciliations", `{"scope":"full"}`)
 		s.operator().must(http.StatusOK, http.MethodPost, "/admin/reconciliations", `{"scope":"full","dry_run":true}`).into(t, &run)
 		if run.Drifted > 0 {

@@ -63,7 +63,7 @@ type robber struct {
 // rob purges or deletes a queue as soon as somebody consumes from it.
 func (r *robber) rob(queue string, whole bool) {
 	r.t.Helper()
-	testkit.Eventually(r.t, 30*time.Second, func() error {
+	testkit.Eventually(r.t, 2*time.Minute, func() error {
 		ch, err := r.channel()
 		if err != nil {
 			return err

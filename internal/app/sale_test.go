@@ -110,7 +110,7 @@ func TestOrdersWhoseTimeIsOver(t *testing.T) {
 			s.stopProvider()
 			var o order
 			alice.must(http.StatusAccepted, http.MethodPost, "/orders", buyNow(mug, 4, "pm_ok"), "Idempotency-Key", "k").into(t, &o)
-			testkit.Eventually(t, time.Minute, func() error {
+			testkit.Eventually(t, 3*time.Minute, func() error {
 				alice.must(http.StatusOK, http.MethodGet, "/orders/"+o.ID, nil).into(t, &o)
 				if o.Status != "ENDING" {
 					return fmt.Errorf("%+v", o)
@@ -125,7 +125,7 @@ func TestOrdersWhoseTimeIsOver(t *testing.T) {
 			var p struct {
 				Available int64 `json:"available"`
 			}
-			testkit.Eventually(t, time.Minute, func() error {
+			testkit.Eventually(t, 3*time.Minute, func() error {
 				alice.must(http.StatusOK, http.MethodGet, "/products/"+mug, nil).into(t, &p)
 				if p.Available != 10 {
 					return fmt.Errorf("%d of 10 units are free again", p.Available)
@@ -150,7 +150,7 @@ func TestALateSuccessIsRefunded(t *testing.T) {
 			mug := s.product("MUG", 1275, 10)
 			alice := s.customer("alice")
 			o := alice.underway("k", buyNow(mug, 4, "pm_slow"))
-			testkit.Eventually(t, time.Minute, func() error {
+			testkit.Eventually(t, 3*time.Minute, func() error {
 				tag, err := s.env.DB.Exec(t.Context(), `UPDATE orders.orders SET deadline = now() WHERE id = $1
 					AND EXISTS (SELECT FROM payment.payments WHERE order_id = $1 AND attempted_at IS NOT NULL)`, o.ID)
 				if err == nil && tag.RowsAffected() == 0 {
@@ -176,7 +176,7 @@ func TestALateSuccessIsRefunded(t *testing.T) {
 // givesBack waits until payment has heard that the order is to be given back.
 func (s *shop) givesBack(id string) {
 	s.t.Helper()
-	testkit.Eventually(s.t, time.Minute, func() (heard bool) {
+	testkit.Eventually(s.t, 3*time.Minute, func() (heard bool) {
 		err := s.env.DB.QueryRow(s.t.Context(), `SELECT EXISTS (SELECT FROM payment.payments WHERE order_id = $1 AND undo_cause IS NOT NULL)`, id).Scan(&heard)
 		return err == nil && heard
 	})

@@ -112,7 +112,7 @@ func (s *shop) start() {
 	})
 	select {
 	case s.url = <-ready:
-	case <-time.After(30 * time.Second):
+	case <-time.After(2 * time.Minute):
 		s.t.Fatal("the instance did not come up")
 	}
 }
@@ -205,7 +205,7 @@ func (c customer) sendWithin(ctx context.Context, method, path string, body any,
 
 // ask is send, again while the answer is 503, as a customer would on a machine that is busy.
 func (c customer) ask(method, path string, body any, headers ...string) (a answer, err error) {
-	testkit.Eventually(c.shop.t, time.Minute, func() error {
+	testkit.Eventually(c.shop.t, 3*time.Minute, func() error {
 		if a, err = c.send(method, path, body, headers...); err == nil && a.status == http.StatusServiceUnavailable {
 			return fmt.Errorf("%s %s: 503 %s", method, path, a.body)
 		}
@@ -280,7 +280,7 @@ func (c customer) buy(key string, body map[string]any) order {
 func (c customer) end(id string) order {
 	c.shop.t.Helper()
 	var o order
-	testkit.Eventually(c.shop.t, time.Minute, func() error {
+	testkit.Eventually(c.shop.t, 3*time.Minute, func() error {
 		a, err := c.send(http.MethodGet, "/orders/"+id, nil)
 		if err != nil {
 			return err

@@ -85,7 +85,7 @@ func newStageWithoutCharger(t *testing.T, way saga.Strategy, hold bool) *stage {
 	if err := s.build(); err != nil {
 		t.Fatal(err)
 	}
-	testkit.Eventually(t, time.Minute, func() error { return s.memory.Look(t.Context()) })
+	testkit.Eventually(t, 3*time.Minute, func() error { return s.memory.Look(t.Context()) })
 	t.Cleanup(s.modules.provider.Hangup)
 	inBackground(t, provider.Run)
 	st := &stage{T: t, server: s, hear: map[saga.Module]saga.Handler{}, read: map[uuid.UUID]bool{}}
@@ -276,7 +276,7 @@ func (s *stage) rest() bool {
 	s.Helper()
 	before := len(s.read)
 	calm := false
-	testkit.Eventually(s, time.Minute, func() error {
+	testkit.Eventually(s, 3*time.Minute, func() error {
 		var under, facts int
 		err := s.db.QueryRow(s.Context(), `SELECT (SELECT count(*) FROM payment.payments WHERE due_at IS NOT NULL), count(*) FROM shared.outbox`).
 			Scan(&under, &facts)

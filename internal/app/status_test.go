@@ -85,7 +85,7 @@ func (s *shop) status() (st status) {
 // eventuallyStatus waits until the status is as it should be.
 func (s *shop) eventuallyStatus(good func(status) bool) (st status) {
 	s.t.Helper()
-	testkit.Eventually(s.t, time.Minute, func() error {
+	testkit.Eventually(s.t, 3*time.Minute, func() error {
 		if st = s.status(); !good(st) {
 			return fmt.Errorf("%+v", st)
 		}
@@ -227,7 +227,7 @@ func TestFactsOlderThanTheRetentionAreNotDone(t *testing.T) {
 			Heard    bool   `json:"heard"`
 		} `json:"items"`
 	}
-	testkit.Eventually(t, time.Minute, func() error {
+	testkit.Eventually(t, 3*time.Minute, func() error {
 		s.operator().must(http.StatusOK, http.MethodGet, "/admin/dead-letters?state=open", nil).into(t, &list)
 		if len(list.Items) != 1 || list.Items[0].Attempts != 2 {
 			return fmt.Errorf("%+v", list)

@@ -72,7 +72,7 @@ func TestTimeline(t *testing.T) {
 		t.Fatalf("%+v", o)
 	}
 	var told []entry
-	testkit.Eventually(t, time.Minute, func() error {
+	testkit.Eventually(t, 3*time.Minute, func() error {
 		told = alice.timeline(o.ID, 200)
 		if missing := missing(told, lifeOfAnOrder); len(missing) > 0 {
 			return fmt.Errorf("missing %v", missing)

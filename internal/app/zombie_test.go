@@ -56,7 +56,7 @@ func TestScheduledWorkHasOneLeader(t *testing.T) {
 			}
 		}
 	}
-	testkit.Eventually(t, time.Minute, func() bool {
+	testkit.Eventually(t, 3*time.Minute, func() bool {
 		held, err := lease.List(t.Context(), s.db)
 		if err != nil {
 			t.Fatal(err)

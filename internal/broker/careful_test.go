@@ -109,7 +109,7 @@ func TestDeadlyFactDiesAlone(t *testing.T) {
 	deaths := 0
 	for buried := false; !buried; {
 		dead := m.live(t)
-		testkit.Eventually(t, 30*time.Second, func() bool {
+		testkit.Eventually(t, 2*time.Minute, func() bool {
 			select {
 			case <-dead:
 				deaths++
@@ -127,7 +127,7 @@ func TestDeadlyFactDiesAlone(t *testing.T) {
 		t.Errorf("%d deaths, want %d among others and %d alone", deaths, suspicious, mostDeaths)
 	}
 	innocent := ids(slices.Concat(facts[:12], facts[13:]))
-	testkit.Eventually(t, 30*time.Second, func() error {
+	testkit.Eventually(t, 2*time.Minute, func() error {
 		var heard, noted int
 		err := env.DB.QueryRow(t.Context(), `SELECT (SELECT count(*) FROM shared.inbox WHERE fact_id = ANY($1)), (SELECT count(*) FROM shared.hearings)`,
 			innocent).Scan(&heard, &noted)

@@ -220,7 +220,7 @@ func tellsSlowFactsFromASlowWorld(t *testing.T, cfg Config, p *Publisher) {
 	if len(c.waitFor(t, 0)) != 0 {
 		t.Fatal("buried although nothing else went through")
 	}
-	testkit.Eventually(t, 30*time.Second, func() error {
+	testkit.Eventually(t, 2*time.Minute, func() error {
 		if err := p.Publish(t.Context(), message(cfg, created(1))); err != nil {
 			return err
 		}

@@ -24,34 +24,53 @@ func Depths(ctx context.Context, cfg Config) ([]Depth, error) {
 	}
 	defer l.close()
 	var depths []Depth
-	err = l.during(ctx, func() error {
-		for _, name := range cfg.Topology.names() {
-			d, err := l.depth(name)
-			if err != nil {
-				return err
-			}
-			depths = append(depths, d)
-			cfg.metrics().depth.WithLabelValues(name).Set(float64(d.Messages))
-		}
-		return nil
+	err = l.during(ctx, func() (err error) {
+		depths, err = l.depths(cfg.Topology.names())
+		return err
 	})
+	for _, d := range depths {
+		if !d.Missing {
+			cfg.metrics().depth.WithLabelValues(d.Queue).Set(float64(d.Messages))
+		}
+	}
 	return depths, err
 }
 
-// depth asks on a channel of its own, because a missing queue closes it.
 func (l *link) depth(name string) (Depth, error) {
-	ch, err := l.Channel()
+	d, err := l.depths([]string{name})
 	if err != nil {
-		return Depth{}, fmt.Errorf("depth of %s: %w", name, err)
+		return Depth{}, err
 	}
-	defer ch.Close()
-	q, err := ch.QueueDeclarePassive(name, true, false, false, false, nil)
-	var refused *amqp.Error
-	if errors.As(err, &refused) && refused.Code == amqp.NotFound {
-		return Depth{Queue: name, Missing: true}, nil
+	return d[0], nil
+}
+
+// depths asks for one queue after the other on one channel, until one that is missing closes it.
+func (l *link) depths(names []string) ([]Depth, error) {
+	var depths []Depth
+	var ch *amqp.Channel
+	defer func() {
+		if ch != nil {
+			_ = ch.Close()
+		}
+	}()
+	for _, name := range names {
+		var err error
+		if ch == nil {
+			if ch, err = l.Channel(); err != nil {
+				return depths, fmt.Errorf("depth of %s: %w", name, err)
+			}
+		}
+		q, err := ch.QueueDeclarePassive(name, true, false, false, false, nil)
+		var refused *amqp.Error
+		if errors.As(err, &refused) && refused.Code == amqp.NotFound {
+			ch = nil
+			depths = append(depths, Depth{Queue: name, Missing: true})
+			continue
+		}
+		if err != nil {
+			return depths, fmt.Errorf("depth of %s: %w", name, err)
+		}
+		depths = append(depths, Depth{Queue: name, Messages: q.Messages, Consumers: q.Consumers})
 	}
-	if err != nil {
-		return Depth{}, fmt.Errorf("depth of %s: %w", name, err)
-	}
-	return Depth{Queue: name, Messages: q.Messages, Consumers: q.Consumers}, nil
+	return depths, nil
 }

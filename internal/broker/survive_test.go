@@ -43,7 +43,7 @@ func TestPublishingSurvivesTheBroker(t *testing.T) {
 	brokerAlarm(t, servers.Rabbit().PID(), p, s)
 	brokenQueue(t, cfg, servers.Rabbit().PID())
 	stop()
-	testkit.Eventually(t, 30*time.Second, func() error { return e.has(s.confirmed()) })
+	testkit.Eventually(t, 2*time.Minute, func() error { return e.has(s.confirmed()) })
 }
 
 // brokerAlarm makes RabbitMQ stop taking messages for longer than a confirm may take. The publisher holds still, on the same
@@ -123,7 +123,7 @@ func (s *sender) confirmed() []event.Fact {
 func (s *sender) progress(t *testing.T) {
 	t.Helper()
 	from := len(s.confirmed())
-	testkit.Eventually(t, 40*time.Second, func() bool { return len(s.confirmed()) >= from+200 })
+	testkit.Eventually(t, 2*time.Minute, func() bool { return len(s.confirmed()) >= from+200 })
 }
 
 // The network swallows everything, or only what the broker says, or ends all connections: every fact that was promised is heard.
@@ -157,5 +157,5 @@ func TestPublishingSurvivesTheNetwork(t *testing.T) {
 	way.Drop()
 	s.progress(t)
 	stop()
-	testkit.Eventually(t, 30*time.Second, func() error { return e.has(s.confirmed()) })
+	testkit.Eventually(t, 2*time.Minute, func() error { return e.has(s.confirmed()) })
 }

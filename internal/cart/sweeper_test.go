@@ -114,7 +114,7 @@ func TestTheSweeperRunsUntilItIsStopped(t *testing.T) {
 	go func() { ended <- cart.NewSweeper(s.carts, 50*time.Millisecond).Run(ctx) }()
 	v := s.put("ann", tea, 2)
 	s.age(*v.ID, 25*time.Hour)
-	testkit.Eventually(t, 30*time.Second, func() bool { return len(s.get("ann").Items) == 0 })
+	testkit.Eventually(t, 2*time.Minute, func() bool { return len(s.get("ann").Items) == 0 })
 	bought := s.put("bob", tea, 1)
 	basket, err := s.checkout("bob")
 	if err != nil {
@@ -123,7 +123,7 @@ func TestTheSweeperRunsUntilItIsStopped(t *testing.T) {
 	if err := s.buy(basket); err != nil {
 		t.Fatal(err)
 	}
-	testkit.Eventually(t, 30*time.Second, func() bool { return s.copyOf(*bought.ID) == nil })
+	testkit.Eventually(t, 2*time.Minute, func() bool { return s.copyOf(*bought.ID) == nil })
 	cancel()
 	if err := <-ended; err != nil {
 		t.Error(err)

@@ -58,7 +58,7 @@ func TestDrillSweepersRaceWithCustomers(t *testing.T) {
 			}
 		}
 	}
-	testkit.Eventually(t, 30*time.Second, func() error { return s.allSwept(products, taken) })
+	testkit.Eventually(t, 2*time.Minute, func() error { return s.allSwept(products, taken) })
 	stop()
 	sweepers.Wait()
 	if all == 0 {

@@ -64,7 +64,7 @@ func (d *doubler) crowd(t *testing.T, numbers ...int) (answers []int, errs []err
 	for i, n := range numbers {
 		all.Go(func() { answers[i], errs[i] = d.Do(t.Context(), n) })
 	}
-	testkit.Eventually(t, time.Minute, func() bool { return d.Waiting() == len(numbers) })
+	testkit.Eventually(t, 3*time.Minute, func() bool { return d.Waiting() == len(numbers) })
 	close(d.hold)
 	all.Wait()
 	return answers, errs
@@ -126,10 +126,10 @@ func TestWhoLeavesTakesNothingWithIt(t *testing.T) {
 			t.Errorf("left before its turn: %v", err)
 		}
 	})
-	testkit.Eventually(t, time.Minute, func() bool { return d.Waiting() == 1 })
+	testkit.Eventually(t, 3*time.Minute, func() bool { return d.Waiting() == 1 })
 	endFirst()
 	endSecond()
-	testkit.Eventually(t, time.Minute, func() bool { return d.Waiting() == 0 })
+	testkit.Eventually(t, 3*time.Minute, func() bool { return d.Waiting() == 0 })
 	close(d.hold)
 	all.Wait()
 	if len(d.sizes) != 0 {

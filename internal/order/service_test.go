@@ -344,7 +344,7 @@ func TestKeysAreForgotten(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	over := make(chan error, 1)
 	go func() { over <- s.Clock(ctx) }()
-	testkit.Eventually(t, time.Minute, func() error {
+	testkit.Eventually(t, 3*time.Minute, func() error {
 		var keys int
 		if err := env.DB.QueryRow(t.Context(), `SELECT count(*) FROM orders.idempotency_keys`).Scan(&keys); err != nil {
 			return err

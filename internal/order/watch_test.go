@@ -99,7 +99,7 @@ func TestThousandsWait(t *testing.T) {
 		}
 		pools = append(pools, db)
 	}
-	testkit.Eventually(t, time.Minute, func() error {
+	testkit.Eventually(t, 3*time.Minute, func() error {
 		for _, db := range pools {
 			if n := db.Stat().AcquireCount() - int64(db.Stat().AcquiredConns()); n < int64(waiters) {
 				return fmt.Errorf("%d have asked for their orders", n)

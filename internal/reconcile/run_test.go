@@ -183,7 +183,7 @@ func TestDoubtHasEverythingComparedSoon(t *testing.T) {
 	})
 	p.hold(idMade(earlier), product, 4, later)
 	r.Doubt()
-	testkit.Eventually(t, 30*time.Second, func() bool { return p.available(product) == 10 })
+	testkit.Eventually(t, 2*time.Minute, func() bool { return p.available(product) == 10 })
 	stop()
 	if err := <-ended; err != nil {
 		t.Fatal(err)

@@ -51,6 +51,24 @@ func TestSlotOfAnUnfinishedRecovery(t *testing.T) {
 	}
 }
 
+// A standby may carry the slot on, where Postgres can do that: from 17 on.
+func TestSlotMayFailOver(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, testkit.New(t))
+	r := b.relay(t, CDC)
+	startLeading(t, r)
+	var can, does bool
+	err := b.DB.QueryRow(t.Context(), `
+		SELECT current_setting('server_version_num')::int >= 170000, coalesce((to_jsonb(s) ->> 'failover')::bool, false)
+		FROM pg_replication_slots s WHERE slot_name = $1`, r.slot).Scan(&can, &does)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if can != does {
+		t.Errorf("failover is %v where it can be %v", does, can)
+	}
+}
+
 // A slot that somebody left behind keeps the log of the whole server: it is told of, and left alone.
 func TestAbandonedSlotIsToldOf(t *testing.T) {
 	t.Parallel()

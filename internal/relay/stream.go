@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -86,16 +87,26 @@ func connect(ctx context.Context, url, name string, timeout time.Duration) (*str
 func (s *stream) create(ctx context.Context, slot string) (pglogrepl.LSN, error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	made, err := pglogrepl.CreateReplicationSlot(ctx, s.pg, slot, "pgoutput",
-		pglogrepl.CreateReplicationSlotOptions{Mode: pglogrepl.LogicalReplication, SnapshotAction: "NOEXPORT_SNAPSHOT"})
+	// Not by pglogrepl, which does not know of slots that standbys copy. A name of a slot (slotName) needs no quoting.
+	answer := s.pg.Exec(ctx, "SELECT lsn FROM pg_create_logical_replication_slot('"+slot+"', 'pgoutput'"+s.failover()+")")
+	made, err := answer.ReadAll()
 	if err != nil {
 		return 0, fmt.Errorf("create slot %s: %w", slot, err)
 	}
-	at, err := pglogrepl.ParseLSN(made.ConsistentPoint)
+	at, err := pglogrepl.ParseLSN(string(made[0].Rows[0][0]))
 	if err != nil {
 		return 0, fmt.Errorf("create slot %s: %w", slot, err)
 	}
 	return at, nil
+}
+
+// failover asks Postgres, from 17 on, for a slot that a standby with sync_replication_slots has too, and goes on with when promoted.
+func (s *stream) failover() string {
+	version := s.pg.ParameterStatus("server_version")
+	if major, err := strconv.Atoi(version[:min(2, len(version))]); err != nil || major < 17 {
+		return ""
+	}
+	return ", failover => true"
 }
 
 // start begins to stream, which at most one reader of a slot can.

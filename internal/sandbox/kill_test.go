@@ -117,7 +117,7 @@ func load(t *testing.T, url string, kill func(), next *atomic.Int64, answers *sy
 			}
 		})
 	}
-	testkit.Eventually(t, 30*time.Second, func() bool { return answered.Load() >= 100 })
+	testkit.Eventually(t, 2*time.Minute, func() bool { return answered.Load() >= 100 })
 	kill()
 	clients.Wait()
 	return answered.Load()

@@ -192,7 +192,7 @@ func (f *failing) Fatalf(format string, args ...any) {
 func TestEventually(t *testing.T) {
 	t.Parallel()
 	calls := 0
-	testkit.Eventually(t, time.Minute, func() bool { calls++; return calls == 3 })
+	testkit.Eventually(t, 3*time.Minute, func() bool { calls++; return calls == 3 })
 	if calls != 3 {
 		t.Errorf("%d calls, want 3", calls)
 	}

@@ -47,7 +47,7 @@ func TestInterruptedCommandEndsAndFails(t *testing.T) {
 			t.Errorf("exit code %d, %v", code, err)
 		}
 	})
-	testkit.Eventually(t, time.Minute, func() error { _, err := os.Stat(ready); return err })
+	testkit.Eventually(t, 3*time.Minute, func() error { _, err := os.Stat(ready); return err })
 	cancel()
 	running.Wait()
 }
