@@ -227,6 +227,9 @@ func (s *Service) Restock(ctx context.Context, productID uuid.UUID, quantity int
 	if utf8.RuneCountInString(reason) > MaxReason {
 		return Movement{}, fault.Unprocessable("the reason is longer than %d characters", MaxReason).With(fault.Line{Field: "reason", Detail: "too long"})
 	}
+	if s.InLanes {
+		return s.restockInLane(ctx, productID, quantity, reason)
+	}
 	var moved Movement
 	err := s.db.InTx(ctx, func(tx pgx.Tx) error {
 		books, err := lockBooks(ctx, tx, []uuid.UUID{productID})

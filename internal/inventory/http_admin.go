@@ -145,6 +145,7 @@ func showMovement(m Movement) movementResponse {
 //	@Success	200					{object}	movementResponse
 //	@Failure	400,401,403,404,422	{object}	web.Problem
 //	@Failure	409					{object}	web.Problem	"the stock would be below zero"
+//	@Failure	503					{object}	web.Problem	"the product's lane (strategy sequenced) did not answer in 10 s, and nothing was done"
 //	@Router		/admin/products/{id}/restock [post]
 func (s *Service) restock(c echo.Context) error {
 	id, err := web.PathID(c, "id")
