@@ -81,7 +81,7 @@ func (p *place) outbox(ctx context.Context, mode relay.Mode) (row Row, err error
 	}
 	detail["one_fact_a_message"] = beside(single, bare)
 	detail["pg_recvlogical"] = beside(packed, received)
-	rate := packed / 10
+	rate := single / 10
 	if detail["latency_ms"], err = m.trickle(ctx, rate); err != nil {
 		return Row{}, fmt.Errorf("latency: %w", err)
 	}
@@ -180,7 +180,11 @@ func (m *mailroom) empty(ctx context.Context, facts int) error {
 			return ctx.Err()
 		}
 	}
-	return nil
+	// Made anew, so that what is measured next does not wait for what this queue has still to do about so many acknowledgements.
+	if _, err := ch.QueueDelete(m.cfg.Topology.Queue(sink), false, false, false); err != nil {
+		return err
+	}
+	return broker.Declare(ctx, m.cfg)
 }
 
 // away is the broker's configuration with an address where nobody listens.
