@@ -159,7 +159,7 @@ func (s *shop) holdUp(table string) (letGo func()) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	if _, err := tx.Exec(s.t.Context(), "LOCK TABLE "+table+" IN EXCLUSIVE MODE"); err != nil {
+	if _, err := tx.Exec(s.t.Context(), "SET LOCAL idle_in_transaction_session_timeout = 0; LOCK TABLE "+table+" IN EXCLUSIVE MODE"); err != nil {
 		s.t.Fatal(err)
 	}
 	return func() {

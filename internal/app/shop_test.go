@@ -203,11 +203,13 @@ func (c customer) sendWithin(ctx context.Context, method, path string, body any,
 	return answer{res.StatusCode, res.Header, got}, err
 }
 
-// ask is send, again while the answer is 503, as a customer would on a machine that is busy.
+// ask is send, again while the answer is 503, or that the key's last request is still running, as a customer would on a machine that is
+// busy.
 func (c customer) ask(method, path string, body any, headers ...string) (a answer, err error) {
 	testkit.Eventually(c.shop.t, 3*time.Minute, func() error {
-		if a, err = c.send(method, path, body, headers...); err == nil && a.status == http.StatusServiceUnavailable {
-			return fmt.Errorf("%s %s: 503 %s", method, path, a.body)
+		if a, err = c.send(method, path, body, headers...); err == nil &&
+			(a.status == http.StatusServiceUnavailable || a.status == http.StatusConflict && bytes.Contains(a.body, []byte("/problems/idempotency-key-in-use"))) {
+			return fmt.Errorf("%s %s: %d %s", method, path, a.status, a.body)
 		}
 		return nil
 	})

@@ -59,6 +59,9 @@ func copyOfMyself(t *testing.T, dir string) string {
 		t.Fatal(err)
 	}
 	defer func() { _ = from.Close() }()
+	// What is forked while it is open for writing would keep it open for a moment, and it could not be run.
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
 	path := filepath.Join(dir, "child")
 	to, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o755)
 	if err != nil {
