@@ -20,7 +20,7 @@ import (
 // Options of a client. Zero values mean the defaults.
 type Options struct {
 	ReadTimeout time.Duration // 300 ms; also the wait for a free connection
-	DialTimeout time.Duration // 150 ms
+	DialTimeout time.Duration // half of ReadTimeout: who has patience has it from the first packet on
 	PoolSize    int           // 64 connections to each node
 	Admission   *Admission    // nil: every server is worked with
 }
@@ -30,7 +30,7 @@ func (o Options) withDefaults() Options {
 		o.ReadTimeout = 300 * time.Millisecond
 	}
 	if o.DialTimeout == 0 {
-		o.DialTimeout = 150 * time.Millisecond
+		o.DialTimeout = o.ReadTimeout / 2
 	}
 	if o.PoolSize == 0 {
 		o.PoolSize = 64
