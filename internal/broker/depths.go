@@ -29,9 +29,7 @@ func Depths(ctx context.Context, cfg Config) ([]Depth, error) {
 		return err
 	})
 	for _, d := range depths {
-		if !d.Missing {
-			cfg.metrics().depth.WithLabelValues(d.Queue).Set(float64(d.Messages))
-		}
+		cfg.metrics().depth.WithLabelValues(d.Queue).Set(float64(d.Messages))
 	}
 	return depths, err
 }
