@@ -121,8 +121,9 @@ func (m *mailroom) trickle(ctx context.Context, rate float64) (map[string]float6
 		return err
 	})
 	<-listening
-	// Postgres decodes once more what was read before, since the last moment in which it noted what was under way.
-	if err := errors.Join(r.reads(ctx), m.caughtUp(ctx), r.confirms(ctx, 1)); err != nil {
+	// Postgres decodes once more what was read before, since the last moment in which it noted what was under way, and polling
+	// repeats what was published since the mark was last noted.
+	if err := errors.Join(r.reads(ctx), m.caughtUp(ctx, r)); err != nil {
 		return nil, errors.Join(err, r.stop())
 	}
 	err = m.commitAt(ctx, rate, facts, committed)
@@ -132,30 +133,23 @@ func (m *mailroom) trickle(ctx context.Context, rate float64) (map[string]float6
 	return quantiles(took), errors.Join(err, r.stop())
 }
 
-// caughtUp says one fact and waits until the slot of the relay, if it has one, is past it.
-func (m *mailroom) caughtUp(ctx context.Context) error {
+// caughtUp says one fact and waits until everything up to it is published.
+func (m *mailroom) caughtUp(ctx context.Context, r *running) error {
 	if err := m.say(ctx, m.facts(1)); err != nil {
-		return err
-	}
-	at, err := m.position(ctx)
-	if err != nil {
 		return err
 	}
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
-	for past := false; !past; {
+	for {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		if err := m.db.QueryRow(ctx, `
-			SELECT coalesce(bool_and(confirmed_flush_lsn >= $1::pg_lsn), true) FROM pg_replication_slots
-			WHERE database = current_database() AND active`, at.String()).Scan(&past); err != nil {
+		if s, err := r.relay.Status(ctx); err != nil || s.Rows == 0 {
 			return err
 		}
 	}
-	return nil
 }
 
 // writers are connections that commit at the same time.

@@ -194,10 +194,10 @@ func (b *belt) confirm(ctx context.Context, loads <-chan load) error {
 				return fmt.Errorf("await confirm: %w", err)
 			}
 		}
-		b.m.facts.Add(float64(l.facts))
-		b.m.messages.Add(float64(len(l.receipts)))
 		for _, reached := range l.reached {
 			reached()
 		}
+		b.m.facts.Add(float64(l.facts))
+		b.m.messages.Add(float64(len(l.receipts)))
 	}
 }

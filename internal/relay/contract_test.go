@@ -21,6 +21,7 @@ var contract = []struct {
 	{"other mode", carriesOnFromTheOtherMode},
 	{"switch and back", losesNothingOverSwitches},
 	{"backlog", catchesUp},
+	{"stopped in a backlog", goesOnInABacklog},
 	{"broker away", waitsForTheBroker},
 	{"confirm lost", publishesAgainWhatIsNotConfirmed},
 	{"unroutable", findsAWayForTheUnroutable},

@@ -3,6 +3,7 @@ package relay
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -13,13 +14,24 @@ import (
 	"github.com/holdfast-checkout/holdfast/internal/lease"
 )
 
-// page is how many rows are read at once.
-const page = 500
+const (
+	page      = 500                    // rows that are read at once
+	markPause = 200 * time.Millisecond // between writes of the mark while rows flow
+)
 
-// scan puts the rows of transactions from (included) to below on the belt, in the order of their transactions' ids. It
-// holds no transaction while the broker confirms.
-func (b *belt) scan(ctx context.Context, from, below uint64) (int, error) {
-	count, xid, id := 0, from, uuid.Nil
+// carry publishes the rows of transactions from (included) to below, in the order of their transactions' ids, and holds no
+// transaction while the broker confirms. As it goes, and when it is stopped, it has noted below which id every row that it found
+// is published: whoever carries on then repeats few of very many rows.
+func (b *belt) carry(ctx context.Context, from, below uint64, note func(ctx context.Context, below uint64) error) (count int, err error) {
+	var out atomic.Uint64
+	defer func() {
+		if ctx.Err() != nil {
+			inner, cancel := context.WithTimeout(context.WithoutCancel(ctx), markWait)
+			defer cancel()
+			_ = note(inner, out.Load())
+		}
+	}()
+	xid, id, noted := from, uuid.Nil, time.Now()
 	for {
 		rows, last, err := b.read(ctx, xid, id, below)
 		if err != nil {
@@ -30,9 +42,17 @@ func (b *belt) scan(ctx context.Context, from, below uint64) (int, error) {
 		}
 		count += len(rows)
 		if len(rows) < page {
-			return count, nil
+			return count, b.flush(ctx)
 		}
 		xid, id = last, rows[len(rows)-1].id
+		b.checkpoint(func() { out.Store(last) })
+		if time.Since(noted) < markPause {
+			continue
+		}
+		if err := note(ctx, out.Load()); err != nil {
+			return count, err
+		}
+		noted = time.Now()
 	}
 }
 

@@ -15,8 +15,6 @@ const (
 	// soonest and latest bound the pause before asking again for rows of transactions that were still under way, or of
 	// ones beside them.
 	soonest, latest = 5 * time.Millisecond, 160 * time.Millisecond
-	// markPause bounds how often the mark is written while rows flow.
-	markPause = 200 * time.Millisecond
 )
 
 // runPolling polls whenever this instance holds the lease, and rings for others all the time.
@@ -96,10 +94,7 @@ func (p *poller) poll(ctx context.Context) (rows int, more bool, err error) {
 	}
 	p.cursor = max(p.cursor, h.mark)
 	if h.xmin > p.cursor {
-		if rows, err = p.belt.scan(ctx, p.cursor, h.xmin); err != nil {
-			return rows, false, err
-		}
-		if err := p.belt.flush(ctx); err != nil {
+		if rows, err = p.belt.carry(ctx, p.cursor, h.xmin, p.passed); err != nil {
 			return rows, false, err
 		}
 		p.cursor = h.xmin
@@ -109,6 +104,12 @@ func (p *poller) poll(ctx context.Context) (rows int, more bool, err error) {
 		return rows, false, fmt.Errorf("look for younger rows: %w", err)
 	}
 	return rows, more, p.store(ctx, rows > 0 && more)
+}
+
+// passed notes that everything below a transaction is published.
+func (p *poller) passed(ctx context.Context, below uint64) error {
+	p.cursor = max(p.cursor, below)
+	return p.store(ctx, true)
 }
 
 // store moves the mark, less often while rows flow: the leader itself goes on from its cursor.

@@ -50,11 +50,8 @@ func (s *reading) run(ctx context.Context) error {
 // out: until then every start does it again.
 func (s *reading) catchUp(ctx context.Context) error {
 	if !s.exact {
-		n, err := s.belt.scan(ctx, s.from.mark, s.from.xmax)
+		n, err := s.belt.carry(ctx, s.from.mark, s.from.xmax, s.passed)
 		if err != nil {
-			return err
-		}
-		if err := s.belt.flush(ctx); err != nil {
 			return err
 		}
 		if err := s.carriesOn(ctx, s.term, s.publication, s.stream.from); err != nil {
@@ -65,6 +62,11 @@ func (s *reading) catchUp(ctx context.Context) error {
 	}
 	close(s.caughtUp)
 	return nil
+}
+
+// passed notes that the rows below a transaction are out, as far as none of an older one can follow.
+func (s *reading) passed(ctx context.Context, below uint64) error {
+	return s.advance(ctx, s.term, min(below, s.from.xmin), 0)
 }
 
 // read owns the connection. It acknowledges in time whatever happens, and takes nothing in while the belt is full or the rows

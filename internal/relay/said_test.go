@@ -1,7 +1,9 @@
 package relay
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"testing"
@@ -9,9 +11,12 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
+	dto "github.com/prometheus/client_model/go"
 
+	"github.com/holdfast-checkout/holdfast/internal/broker"
 	"github.com/holdfast-checkout/holdfast/internal/event"
 	"github.com/holdfast-checkout/holdfast/internal/outbox"
+	"github.com/holdfast-checkout/holdfast/internal/testkit"
 )
 
 // Transactions that follow one another are published in that order, and the mark passes them.
@@ -136,4 +141,41 @@ func catchesUp(t *testing.T, b *bench, mode Mode) {
 		t.Error("not in order")
 	}
 	b.rest(t, r)
+}
+
+// Who is stopped among very many rows has noted how far they are out, also where no slot has them: the next one does not begin
+// again.
+func goesOnInABacklog(t *testing.T, b *bench, mode Mode) {
+	all := facts(3000)
+	for part := range slices.Chunk(all, page) {
+		b.say(t, part...)
+	}
+	b.exec(t, `INSERT INTO shared.outbox (id, name, strategy, body) VALUES (gen_random_uuid(), repeat('z', 300), 'optimistic', '{}')`)
+	first := b.relay(t, mode)
+	if err := first.dropSlot(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	first.Quarantine = func(ctx context.Context, _ []broker.DeadLetter) error { // what cannot be published holds up what follows
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	stop := startLeading(t, first)
+	testkit.Eventually(t, patience, func() error {
+		var m dto.Metric
+		err := first.m.facts.Write(&m)
+		if n := m.GetCounter().GetValue(); err == nil && n < 3*page {
+			err = fmt.Errorf("%v facts are out", n)
+		}
+		return err
+	})
+	stop()
+	r := b.relay(t, mode)
+	startLeading(t, r)
+	b.heard.wait(t, all...)
+	b.rest(t, r)
+	for _, f := range all[:page] {
+		if n := b.heard.times(f); n != 1 {
+			t.Fatalf("a fact of the first transaction was published %d times", n)
+		}
+	}
 }
