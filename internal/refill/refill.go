@@ -103,7 +103,7 @@ func (r *Refiller) keepAsking(ctx context.Context) error {
 		for modules := r.takeAnew(); len(modules) > 0; {
 			_, err := r.Ask(ctx, modules...)
 			if err == nil {
-				r.Log.WarnContext(ctx, "queues were not there: what their modules have not heard is published again", "modules", modules)
+				r.tell(ctx, modules)
 				break
 			}
 			r.Log.WarnContext(ctx, "refill cannot be asked for yet", "modules", modules, "error", err)
@@ -112,6 +112,15 @@ func (r *Refiller) keepAsking(ctx context.Context) error {
 			}
 		}
 	}
+}
+
+// tell says in the log that queues were not there. It is no trouble before the first fact: a first start makes them all.
+func (r *Refiller) tell(ctx context.Context, modules []string) {
+	level, text, said := slog.LevelWarn, "queues were not there: what their modules have not heard is published again", true
+	if err := r.DB.QueryRow(ctx, `SELECT EXISTS (SELECT FROM shared.outbox)`).Scan(&said); err == nil && !said {
+		level, text = slog.LevelInfo, "queues were declared for the first time"
+	}
+	r.Log.Log(ctx, level, text, "modules", modules)
 }
 
 func (r *Refiller) takeAnew() []string {

@@ -1,9 +1,12 @@
 package refill
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -248,5 +251,23 @@ func TestRowThatIsNoEvent(t *testing.T) {
 	err := b.env.DB.QueryRow(t.Context(), `SELECT reason FROM shared.dead_letters WHERE fact_id = $1 AND module = 'inventory'`, facts[1].ID).Scan(&reason)
 	if err != nil || reason != broker.ReasonUndecodable {
 		t.Errorf("%q, %v", reason, err)
+	}
+}
+
+// Who starts the first time is not warned; whose queues are gone later is.
+func TestFirstQueuesAreNoTrouble(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	var log bytes.Buffer
+	b.r.Log = slog.New(slog.NewTextHandler(&log, nil))
+	b.r.tell(t.Context(), []string{"payment"})
+	if got := log.String(); !strings.Contains(got, "level=INFO") || !strings.Contains(got, "first time") || !strings.Contains(got, "payment") {
+		t.Error(got)
+	}
+	b.say(1, 0)
+	log.Reset()
+	b.r.tell(t.Context(), []string{"payment"})
+	if got := log.String(); !strings.Contains(got, "level=WARN") || !strings.Contains(got, "published again") {
+		t.Error(got)
 	}
 }
