@@ -40,6 +40,10 @@ func (m *Memory) adopt(ctx context.Context, term lease.Term, s sight) error {
 	_, err = m.tell(ctx, s.parts, func(t told) string {
 		return told{epoch: epoch.String(), beat: s.beat + 1, at: s.now, run: t.is}.String()
 	})
+	if s.beat == 0 && keys == 0 {
+		m.Log.InfoContext(ctx, "Redis is told for the first time that its memory is ours")
+		return err
+	}
 	m.Log.WarnContext(ctx, "Redis may have lost some of its memory and has forgotten what may be wrong", "everything", !partly, "since", since,
 		"keys", keys, "seconds", time.Since(began).Seconds())
 	return err

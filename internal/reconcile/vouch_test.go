@@ -1,7 +1,9 @@
 package reconcile_test
 
 import (
+	"bytes"
 	"context"
+	"log/slog"
 	"maps"
 	"slices"
 	"strings"
@@ -121,6 +123,26 @@ func TestNobodyIsLetInBeforeTheFirstLook(t *testing.T) {
 	g.look()
 	if now := g.told(); now[0] != epoch || now[1] == beat {
 		t.Errorf("Redis was told %v after %s %s, want the next beat", now, epoch, beat)
+	}
+}
+
+// A first start warns of nothing; a Redis that comes back empty is warned of.
+func TestOnlyALostMemoryIsWarnedOf(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	var lines bytes.Buffer
+	o := p.options(time.Hour)
+	o.Log = slog.New(slog.NewTextHandler(&lines, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	p.reconciler = reconcile.New(o)
+	g := guard(t, p)
+	g.look()
+	if lines.Len() > 0 {
+		t.Errorf("the first look warns: %s", lines.String())
+	}
+	g.redis("DEL", g.keys.Memory(0))
+	g.look()
+	if !strings.Contains(lines.String(), "may have lost some of its memory") {
+		t.Errorf("a loss is not warned of: %q", lines.String())
 	}
 }
 
