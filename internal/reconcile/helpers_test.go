@@ -86,6 +86,19 @@ func (p *place) instance(interval time.Duration) *reconcile.Reconciler {
 	return reconcile.New(p.options(interval))
 }
 
+// goes has a reconciler run by its schedule until the test ends.
+func (p *place) goes(r *reconcile.Reconciler) {
+	ctx, stop := context.WithCancel(p.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- r.Run(ctx) }()
+	p.Cleanup(func() {
+		stop()
+		if err := <-ended; err != nil {
+			p.Error(err)
+		}
+	})
+}
+
 func (p *place) options(interval time.Duration) reconcile.Options {
 	return reconcile.Options{
 		Postgres: p.env.DB, Redis: p.client, Scripts: p.scripts, Keys: p.keys, Shelf: p.shelf, Log: p.env.Log,

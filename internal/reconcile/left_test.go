@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha1"
 	"encoding/hex"
+	"fmt"
 	"sync"
 	"testing"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/holdfast-checkout/holdfast/internal/redisx"
+	"github.com/holdfast-checkout/holdfast/internal/testkit"
 	"github.com/holdfast-checkout/holdfast/lua"
 )
 
@@ -69,6 +71,27 @@ func TestWhatChangesMeanwhileIsLeft(t *testing.T) {
 		if run.Repaired != 2 { // the stock, and the hold of nobody
 			t.Errorf("next run: %+v", run)
 		}
+	})
+}
+
+// What a scheduled run left is looked at again soon, and not when a row changes that leads to it, nor an interval later.
+func TestWhatWasLeftIsSoonSetRight(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	product := p.product(10)
+	p.full()
+	p.exec(`UPDATE inventory.movements SET at = now() - interval '1 hour'`)
+	p.exec(`UPDATE inventory.stock SET changed_at = now() - interval '1 hour'`)
+	p.redis("HSET", p.keys.Product(product)[0], "n", "1")
+	held := make(chan struct{})
+	p.between(lua.Repair, func() { p.hold(uuid.Must(uuid.NewV7()), product, 1, later); close(held) })
+	p.goes(p.reconciler)
+	<-held
+	testkit.Eventually(t, 20*time.Second, func() error {
+		if n := p.hash(p.keys.Product(product)[0])["n"]; n != "10" {
+			return fmt.Errorf("stock is %s", n)
+		}
+		return nil
 	})
 }
 

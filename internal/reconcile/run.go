@@ -94,6 +94,9 @@ func (r *Reconciler) compare(ctx context.Context, term lease.Term, scope Scope, 
 		}
 	} else {
 		r.left(p.began, lost || !whole)
+		if p.run.Drifted > p.run.Repaired { // the rows may be old ones: what changed since would not lead to them
+			r.Doubt()
+		}
 	}
 	r.metrics.ran(p.run)
 	if err != nil {

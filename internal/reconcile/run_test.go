@@ -129,9 +129,7 @@ func TestScheduleBringsBackWhatRedisLost(t *testing.T) {
 	p := newPlace(t)
 	product := p.product(10)
 	id := p.cart(map[uuid.UUID]int64{product: 3})
-	ctx, stop := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- p.instance(200 * time.Millisecond).Run(ctx) }()
+	p.goes(p.instance(200 * time.Millisecond))
 	testkit.Eventually(t, 20*time.Second, func() bool {
 		return p.env.Redis.Exists(t.Context(), p.env.Namespace+":epoch").Val() == 1
 	})
@@ -144,10 +142,6 @@ func TestScheduleBringsBackWhatRedisLost(t *testing.T) {
 		}
 		return nil
 	})
-	stop()
-	if err := <-ended; err != nil {
-		t.Fatal(err)
-	}
 }
 
 func TestRunWithoutRedisSaysSo(t *testing.T) {
@@ -174,18 +168,12 @@ func TestDoubtHasEverythingComparedSoon(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
 	product := p.product(10)
-	ctx, stop := context.WithCancel(t.Context())
 	r := p.instance(time.Hour)
-	ended := make(chan error, 1)
-	go func() { ended <- r.Run(ctx) }()
+	p.goes(r)
 	testkit.Eventually(t, 20*time.Second, func() bool {
 		return p.env.Redis.Exists(t.Context(), p.env.Namespace+":epoch").Val() == 1
 	})
 	p.hold(idMade(earlier), product, 4, later)
 	r.Doubt()
 	testkit.Eventually(t, 2*time.Minute, func() bool { return p.available(product) == 10 })
-	stop()
-	if err := <-ended; err != nil {
-		t.Fatal(err)
-	}
 }
