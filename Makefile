@@ -39,6 +39,8 @@ build: ## build bin/holdfast, one static binary
 ARGS ?= ./...
 
 .PHONY: test
+# Tests keep little and drop much: collecting it less often saves a fifth of their processor time, for some 400 MB.
+test: export GOGC := 400
 test: ## test everything, on real servers and with the race detector
 	@command -v $${CC:-gcc} >/dev/null || { echo 'the race detector needs a C compiler: apt-get install gcc libc6-dev'; exit 1; }
 	$(GO) run ./internal/testkit/withstack $(GO) test -race $(SLIM) -parallel 5 -timeout 10m $(ARGS)

@@ -237,7 +237,7 @@ func (s *shop) copyOf(t *testing.T) *postgres.DB {
 	}
 	original := admin.Path[1:]
 	admin.Path = "/postgres"
-	onServer(t, admin.String(), fmt.Sprintf(`CREATE DATABASE %q TEMPLATE %q`, name, original))
+	onServer(t, admin.String(), fmt.Sprintf(`CREATE DATABASE %q TEMPLATE %q STRATEGY file_copy`, name, original))
 	admin.Path = "/" + name
 	db, err := postgres.Open(t.Context(), admin.String(), postgres.Options{MaxConns: 3})
 	if err != nil {
