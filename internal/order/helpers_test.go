@@ -22,6 +22,7 @@ type shop struct {
 	basket  order.Basket
 	holding error // of HoldAll
 	gone    int   // holds that are not there when they are to be refreshed
+	held    *int  // counts the calls of HoldAll
 
 	refreshed *[]order.Hold // gathers what is to be refreshed
 }
@@ -43,6 +44,9 @@ func (shop) ShowPrices(context.Context, uuid.UUID, []order.Line, string) error {
 func (shop) Take(context.Context, pgx.Tx, order.Basket, uuid.UUID) error { return nil }
 
 func (s shop) HoldAll(context.Context, uuid.UUID, string, []order.Item, time.Time) ([]order.Short, error) {
+	if s.held != nil {
+		*s.held++
+	}
 	return nil, s.holding
 }
 func (shop) Release(context.Context, uuid.UUID, []uuid.UUID) error { return nil }
@@ -59,10 +63,13 @@ func (shop) Lock(context.Context, string, string) (func(), bool, error) {
 func (shop) Choose(asked string) (string, bool) { return "optimistic", asked == "" }
 func (shop) PaysFirst(string) bool              { return false }
 
+var limits = order.Limits{MaxLines: 10, MaxQuantity: 1000, TimeOut: time.Hour, HoldOnOrder: true, KeyLife: time.Hour}
+
 func newService(t *testing.T, env *testkit.Env, s shop, timeOut time.Duration) *order.Service {
 	t.Helper()
-	return order.New(env.DB, order.Ports{Catalogue: s, Carts: s, Holds: s, Locks: s, Strategies: s},
-		order.Limits{MaxLines: 10, MaxQuantity: 1000, TimeOut: timeOut, HoldOnOrder: true, KeyLife: time.Hour}, env.Log)
+	limits := limits
+	limits.TimeOut = timeOut
+	return order.New(env.DB, order.Ports{Catalogue: s, Carts: s, Holds: s, Locks: s, Strategies: s}, limits, env.Log)
 }
 
 func purchase(key string, quantity int64) order.Purchase {

@@ -39,7 +39,13 @@ func (s *Service) Place(ctx context.Context, p Purchase) (id uuid.UUID, replayed
 	if err != nil {
 		s.log.DebugContext(ctx, "idempotency lock", "error", err) // it only spares work: the key's row decides
 	}
-	defer unlock()
+	// After a success the lock is left to end by itself: a twin that had looked up the key before there was an order does so again
+	// then, instead of holding the units a second time when the order's own hold may have ended.
+	defer func() {
+		if err != nil || replayed {
+			unlock()
+		}
+	}()
 	if err == nil && !taken {
 		return s.twin(ctx, p)
 	}
@@ -119,8 +125,8 @@ func (s *Service) buyCart(ctx context.Context, o *Order, p Purchase) error {
 }
 
 // buyNow holds the units first, under an id that every repetition of the request has too. When the order does not come to be
-// they are given back. They are not when it is not known whether it did (the commit's answer was lost: the comparison of holds
-// and rows finds out), nor when a twin has made it: then the hold is that order's.
+// they are given back. They are not when it is not known whether it did (the commit's answer was lost), nor when a twin has made it
+// in spite of the lock: the hold is that order's, unless it had ended already and was taken anew. The comparison of holds and rows finds out.
 func (s *Service) buyNow(ctx context.Context, o *Order, p Purchase) error {
 	items, err := merge(p.Items, s.limits)
 	if err != nil {
@@ -144,8 +150,8 @@ func (s *Service) buyNow(ctx context.Context, o *Order, p Purchase) error {
 	}
 	err = s.commit(ctx, o, p, nil)
 	switch {
-	case err == nil || errors.Is(err, errTwin) || o.HoldID == uuid.Nil:
-	case postgres.Unavailable(err):
+	case err == nil || o.HoldID == uuid.Nil:
+	case postgres.Unavailable(err), errors.Is(err, errTwin):
 		s.doubt()
 	default:
 		s.giveBack(ctx, o.HoldID, o)

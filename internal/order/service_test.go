@@ -75,8 +75,7 @@ func TestATwinWhoseCartIsGoneGetsTheOrder(t *testing.T) {
 	env := testkit.New(t)
 	var made uuid.UUID
 	carts := boughtMeanwhile{twin: func() { made = place(t, newService(t, env, shop{}, time.Hour), "k") }}
-	s := order.New(env.DB, order.Ports{Catalogue: shop{}, Carts: carts, Holds: shop{}, Locks: shop{}, Strategies: shop{}},
-		order.Limits{MaxLines: 10, MaxQuantity: 1000, TimeOut: time.Hour, HoldOnOrder: true, KeyLife: time.Hour}, env.Log)
+	s := order.New(env.DB, order.Ports{Catalogue: shop{}, Carts: carts, Holds: shop{}, Locks: shop{}, Strategies: shop{}}, limits, env.Log)
 	same := purchase("k", 2)
 	same.Items = nil
 	id, replayed, err := s.Place(t.Context(), same)

@@ -11,7 +11,7 @@ import (
 	"github.com/holdfast-checkout/holdfast/lua"
 )
 
-// lockLife is how long a lock outlives an owner that has died.
+// lockLife is how long a lock outlives an owner that has died, or does not give it back.
 const lockLife = 10 * time.Second
 
 // unlockLife bounds the giving back, for which the answer waits no longer than unlockTime.
