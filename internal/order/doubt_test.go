@@ -60,8 +60,10 @@ func TestALateTwinHoldsNothing(t *testing.T) {
 	}{"with the lock": {locks, 0}, "where nobody can say": {shop{}, 1}} {
 		counting := shop{held: &holds}
 		first := order.New(env.DB, order.Ports{Catalogue: shop{}, Carts: shop{}, Holds: shop{}, Locks: c.locks, Strategies: shop{}}, limits, env.Log)
-		second := order.New(env.DB, order.Ports{Catalogue: shop{}, Carts: shop{}, Holds: counting, Strategies: shop{},
-			Locks: late{c.locks, func() { made = place(t, first, what) }}}, limits, env.Log)
+		second := order.New(env.DB, order.Ports{
+			Catalogue: shop{}, Carts: shop{}, Holds: counting, Strategies: shop{},
+			Locks: late{c.locks, func() { made = place(t, first, what) }},
+		}, limits, env.Log)
 		doubts, holds = 0, 0
 		second.Doubt = func() { doubts++ }
 		id, replayed, err := second.Place(t.Context(), purchase(what, 2))
