@@ -15,7 +15,7 @@ func TestDrillTwins(t *testing.T) {
 	s := open(t)
 	mug := s.product("MUG", 1275, 1_000_000)
 	keys, twins := testkit.Size(20, 1000), testkit.Size(10, 1000)
-	atOnce := make(chan struct{}, 100)
+	atOnce := make(chan struct{}, testkit.Size(100, 1000))
 	ids := make([]map[string]bool, keys)
 	var mu sync.Mutex
 	var wg sync.WaitGroup

@@ -15,6 +15,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/holdfast-checkout/holdfast/internal/event"
+	"github.com/holdfast-checkout/holdfast/internal/inventory"
 	"github.com/holdfast-checkout/holdfast/internal/reconcile"
 	"github.com/holdfast-checkout/holdfast/internal/testkit"
 )
@@ -97,8 +98,11 @@ func (p *place) hammer(ctx context.Context, rng *rand.Rand, id, product uuid.UUI
 			units, _, _ := strings.Cut(entry, ":")
 			entry = units + ":" + strconv.FormatInt(until.UnixMilli(), 10)
 		default:
-			_, err = p.shelf.Hold(p.Context(), id, []event.OrderLine{{ProductID: product, Quantity: quantity}}, until)
-			entry = entryText(quantity, until)
+			var answers []inventory.Answer
+			answers, err = p.shelf.Hold(p.Context(), id, []event.OrderLine{{ProductID: product, Quantity: quantity}}, until)
+			if err == nil && answers[0].Held { // it is refused while what was made wrong leaves too little
+				entry = entryText(quantity, until)
+			}
 		}
 		if err != nil {
 			p.Errorf("call %d of %s: %v", n, id, err)
