@@ -114,10 +114,11 @@ func (r *Refiller) keepAsking(ctx context.Context) error {
 	}
 }
 
-// tell says in the log that queues were not there. It is no trouble before the first fact: a first start makes them all.
+// tell says in the log that queues were not there. It is no trouble where nothing was ever heard: a first start makes them all.
 func (r *Refiller) tell(ctx context.Context, modules []string) {
-	level, text, said := slog.LevelWarn, "queues were not there: what their modules have not heard is published again", true
-	if err := r.DB.QueryRow(ctx, `SELECT EXISTS (SELECT FROM shared.outbox)`).Scan(&said); err == nil && !said {
+	level, text, heard := slog.LevelWarn, "queues were not there: what their modules have not heard is published again", true
+	err := r.DB.QueryRow(ctx, `SELECT EXISTS (SELECT FROM shared.inbox WHERE module = ANY($1))`, modules).Scan(&heard)
+	if err == nil && !heard {
 		level, text = slog.LevelInfo, "queues were declared for the first time"
 	}
 	r.Log.Log(ctx, level, text, "modules", modules)
