@@ -93,10 +93,7 @@ func (r *Reconciler) compare(ctx context.Context, term lease.Term, scope Scope, 
 			r.Doubt()
 		}
 	} else {
-		r.left(p.began, lost || !whole)
-		if p.run.Drifted > p.run.Repaired { // the rows may be old ones: what changed since would not lead to them
-			r.Doubt()
-		}
+		r.left(p.run, p.began, lost || !whole)
 	}
 	r.metrics.ran(p.run)
 	if err != nil {
@@ -107,15 +104,18 @@ func (r *Reconciler) compare(ctx context.Context, term lease.Term, scope Scope, 
 	return p, nil
 }
 
-// left notes that a run that began then could not judge what had changed within the cooldown before it. Where something may be
-// lost, that is compared as soon as it is old enough, and not an interval later.
-func (r *Reconciler) left(began time.Time, hurry bool) {
-	if !hurry {
-		r.young.Store(nil)
-		return
+// left notes what a run that began then could not judge or repair. A difference that changed meanwhile is a doubt: its rows may be old
+// ones, to which nothing leads that changes from now on. What had changed within the cooldown is compared as soon as it is old enough where
+// something may be lost, and not an interval later; a doubt has it compared as well, in its turn.
+func (r *Reconciler) left(run Run, began time.Time, hurry bool) {
+	r.young.Store(nil)
+	switch {
+	case run.Drifted > run.Repaired:
+		r.Doubt()
+	case hurry:
+		grown := began.Add(r.Cooldown)
+		r.young.Store(&grown)
 	}
-	grown := began.Add(r.Cooldown)
-	r.young.Store(&grown)
 }
 
 func (p *pass) compareAll(ctx context.Context) error {

@@ -109,7 +109,7 @@ func (p *poller) poll(ctx context.Context) (rows int, more bool, err error) {
 // passed notes that everything below a transaction is published.
 func (p *poller) passed(ctx context.Context, below uint64) error {
 	p.cursor = max(p.cursor, below)
-	return p.store(ctx, true)
+	return p.store(ctx, false)
 }
 
 // store moves the mark, less often while rows flow: the leader itself goes on from its cursor.
