@@ -38,10 +38,11 @@ func (s *Service) Checkout(ctx context.Context, customer string, version *int64,
 		return Basket{}, fmt.Errorf("wait for other calls on the cart: %w", err)
 	}
 	defer leave()
-	c, now, err := s.crowd.read(ctx, customer)
+	m, err := s.crowd.read(ctx, question{customer: customer})
 	if err != nil {
 		return Basket{}, err
 	}
+	c, now := m.cart, m.now
 	switch {
 	case version != nil && *version != c.Version:
 		return Basket{}, cartChanged()

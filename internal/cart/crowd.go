@@ -15,34 +15,36 @@ import (
 // crowd does what many calls on carts need of Postgres at the same time with one statement, so that one commit, one fsync and
 // one round trip serve all of them. Each call is answered when its own rows are committed.
 type crowd struct {
-	reads  *gather.Batch[string, moment]
-	saves  *gather.Batch[Change, int64]
-	prices *gather.Batch[[]uuid.UUID, map[uuid.UUID]Product]
+	reads *gather.Batch[question, moment]
+	saves *gather.Batch[Change, int64]
 }
 
-// Bounds of what is done together. Two batches at once keep Postgres busy while one of them waits for the disk.
+// question is what a call wants to know: the open cart of a customer and, if priced, the products of its lines and one more.
+type question struct {
+	customer string
+	priced   bool
+	product  uuid.UUID // zero: no other than those of the lines
+}
+
+// Bounds of what is done together. One batch at a time: while it is under way, the next one grows.
 const (
 	togetherAtMost = 128
-	togetherAtOnce = 2
+	togetherAtOnce = 1
 	togetherWithin = 15 * time.Second // as long as a statement may take
 )
 
 func newCrowd(db *postgres.DB, catalogue Catalogue) *crowd {
 	o := gather.Options{Most: togetherAtMost, AtOnce: togetherAtOnce, Within: togetherWithin, Together: postgres.Unavailable}
 	return &crowd{
-		reads: gather.New(o, func(ctx context.Context, customers []string) ([]moment, error) { return readOpen(ctx, db, customers) }),
-		saves: gather.New(o, func(ctx context.Context, changes []Change) ([]int64, error) { return save(ctx, db, changes) }),
-		prices: gather.New(o, func(ctx context.Context, asked [][]uuid.UUID) ([]map[uuid.UUID]Product, error) {
-			return productsOf(ctx, catalogue, asked)
+		reads: gather.New(o, func(ctx context.Context, asked []question) ([]moment, error) {
+			return answer(ctx, db, catalogue, asked)
 		}),
+		saves: gather.New(o, func(ctx context.Context, changes []Change) ([]int64, error) { return save(ctx, db, changes) }),
 	}
 }
 
-// read gives the customer's open cart and the moment on Postgres' clock.
-func (c *crowd) read(ctx context.Context, customer string) (Cart, time.Time, error) {
-	m, err := c.reads.Do(ctx, customer)
-	return m.cart, m.now, err
-}
+// read answers a question.
+func (c *crowd) read(ctx context.Context, q question) (moment, error) { return c.reads.Do(ctx, q) }
 
 // save writes a change and gives the cart's new turn. It is errTurn, and nothing is written, if another writer was first.
 func (c *crowd) save(ctx context.Context, ch Change) (turn int64, err error) {
@@ -53,21 +55,37 @@ func (c *crowd) save(ctx context.Context, ch Change) (turn int64, err error) {
 	return turn, err
 }
 
-// products gives what the catalogue knows of products, and perhaps of others that were asked for at the same time.
-func (c *crowd) products(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]Product, error) {
-	return c.prices.Do(ctx, ids)
-}
-
-func productsOf(ctx context.Context, catalogue Catalogue, asked [][]uuid.UUID) ([]map[uuid.UUID]Product, error) {
-	wanted := map[uuid.UUID]bool{}
-	for _, ids := range asked {
-		for _, id := range ids {
-			wanted[id] = true
-		}
+// answer answers the questions with a statement for the carts and one for the products.
+func answer(ctx context.Context, db *postgres.DB, catalogue Catalogue, asked []question) ([]moment, error) {
+	customers := make([]string, len(asked))
+	for i, q := range asked {
+		customers[i] = q.customer
 	}
-	found, err := catalogue.Products(ctx, slices.Collect(maps.Keys(wanted)))
+	moments, err := readOpen(ctx, db, customers)
 	if err != nil {
 		return nil, err
 	}
-	return slices.Repeat([]map[uuid.UUID]Product{found}, len(asked)), nil
+	wanted := map[uuid.UUID]bool{}
+	for i, q := range asked {
+		if !q.priced {
+			continue
+		}
+		if q.product != uuid.Nil {
+			wanted[q.product] = true
+		}
+		for _, l := range moments[i].cart.Lines {
+			wanted[l.ProductID] = true
+		}
+	}
+	if len(wanted) == 0 {
+		return moments, nil
+	}
+	products, err := catalogue.Products(ctx, slices.Collect(maps.Keys(wanted)))
+	if err != nil {
+		return nil, err
+	}
+	for i := range moments {
+		moments[i].products = products
+	}
+	return moments, nil
 }

@@ -79,64 +79,47 @@ func New(db *postgres.DB, scripts *redisx.Scripts, keys redisx.Keys, shelf Shelf
 
 // Get shows the customer's cart, an empty one to a customer who has none.
 func (s *Service) Get(ctx context.Context, customer string) (View, error) {
-	c, now, err := s.crowd.read(ctx, customer)
+	m, err := s.crowd.read(ctx, question{customer: customer, priced: true})
 	if err != nil {
 		return View{}, err
 	}
-	products, err := s.products(ctx, c.ProductIDs())
-	if err != nil {
-		return View{}, err
-	}
-	return s.show(ctx, c, products, now)
+	return s.show(ctx, m)
 }
 
 // Put sets the line of a product to quantity, absolutely: the same call twice changes nothing. 0 removes the line. Without an
 // error the units are held and the rows say so.
 func (s *Service) Put(ctx context.Context, customer string, productID uuid.UUID, quantity int64) (View, error) {
-	var products map[uuid.UUID]Product
-	c, now, err := s.change(ctx, customer, func(c Cart, now time.Time) (Change, error) {
-		var err error
-		if products, err = s.products(ctx, append(c.ProductIDs(), productID)); err != nil {
-			return Change{}, err
-		}
-		p, known := products[productID]
+	m, err := s.change(ctx, question{customer: customer, priced: true, product: productID}, func(m moment) (Change, error) {
+		p, known := m.products[productID]
 		if !known {
 			return Change{}, fault.New(fault.NotFound, "there is no such product")
 		}
-		return s.rules.Set(c, p, quantity, now)
+		return s.rules.Set(m.cart, p, quantity, m.now)
 	})
 	if err != nil {
 		return View{}, err
 	}
-	return s.show(ctx, c, products, now)
+	return s.show(ctx, m)
 }
 
 // Remove takes a product's line out of the cart and gives its units back. Without such a line there is nothing to do.
 func (s *Service) Remove(ctx context.Context, customer string, productID uuid.UUID) error {
-	_, _, err := s.change(ctx, customer, func(c Cart, _ time.Time) (Change, error) { return Remove(c, productID), nil })
+	_, err := s.change(ctx, question{customer: customer}, func(m moment) (Change, error) { return Remove(m.cart, productID), nil })
 	return err
 }
 
 // Clear takes all lines out of the cart and gives their units back.
 func (s *Service) Clear(ctx context.Context, customer string) error {
-	_, _, err := s.change(ctx, customer, func(c Cart, _ time.Time) (Change, error) { return Remove(c, c.ProductIDs()...), nil })
+	_, err := s.change(ctx, question{customer: customer}, func(m moment) (Change, error) { return Remove(m.cart, m.cart.ProductIDs()...), nil })
 	return err
 }
 
-// products asks the catalogue, unless there is nothing to ask for. The answer may have more products, and is not to be changed.
-func (s *Service) products(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]Product, error) {
-	if len(ids) == 0 {
-		return nil, nil
-	}
-	return s.crowd.products(ctx, ids)
-}
-
 // show makes the answer, and remembers the prices that it shows.
-func (s *Service) show(ctx context.Context, c Cart, products map[uuid.UUID]Product, now time.Time) (View, error) {
-	if shown := reprice(&c, products); len(shown) > 0 {
-		if err := remember(ctx, s.db, c.ID, shown); err != nil {
+func (s *Service) show(ctx context.Context, m moment) (View, error) {
+	if shown := reprice(&m.cart, m.products); len(shown) > 0 {
+		if err := remember(ctx, s.db, m.cart.ID, shown); err != nil {
 			return View{}, err
 		}
 	}
-	return newView(c, products, now), nil
+	return newView(m.cart, m.products, m.now), nil
 }

@@ -44,8 +44,9 @@ ORDER BY n.at, l.added_at, l.product_id`, customers)
 
 // moment is a cart as it was at a moment on Postgres' clock.
 type moment struct {
-	cart Cart
-	now  time.Time
+	cart     Cart
+	now      time.Time
+	products map[uuid.UUID]Product // where they were asked for; perhaps others, too, and not to be changed
 }
 
 // readByID reads a cart in whatever state. A cart that is not there is zero but for the id.

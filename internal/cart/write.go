@@ -31,12 +31,12 @@ type left struct {
 	saved    bool // the rows are written: what is left to do is to put the shelf right
 }
 
-// change reads the customer's open cart, lets work say what is to change, and does it. It gives the cart as it is afterwards
-// and the moment on Postgres' clock. Whatever a call that fails has left on the shelf is put right.
-func (s *Service) change(ctx context.Context, customer string, work func(Cart, time.Time) (Change, error)) (Cart, time.Time, error) {
-	leave, err := s.turns.enter(ctx, customer)
+// change reads a customer's open cart, lets work say what is to change, and does it. It gives what was read with the cart as it is
+// afterwards. Whatever a call that fails has left on the shelf is put right.
+func (s *Service) change(ctx context.Context, q question, work func(moment) (Change, error)) (moment, error) {
+	leave, err := s.turns.enter(ctx, q.customer)
 	if err != nil {
-		return Cart{}, time.Time{}, fmt.Errorf("wait for other calls on the cart: %w", err)
+		return moment{}, fmt.Errorf("wait for other calls on the cart: %w", err)
 	}
 	defer leave()
 	var rest left
@@ -44,47 +44,47 @@ func (s *Service) change(ctx context.Context, customer string, work func(Cart, t
 		if err = pause(ctx, try); err != nil {
 			break
 		}
-		var c Cart
-		var now time.Time
-		c, now, err = s.tryChange(ctx, customer, work, &rest)
+		var m moment
+		m, err = s.tryChange(ctx, q, work, &rest)
 		if rest.saved && errors.Is(err, errTurn) {
 			err = nil
 		}
 		if !errors.Is(err, errTurn) {
 			s.putRight(ctx, rest)
-			return c, now, err
+			return m, err
 		}
 	}
 	s.putRight(ctx, rest)
 	busy := fault.New(fault.Conflict, "the cart is being changed by other requests: try again").Because(err)
 	busy.RetryAfter = time.Second
-	return Cart{}, time.Time{}, busy
+	return moment{}, busy
 }
 
-func (s *Service) tryChange(ctx context.Context, customer string, work func(Cart, time.Time) (Change, error), rest *left) (Cart, time.Time, error) {
-	c, now, err := s.crowd.read(ctx, customer)
+func (s *Service) tryChange(ctx context.Context, q question, work func(moment) (Change, error), rest *left) (moment, error) {
+	m, err := s.crowd.read(ctx, q)
 	if err != nil {
-		return c, now, err
+		return m, err
 	}
-	if rest.cartID != c.ID { // the cart of the try before was bought meanwhile
+	if rest.cartID != m.cart.ID { // the cart of the try before was bought meanwhile
 		s.putRight(ctx, *rest)
 		*rest = left{}
 	}
-	if rest.past && c.Live(now) {
-		now = c.ExpiresAt
+	if rest.past && m.cart.Live(m.now) {
+		m.now = m.cart.ExpiresAt
 	}
-	ch, err := work(c, now)
+	ch, err := work(m)
 	if err != nil {
-		return c, now, err
+		return m, err
 	}
-	if ch = ch.again(rest.products, now); ch.Nothing() {
-		return c, now, nil
+	if ch = ch.again(rest.products, m.now); ch.Nothing() {
+		return m, nil
 	}
-	if c.ID == uuid.Nil {
-		ch.After.ID, ch.After.Customer, ch.After.State = uuid.Must(uuid.NewV7()), customer, Open
+	if m.cart.ID == uuid.Nil {
+		ch.After.ID, ch.After.Customer, ch.After.State = uuid.Must(uuid.NewV7()), q.customer, Open
 	}
 	err = s.do(ctx, &ch, rest)
-	return ch.After, now, err
+	m.cart = ch.After
+	return m, err
 }
 
 // do does a change: shelf, rows, shelf, copy. It notes in rest what the shelf has that no row says, and gives errTurn when

@@ -3,7 +3,9 @@ package redisx
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -12,10 +14,13 @@ import (
 )
 
 // Redis does one thing at a time: what is sent to it beyond what it can do within the client's time-outs is not done sooner but
-// given up half way. So the pipelines of one process queue here, where nothing is lost by waiting.
+// given up half way. So what one process asks of it waits here, where nothing is lost by waiting, and what waits together goes
+// together: the more there are who ask, the fewer packets each of them costs. On a cluster everybody goes alone, so that nobody waits
+// for a node that another asks.
 const (
-	atOnce   = 10              // pipelines under way; of 50 calls each they are some 35 ms of Redis' time, far from the time-outs
-	mostWait = 5 * time.Second // for a place: sending a crowd away makes it come back, and costs more than letting it wait
+	atOnce        = 2               // pipelines under way; of 250 calls each they are some 40 ms of Redis' time, far from the time-outs
+	atOnceCluster = 10              // the same on a cluster
+	mostWait      = 5 * time.Second // for a place: sending a crowd away makes it come back, and costs more than letting it wait
 )
 
 // errCrowded says that no place was to be had in time, or that Redis went away while it was waited for; errNotSent that
@@ -71,44 +76,116 @@ func timedOut(err error) bool {
 	return errors.As(err, &network) && network.Timeout() || errors.Is(err, redis.ErrPoolTimeout)
 }
 
-// gate lets a number of callers in at once. Who waits is sent away as soon as one of those inside finds Redis gone, so that an
+// request is calls that go in one pipeline, and what became of them.
+type request struct {
+	ctx     context.Context //nolint:containedctx // whose request it is, until it is done
+	calls   []Call
+	replies []Reply
+	err     error
+	taken   bool          // it is on its way; guarded by the gate's mu
+	done    chan struct{} // closed when replies and err are there
+}
+
+// gate lets a number of pipelines through at once. Who waits is sent away as soon as one of those inside finds Redis gone, so that an
 // outage costs nobody more than one time-out.
 type gate struct {
-	places chan struct{}
-	asking sync.Mutex // whether Redis is there
-	mu     sync.Mutex
-	gone   chan struct{} // closed when somebody found Redis gone; then a new one is made
+	together bool // requests that wait share a pipeline
+	places   chan struct{}
+	asking   sync.Mutex // whether Redis is there
+	mu       sync.Mutex
+	waiting  []*request
+	gone     chan struct{} // closed when somebody found Redis gone; then a new one is made
 }
 
-func newGate(places int) *gate {
-	return &gate{places: make(chan struct{}, places), gone: make(chan struct{})}
+func newGate(places int, together bool) *gate {
+	return &gate{together: together, places: make(chan struct{}, places), gone: make(chan struct{})}
 }
 
-// enter waits for a place, which leave gives back.
-func (g *gate) enter(ctx context.Context) error {
-	select {
-	case g.places <- struct{}{}:
-		return nil
-	default:
+// pass has a request served, alone or with others. An error that is errNotSent says that it was not. Whoever is called off while it is
+// on its way waits for its end, to know what was done, and no longer than its deadline.
+func (g *gate) pass(r *request, serve func([]*request)) error {
+	if err := r.ctx.Err(); err != nil {
+		return fmt.Errorf("%w: %w", errNotSent, err)
 	}
+	if err := g.enter(r, serve); err != nil {
+		return err
+	}
+	select {
+	case <-r.done:
+		return r.err
+	case <-r.ctx.Done():
+	}
+	if errors.Is(r.ctx.Err(), context.Canceled) {
+		<-r.done
+		return r.err
+	}
+	return r.ctx.Err()
+}
+
+// enter waits until the request is on its way. As soon as there is a place, one of those who wait sees to it that they are served.
+func (g *gate) enter(r *request, serve func([]*request)) error {
 	g.mu.Lock()
+	g.waiting = append(g.waiting, r)
 	gone := g.gone
 	g.mu.Unlock()
 	timer := time.NewTimer(mostWait)
 	defer timer.Stop()
-	select {
-	case g.places <- struct{}{}:
-		return nil
-	case <-gone:
-		return errCrowded
-	case <-timer.C:
-		return errCrowded
-	case <-ctx.Done():
-		return ctx.Err()
+	for g.waits(r) {
+		why := errCrowded
+		select {
+		case g.places <- struct{}{}:
+			batch := g.take()
+			go func() {
+				defer func() { <-g.places }()
+				serve(batch)
+			}()
+			continue
+		case <-r.done:
+			return nil
+		case <-gone:
+		case <-timer.C:
+		case <-r.ctx.Done():
+			why = r.ctx.Err()
+		}
+		if g.withdraw(r) {
+			return fmt.Errorf("%w: %w", errNotSent, why)
+		}
 	}
+	return nil
 }
 
-func (g *gate) leave() { <-g.places }
+// waits says whether the request is not on its way yet.
+func (g *gate) waits(r *request) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return !r.taken
+}
+
+// take gives those who have waited longest, as many as may go together.
+func (g *gate) take() []*request {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	n, calls := 0, 0
+	for n < len(g.waiting) && (n == 0 || g.together && calls+len(g.waiting[n].calls) <= pipelined) {
+		calls += len(g.waiting[n].calls)
+		g.waiting[n].taken = true
+		n++
+	}
+	batch := g.waiting[:n:n]
+	g.waiting = g.waiting[n:]
+	return batch
+}
+
+// withdraw takes a request back that is not on its way yet.
+func (g *gate) withdraw(r *request) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	at := slices.Index(g.waiting, r)
+	if at >= 0 {
+		g.waiting = slices.Delete(g.waiting, at, at+1)
+	}
+	return at >= 0
+}
 
 // turnAway sends away whoever waits.
 func (g *gate) turnAway() {

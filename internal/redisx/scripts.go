@@ -5,6 +5,7 @@ import (
 	"crypto/sha1"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -53,29 +54,35 @@ func NewScripts(client redis.UniversalClient, sources map[string]string) *Script
 		sum := sha1.Sum([]byte(source)) // Redis' own name for a script
 		digests[name] = hex.EncodeToString(sum[:])
 	}
-	return &Scripts{Patience: Patience, client: client, gate: newGate(atOnce), pulse: &pulse{}, sources: sources, digests: digests}
+	_, cluster := client.(*redis.ClusterClient)
+	gate := newGate(atOnce, true)
+	if cluster {
+		gate = newGate(atOnceCluster, false)
+	}
+	return &Scripts{Patience: Patience, client: client, gate: gate, pulse: &pulse{}, sources: sources, digests: digests}
 }
 
 // Aside gives the same scripts with a gate of their own for so many pipelines at once: for work that no customer waits for, so
 // that it neither waits among customers nor fills their places.
 func (s *Scripts) Aside(places int) *Scripts {
 	aside := *s
-	aside.gate = newGate(places)
+	aside.gate = newGate(places, s.gate.together)
 	return &aside
 }
 
-// Run sends calls as pipelines and gives their replies, in order. The error is the first by which Redis was unavailable:
-// then any of the calls may or may not have been done, and those with a reply were. What Redis refused is in the replies.
+// Run sends calls as pipelines, perhaps together with what others ask for, and gives their replies, in order. The error is the first
+// by which Redis was unavailable: then any of the calls may or may not have been done. What Redis refused is in the replies.
 func (s *Scripts) Run(ctx context.Context, calls []Call) ([]Reply, error) {
-	replies := make([]Reply, len(calls))
-	for from := 0; from < len(calls); from += pipelined {
-		to := min(from+pipelined, len(calls))
-		if err := s.run(ctx, calls[from:to], replies[from:to]); err != nil {
-			if from > 0 {
-				err = Sent(err)
-			}
-			return replies, err
+	var replies []Reply
+	for some := range slices.Chunk(calls, pipelined) {
+		answered, err := s.run(ctx, some)
+		if err != nil && len(replies) > 0 {
+			err = Sent(err)
 		}
+		if err != nil {
+			return nil, err
+		}
+		replies = append(replies, answered...)
 	}
 	return replies, nil
 }
@@ -98,23 +105,57 @@ const (
 	movePause  = 25 * time.Millisecond
 )
 
-func (s *Scripts) run(ctx context.Context, calls []Call, replies []Reply) error {
+func (s *Scripts) run(ctx context.Context, calls []Call) ([]Reply, error) {
 	if s.Admission != nil && !s.Admission.Admits() {
-		return errForeign
+		return nil, errForeign
 	}
-	if err := s.gate.enter(ctx); err != nil {
-		return fmt.Errorf("%w: %w", errNotSent, err)
+	r := &request{ctx: ctx, calls: calls, done: make(chan struct{})}
+	if err := s.gate.pass(r, s.serve); err != nil {
+		return nil, err
 	}
-	defer s.gate.leave()
+	return r.replies, nil
+}
+
+// serve sends the calls of a batch of requests as one pipeline. A request fails if one of its own calls has no answer.
+func (s *Scripts) serve(batch []*request) {
+	if len(batch) == 0 {
+		return
+	}
+	ctx := context.WithoutCancel(batch[0].ctx)
+	calls := batch[0].calls
+	if len(batch) > 1 {
+		calls = slices.Concat(callsOf(batch)...)
+	}
+	replies := make([]Reply, len(calls))
 	err := s.rounds(ctx, calls, replies)
 	switch {
 	case err == nil:
 		s.pulse.beat()
-	case Unavailable(err) && ctx.Err() == nil && s.gone(ctx, err):
+	case Unavailable(err) && s.gone(ctx, err):
 		s.gate.turnAway()
 	}
-	return err
+	for _, r := range batch {
+		n := len(r.calls)
+		r.replies, replies = replies[:n:n], replies[n:]
+		if err != nil && slices.ContainsFunc(r.replies, unanswered) {
+			r.err = err
+		}
+		close(r.done)
+	}
 }
+
+func callsOf(batch []*request) [][]Call {
+	calls := make([][]Call, len(batch))
+	for i, r := range batch {
+		calls[i] = r.calls
+	}
+	return calls
+}
+
+// unanswered says whether it is not known what became of a call, or known that it was not done.
+func unanswered(r Reply) bool { return r.Err != nil && (Unavailable(r.Err) || unknownScript(r.Err)) }
+
+func unknownScript(err error) bool { return strings.HasPrefix(err.Error(), "NOSCRIPT") }
 
 func (s *Scripts) rounds(ctx context.Context, calls []Call, replies []Reply) error {
 	open := make([]int, len(calls)) // indexes of the calls that are not done
@@ -160,7 +201,7 @@ func (s *Scripts) send(ctx context.Context, calls []Call, replies []Reply, open 
 		replies[at] = Reply{Value: value, Err: failed}
 		switch {
 		case failed == nil:
-		case strings.HasPrefix(failed.Error(), "NOSCRIPT"):
+		case unknownScript(failed):
 			unknown = append(unknown, at)
 		case strings.HasPrefix(failed.Error(), "MOVED"):
 			moved = append(moved, at)
