@@ -19,6 +19,8 @@ const unlockLife = 300 * time.Millisecond
 
 // Locks are short locks on a customer's idempotency keys. They spare work and decide nothing.
 type Locks struct {
+	Patience time.Duration // how long taking one may take: the package's, unless it is set before the first use
+
 	client  redis.UniversalClient
 	scripts *Scripts
 	keys    Keys
@@ -26,13 +28,13 @@ type Locks struct {
 
 // NewLocks makes them.
 func NewLocks(client redis.UniversalClient, scripts *Scripts, keys Keys) *Locks {
-	return &Locks{client: client, scripts: scripts, keys: keys}
+	return &Locks{Patience: lockTime, client: client, scripts: scripts, keys: keys}
 }
 
 // Lock takes the lock, unless it is taken. unlock is never nil, and gives the lock back only if it is still the caller's.
 func (l *Locks) Lock(ctx context.Context, customer, key string) (unlock func(), taken bool, err error) {
 	name, owner := l.keys.Lock(customer, key), uuid.NewString()
-	soon, cancel := context.WithTimeout(ctx, lockTime)
+	soon, cancel := context.WithTimeout(ctx, l.Patience)
 	defer cancel()
 	reply, err := l.client.SetArgs(soon, name, owner, redis.SetArgs{Mode: "NX", TTL: lockLife}).Result()
 	if err == redis.Nil { //nolint:errorlint // the client answers the value itself
