@@ -18,7 +18,7 @@ type auditCmd struct {
 
 // Run proves the invariants: exit code 0 when all hold, 3 when one is broken, 1 when some could not be judged.
 func (c *auditCmd) Run(ctx context.Context, out io.Writer) error {
-	if err := c.find(); err != nil {
+	if err := c.find(stackDir); err != nil {
 		return err
 	}
 	report, err := app.Audit(ctx, c.Servers, c.SandboxURL, c.SandboxKey, app.Rest{Wait: c.Wait, Cooldown: c.Cooldown})

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"io/fs"
 	"log/slog"
@@ -56,11 +57,14 @@ type books struct {
 	SandboxKey string `name:"sandbox-key" help:"Key of the payment sandbox." placeholder:"KEY"`
 }
 
-func (b *books) find() error {
-	if b.Complete() == nil {
+// find fills in what is not said from the state of the `make run` in that folder: all of it, or, where the servers are said and are
+// those which it uses, where its sandbox is.
+func (b *books) find(dir string) error {
+	named := b.Complete() == nil
+	state, err := stack.LoadState(dir)
+	if named && (err != nil || state.PostgresURL != b.PostgresURL || cmp.Or(state.Namespace, b.Namespace) != b.Namespace) {
 		return nil
 	}
-	state, err := stack.LoadState(stackDir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return usageError{errors.Join(errors.New("there is no .stack folder here"), b.Complete())}
 	}

@@ -71,7 +71,7 @@ type Stack struct {
 // It ends what a killed run left behind first. The error wraps ErrBusy when the folder is in use, and names the packages
 // when a program is missing.
 func Start(ctx context.Context, opts Options) (*Stack, error) {
-	if !supported {
+	if !supported && (opts.PostgresURL == "" || opts.RedisURL == "" || opts.RabbitURL == "") {
 		return nil, ErrUnsupported
 	}
 	if err := opts.Validate(); err != nil {

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
@@ -141,6 +142,20 @@ func TestSuperviseStartsWhatWasKilledAgain(t *testing.T) {
 		if s.Redis().PID() == before {
 			t.Errorf("process %d answers after its death", before)
 		}
+	}
+}
+
+func TestSuperviseWaitsWhereEveryServerIsNamed(t *testing.T) {
+	t.Parallel()
+	s, err := Start(t.Context(), Options{Dir: newDir(t), PostgresURL: "postgres://a", RedisURL: "redis://b", RabbitURL: "amqp://c"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Kill)
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if err := s.Supervise(ctx); err != nil || ctx.Err() == nil {
+		t.Errorf("it ended with %v before it was told to", err)
 	}
 }
 

@@ -21,6 +21,7 @@ func (s *Stack) Supervise(ctx context.Context) error {
 		wg.Go(func() { server.supervise(ctx) })
 	}
 	wg.Wait()
+	<-ctx.Done() // where every server was named by a URL there is none to watch
 	return nil
 }
 
