@@ -26,15 +26,14 @@ type question struct {
 	product  uuid.UUID // zero: no other than those of the lines
 }
 
-// Bounds of what is done together. One batch at a time: while it is under way, the next one grows.
+// Bounds of what is done together.
 const (
 	togetherAtMost = 128
-	togetherAtOnce = 1
 	togetherWithin = 15 * time.Second // as long as a statement may take
 )
 
 func newCrowd(db *postgres.DB, catalogue Catalogue) *crowd {
-	o := gather.Options{Most: togetherAtMost, AtOnce: togetherAtOnce, Within: togetherWithin, Together: postgres.Unavailable}
+	o := gather.Options{Most: togetherAtMost, Within: togetherWithin, Together: postgres.Unavailable}
 	return &crowd{
 		reads: gather.New(o, func(ctx context.Context, asked []question) ([]moment, error) {
 			return answer(ctx, db, catalogue, asked)

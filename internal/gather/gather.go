@@ -10,14 +10,14 @@ import (
 )
 
 // Batch hands what its callers ask for to one function, as much at a time as waits there. It never waits for more: a caller
-// who is alone is served at once and alone, and a crowd is served together. One of those who wait does the work for all, so
-// there is nothing to start and nothing to stop.
+// who is alone is served at once and alone, and a crowd is served together. One batch is under way at a time, and meanwhile the next
+// one grows. One of those who wait does the work for all, so there is nothing to start and nothing to stop.
 type Batch[In, Out any] struct {
 	do       func(ctx context.Context, asked []In) ([]Out, error)
 	most     int
 	within   time.Duration
 	together func(error) bool
-	places   chan struct{}
+	place    chan struct{}
 	mu       sync.Mutex
 	waiting  []*call[In, Out]
 }
@@ -33,7 +33,6 @@ type call[In, Out any] struct {
 // Options bound the work.
 type Options struct {
 	Most   int           // callers served at once
-	AtOnce int           // batches under way
 	Within time.Duration // for one batch
 	// Together says that an error concerns all callers alike. After another one each is served again alone, so that nobody
 	// fails for what another asked: what was asked must bear being done twice.
@@ -42,7 +41,7 @@ type Options struct {
 
 // New makes a batch. do answers what was asked, in its order.
 func New[In, Out any](o Options, do func(ctx context.Context, asked []In) ([]Out, error)) *Batch[In, Out] {
-	return &Batch[In, Out]{do: do, most: o.Most, within: o.Within, together: o.Together, places: make(chan struct{}, o.AtOnce)}
+	return &Batch[In, Out]{do: do, most: o.Most, within: o.Within, together: o.Together, place: make(chan struct{}, 1)}
 }
 
 // Do asks and waits for the answer. A caller whose context ends while it waits for its turn leaves; once its batch is under
@@ -55,7 +54,7 @@ func (b *Batch[In, Out]) Do(ctx context.Context, in In) (Out, error) {
 	for b.waits(c) {
 		select {
 		case <-c.done:
-		case b.places <- struct{}{}:
+		case b.place <- struct{}{}:
 			b.serve(ctx)
 		case <-ctx.Done():
 			if b.leave(c) {
@@ -104,7 +103,7 @@ var errPanicked = errors.New("the work for all who waited was given up")
 
 // serve does one batch. It is everybody's work, so it does not end with the context of the caller who does it.
 func (b *Batch[In, Out]) serve(ctx context.Context) {
-	defer func() { <-b.places }()
+	defer func() { <-b.place }()
 	calls := b.take()
 	if len(calls) == 0 {
 		return

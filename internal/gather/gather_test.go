@@ -31,7 +31,7 @@ type doubler struct {
 
 func newDoubler(most int) *doubler {
 	d := &doubler{sizes: make(chan int, 100), hold: make(chan struct{})}
-	o := gather.Options{Most: most, AtOnce: 1, Within: time.Minute, Together: func(err error) bool { return errors.Is(err, errDown) }}
+	o := gather.Options{Most: most, Within: time.Minute, Together: func(err error) bool { return errors.Is(err, errDown) }}
 	d.Batch = gather.New(o, d.double)
 	return d
 }
@@ -139,7 +139,7 @@ func TestWhoLeavesTakesNothingWithIt(t *testing.T) {
 
 func TestAPanicLeavesNobodyWaiting(t *testing.T) {
 	t.Parallel()
-	b := gather.New(gather.Options{Most: 1, AtOnce: 1, Within: time.Minute}, func(context.Context, []int) ([]int, error) { panic("no") })
+	b := gather.New(gather.Options{Most: 1, Within: time.Minute}, func(context.Context, []int) ([]int, error) { panic("no") })
 	for range 2 { // its place is free again
 		func() {
 			defer func() {
