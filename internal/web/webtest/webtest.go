@@ -3,12 +3,14 @@ package webtest
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"mime"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/getkin/kin-openapi/openapi2"
@@ -27,17 +29,29 @@ type Document struct {
 	router routers.Router
 }
 
+// loaded are the documents that were read, by their text: many tests of a program ask for the same one.
+var loaded = struct {
+	sync.Mutex
+	documents map[string]*Document
+}{documents: map[string]*Document{}}
+
 // Load reads a Swagger 2.0 document, and fails the test if it is not a valid one.
 func Load(tb testing.TB, swagger []byte) *Document {
 	tb.Helper()
-	d, err := load(tb, swagger)
+	loaded.Lock()
+	defer loaded.Unlock()
+	if d := loaded.documents[string(swagger)]; d != nil {
+		return d
+	}
+	d, err := load(tb.Context(), swagger)
 	if err != nil {
 		tb.Fatalf("API document: %v", err)
 	}
+	loaded.documents[string(swagger)] = d
 	return d
 }
 
-func load(tb testing.TB, swagger []byte) (*Document, error) {
+func load(ctx context.Context, swagger []byte) (*Document, error) {
 	var v2 openapi2.T
 	if err := json.Unmarshal(swagger, &v2); err != nil {
 		return nil, err
@@ -47,7 +61,7 @@ func load(tb testing.TB, swagger []byte) (*Document, error) {
 		return nil, err
 	}
 	doc.Servers = openapi3.Servers{{URL: "/"}}
-	if err := doc.Validate(tb.Context()); err != nil {
+	if err := doc.Validate(ctx); err != nil {
 		return nil, err
 	}
 	for _, schema := range doc.Components.Schemas {
