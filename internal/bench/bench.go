@@ -74,7 +74,7 @@ func (o Options) validate() error {
 	return nil
 }
 
-// Run measures the rows, prints them as a table and writes them to the file. It fails when an order did not complete: what
+// Run measures the rows, prints them as a table and writes them to the file, which keeps the rows that were not measured this time. It fails when an order did not complete: what
 // is fast and wrong is not measured.
 func Run(ctx context.Context, o Options, out io.Writer) ([]Row, error) {
 	chosen, err := o.chosen()
@@ -82,6 +82,10 @@ func Run(ctx context.Context, o Options, out io.Writer) ([]Row, error) {
 		return nil, err
 	}
 	if err := o.validate(); err != nil {
+		return nil, err
+	}
+	earlier, err := readRows(o.Out)
+	if err != nil {
 		return nil, err
 	}
 	if err := busy(); err != nil {
@@ -101,7 +105,7 @@ func Run(ctx context.Context, o Options, out io.Writer) ([]Row, error) {
 	err = errors.Join(err, servers.Stop())
 	if len(rows) > 0 {
 		printTable(out, rows)
-		err = errors.Join(err, writeRows(o.Out, rows))
+		err = errors.Join(err, writeRows(o.Out, latest(rows, earlier)))
 	}
 	return rows, err
 }

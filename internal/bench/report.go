@@ -2,8 +2,10 @@ package bench
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
@@ -30,6 +32,35 @@ func printTable(out io.Writer, rows []Row) {
 		fmt.Fprintf(w, "%s\t%.1f\t%.1f\t%.2f\t%s\t%s\n", r.Name, r.Ours, r.Reference, r.Ratio, r.Unit, r.ReferenceName)
 	}
 	_ = w.Flush() // the file has it too
+}
+
+// readRows gives the rows of an earlier run, if there was one.
+func readRows(path string) (rows []Row, err error) {
+	body, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := json.Unmarshal(body, &rows); err != nil {
+		return nil, fmt.Errorf("%s holds no rows: %w", path, err)
+	}
+	return rows, nil
+}
+
+// latest gives each row as it was measured last.
+func latest(measured, earlier []Row) []Row {
+	var rows []Row
+	for _, m := range measures() {
+		named := func(r Row) bool { return r.Name == m.name }
+		if i := slices.IndexFunc(measured, named); i >= 0 {
+			rows = append(rows, measured[i])
+		} else if i := slices.IndexFunc(earlier, named); i >= 0 {
+			rows = append(rows, earlier[i])
+		}
+	}
+	return rows
 }
 
 func writeRows(path string, rows []Row) error {
