@@ -33,6 +33,16 @@ func (p *pass) doubted(product uuid.UUID, id, value string) bool {
 	return false
 }
 
+// leave notes, at the second look, an entry that was seen at the first and can still not be judged: a later run is to look at it,
+// for it may be what an attempt has left that nobody makes again, and no row that changes leads to it.
+func (p *pass) leave(product uuid.UUID, id string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if _, there := p.doubts[product][id]; there && p.settled {
+		p.restless = true
+	}
+}
+
 // settleDoubts waits for the cooldown and looks a second time at the products that were doubted.
 func (p *pass) settleDoubts(ctx context.Context) error {
 	if len(p.doubts) == 0 {

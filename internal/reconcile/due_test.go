@@ -12,17 +12,19 @@ func TestWhatWasLeftIsDueAfterARest(t *testing.T) {
 	long, rested, resting := time.Now().Add(-time.Hour), turn{}, turn{rest: time.Now().Add(time.Hour)}
 	for what, c := range map[string]struct {
 		run          Run
+		restless     bool
 		hurry        bool
 		rested, soon bool
 	}{
-		"nothing left":                  {Run{Drifted: 2, Repaired: 2}, false, false, false},
-		"some too young":                {Run{Drifted: 2, Repaired: 2}, true, true, true},
-		"some left":                     {Run{Drifted: 2, Repaired: 1}, false, true, false},
-		"some left, and some too young": {Run{Drifted: 2, Repaired: 1}, true, true, false},
+		"nothing left":                  {Run{Drifted: 2, Repaired: 2}, false, false, false, false},
+		"some too young":                {Run{Drifted: 2, Repaired: 2}, false, true, true, true},
+		"some left":                     {Run{Drifted: 2, Repaired: 1}, false, false, true, false},
+		"some restless":                 {Run{Drifted: 2, Repaired: 2}, true, false, true, false},
+		"some left, and some too young": {Run{Drifted: 2, Repaired: 1}, false, true, true, false},
 	} {
 		r := New(Options{})
 		r.whole.Store(true)
-		r.left(c.run, long, c.hurry)
+		r.left(&pass{run: c.run, began: long, restless: c.restless}, c.hurry)
 		if got, soon := r.due(rested), r.due(resting); got != c.rested || soon != c.soon {
 			t.Errorf("%s: due %v after a rest and %v before, want %v and %v", what, got, soon, c.rested, c.soon)
 		}

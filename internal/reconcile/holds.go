@@ -187,13 +187,17 @@ func (p *pass) nobodys(product uuid.UUID, id, value string, owners map[string]ow
 		if !p.settled {
 			p.doubted(product, id, value)
 		}
+		p.leave(product, id)
 		return false
 	case known && o.settled, err != nil:
 		return true
 	case !known && parsed.Version() == 7 && time.Since(madeAt(parsed)) > ancient:
 		return true
+	case p.doubted(product, id, value):
+		return true
 	default:
-		return p.doubted(product, id, value)
+		p.leave(product, id)
+		return false
 	}
 }
 

@@ -95,6 +95,34 @@ func TestWhatWasLeftIsSoonSetRight(t *testing.T) {
 	})
 }
 
+// An attempt to buy that failed half way has left a hold, and another attempt under the same id takes it again while it is compared, and
+// fails as well: it can only be judged by a later run, to which nothing else leads.
+func TestAHoldOfNobodyThatIsTakenAgainMeanwhileIsSoonGivenBack(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	product, nobody := p.product(10), uuid.New()
+	p.hold(nobody, product, 1, later)
+	p.exec(`UPDATE inventory.movements SET at = now() - interval '1 hour'`)
+	p.exec(`UPDATE inventory.stock SET changed_at = now() - interval '1 hour'`)
+	p.goes(p.reconciler)
+	for n, until := 0, later; n == 0; { // until the first run is over
+		until = until.Add(time.Millisecond)
+		p.hold(nobody, product, 1, until)
+		if err := p.env.DB.QueryRow(t.Context(), `SELECT count(*) FROM shared.reconciliations WHERE ended_at IS NOT NULL`).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := len(p.entries(product)); n != 1 {
+		t.Fatalf("%d holds are left by a run that could not judge them", n)
+	}
+	testkit.Eventually(t, 20*time.Second, func() error {
+		if held := p.entries(product); len(held) > 0 {
+			return fmt.Errorf("held: %v", held)
+		}
+		return nil
+	})
+}
+
 func TestCartThatChangesMeanwhileIsLeft(t *testing.T) {
 	onEach(t, func(t *testing.T, p *place) {
 		product := p.product(10)

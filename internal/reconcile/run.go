@@ -65,15 +65,16 @@ type window struct {
 // pass is a run under way.
 type pass struct {
 	*Reconciler
-	term    lease.Term
-	run     Run
-	window  window
-	began   time.Time
-	mu      sync.Mutex // over the run's counts, its differences and the doubts, since pages are compared at once
-	doubts  doubts
-	known   *known        // of a run over everything
-	settled bool          // the doubts are looked at for the second time
-	waited  time.Duration // in which nothing was done, for doubts to settle
+	term     lease.Term
+	run      Run
+	window   window
+	began    time.Time
+	mu       sync.Mutex // over the run's counts, its differences and the doubts, since pages are compared at once
+	doubts   doubts
+	known    *known        // of a run over everything
+	settled  bool          // the doubts are looked at for the second time
+	restless bool          // some of them could not be judged then either
+	waited   time.Duration // in which nothing was done, for doubts to settle
 }
 
 // compare makes a run and stores it, whatever comes of it.
@@ -93,7 +94,7 @@ func (r *Reconciler) compare(ctx context.Context, term lease.Term, scope Scope, 
 			r.Doubt()
 		}
 	} else {
-		r.left(p.run, p.began, lost || !whole)
+		r.left(p, lost || !whole)
 	}
 	r.metrics.ran(p.run)
 	if err != nil {
@@ -104,16 +105,16 @@ func (r *Reconciler) compare(ctx context.Context, term lease.Term, scope Scope, 
 	return p, nil
 }
 
-// left notes what a run that began then could not judge or repair. A difference that changed meanwhile is a doubt: its rows may be old
-// ones, to which nothing leads that changes from now on. What had changed within the cooldown is compared as soon as it is old enough where
+// left notes what a run could not judge or repair. What changed meanwhile is a doubt: its rows may be old ones, or there are none, so
+// that nothing leads to it that changes from now on. What had changed within the cooldown is compared as soon as it is old enough where
 // something may be lost, and not an interval later; a doubt has it compared as well, in its turn.
-func (r *Reconciler) left(run Run, began time.Time, hurry bool) {
+func (r *Reconciler) left(p *pass, hurry bool) {
 	r.young.Store(nil)
 	switch {
-	case run.Drifted > run.Repaired:
+	case p.run.Drifted > p.run.Repaired || p.restless:
 		r.Doubt()
 	case hurry:
-		grown := began.Add(r.Cooldown)
+		grown := p.began.Add(r.Cooldown)
 		r.young.Store(&grown)
 	}
 }
