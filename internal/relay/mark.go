@@ -25,7 +25,7 @@ const (
 func (b *belt) carry(ctx context.Context, from, below uint64, note func(ctx context.Context, below uint64) error) (count int, err error) {
 	var out atomic.Uint64
 	defer func() {
-		if ctx.Err() != nil {
+		if err != nil { // ctx may not have ended yet when what it ends has
 			inner, cancel := context.WithTimeout(context.WithoutCancel(ctx), markWait)
 			defer cancel()
 			_ = note(inner, out.Load())
