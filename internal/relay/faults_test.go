@@ -113,7 +113,7 @@ type writer struct {
 func startWriter(t *testing.T, b *bench) *writer {
 	w := &writer{}
 	w.stop = start(t, func(ctx context.Context) error {
-		for run.Pause(ctx, 10*time.Millisecond) == nil { // the servers are to be hurt, not the machine
+		for run.Pause(ctx, time.Millisecond) == nil { // the servers are to be hurt, not the machine
 			f := fact()
 			if err := b.trySay(ctx, f); err != nil {
 				continue // its commit is unknown
@@ -137,5 +137,5 @@ func (w *writer) said() []event.Fact {
 func (w *writer) progress(t *testing.T) {
 	t.Helper()
 	from := len(w.said())
-	testkit.Eventually(t, patience, func() bool { return len(w.said()) >= from+30 })
+	testkit.Eventually(t, patience, func() bool { return len(w.said()) >= from+100 })
 }
