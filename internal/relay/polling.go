@@ -43,8 +43,13 @@ type poller struct {
 	storedA time.Time
 }
 
-// run polls until ctx ends or the term is over.
+// run polls until ctx ends or the term is over. Then it notes what it has carried since the mark was last written.
 func (p *poller) run(ctx context.Context) error {
+	defer func() {
+		_ = p.note(context.WithoutCancel(ctx), "the mark stays behind what is published", func(ctx context.Context) error {
+			return p.store(ctx, false)
+		})
+	}()
 	if err := p.takeOver(ctx); err != nil {
 		return err
 	}

@@ -179,3 +179,28 @@ func goesOnInABacklog(t *testing.T, b *bench, mode Mode) {
 		}
 	}
 }
+
+// A poller writes its mark less often while facts flow: what it has carried since is written when it stops.
+func TestPollerThatStopsNotesHowFarItIs(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, testkit.New(t))
+	r := b.relay(t, Polling)
+	term, err := r.Lease.Seize(t.Context(), leaseName)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const carried = 4000000000
+	p := &poller{Relay: r, belt: newBelt(r), term: term, cursor: carried, storedA: time.Now()}
+	stopped, stop := context.WithCancel(t.Context())
+	stop()
+	if err := p.run(stopped); !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	h, err := r.horizon(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if h.mark != carried {
+		t.Errorf("the mark is %d, want %d", h.mark, uint64(carried))
+	}
+}
