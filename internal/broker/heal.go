@@ -71,7 +71,11 @@ func (s *source) discardAlone(ctx context.Context, l *link) error {
 		return fmt.Errorf("delete queue %s: %w", s.queue, err)
 	}
 	defer ch.Close()
-	if _, err := ch.QueueDelete(s.queue, false, false, false); err != nil {
+	err = l.whole(func() error {
+		_, err := ch.QueueDelete(s.queue, false, false, false)
+		return err
+	})
+	if err != nil {
 		return fmt.Errorf("delete queue %s: %w", s.queue, err)
 	}
 	s.cfg.metrics().replaced.Inc()

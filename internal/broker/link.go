@@ -17,7 +17,8 @@ const (
 	handshake    = 10 * time.Second // of a node that is frozen: another may be well
 	writeTimeout = 5 * time.Second
 	heartbeat    = 5 * time.Second
-	silence      = 3 * heartbeat // a broker that has sent not even a heartbeat for so long is dead
+	silence      = 3 * heartbeat   // a broker that has sent not even a heartbeat for so long is dead
+	wholeTime    = 5 * time.Second // for a request that is finished though the one who made it is to stop
 )
 
 // deadlineConn gives every read and write a deadline. The library has none on writes, so that a frozen broker would block
@@ -51,7 +52,8 @@ func (c deadlineConn) SetDeadline(t time.Time) error {
 // link is one connection, to be thrown away at its first failure.
 type link struct {
 	*amqp.Connection
-	raw net.Conn
+	raw  net.Conn
+	busy chan struct{} // has a token while a request is under way that must not be cut short
 }
 
 // dial connects to any of the nodes that the URL names, by chance, so that connections spread over them; name is shown in RabbitMQ's
@@ -74,7 +76,7 @@ func dial(ctx context.Context, cfg Config, name string) (*link, error) {
 func dialNode(ctx context.Context, cfg Config, url, name string) (*link, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout+handshake)
 	defer cancel()
-	var l link
+	l := link{busy: make(chan struct{}, 1)}
 	var unwatch func() bool
 	conn, err := amqp.DialConfig(url, amqp.Config{
 		Heartbeat:  heartbeat,
@@ -104,7 +106,7 @@ func dialNode(ctx context.Context, cfg Config, url, name string) (*link, error) 
 
 // during cuts the connection when ctx ends while fn runs: the library's requests know no context.
 func (l *link) during(ctx context.Context, fn func() error) error {
-	unwatch := context.AfterFunc(ctx, l.cut)
+	unwatch := context.AfterFunc(ctx, l.leave)
 	defer unwatch()
 	if err := fn(); err != nil {
 		if ctx.Err() != nil {
@@ -113,6 +115,25 @@ func (l *link) during(ctx context.Context, fn func() error) error {
 		return err
 	}
 	return nil
+}
+
+// whole makes a request that during does not cut short, unless its answer takes longer than wholeTime. RabbitMQ carries on with what
+// it was asked to do when the connection is gone, and then nobody knows when it has ended: who deletes a queue whose declaring is under
+// way can break RabbitMQ 3.10's dead lettering for good, and with it every queue that is declared from then on, of anybody.
+func (l *link) whole(request func() error) error {
+	l.busy <- struct{}{}
+	defer func() { <-l.busy }()
+	return request()
+}
+
+// leave cuts the connection once no request is under way that has to be whole.
+func (l *link) leave() {
+	select {
+	case l.busy <- struct{}{}:
+		defer func() { <-l.busy }()
+	case <-time.After(wholeTime):
+	}
+	l.cut()
 }
 
 // cut ends the connection without a word; whatever waits on it fails.

@@ -148,11 +148,11 @@ func (l *link) declareHere(cfg Config, modules []string) error {
 		return fmt.Errorf("declare topology: %w", err)
 	}
 	defer ch.Close()
-	if err := declareExchanges(ch, cfg.Topology); err != nil {
+	if err := l.whole(func() error { return declareExchanges(ch, cfg.Topology) }); err != nil {
 		return err
 	}
 	for _, name := range modules {
-		if err := l.declareQueue(ch, cfg, name); err != nil {
+		if err := l.whole(func() error { return l.declareQueue(ch, cfg, name) }); err != nil {
 			return err
 		}
 	}
