@@ -37,10 +37,33 @@ func (c customer) refused(status int, kind, method, path string, body any, heade
 	return p
 }
 
-// Quantities that are none, or none that can be had, are refused wherever one can be said.
-func TestQuantities(t *testing.T) {
+// Attacks that need nothing of their own share an instance. What they leave adds up.
+func TestAttacks(t *testing.T) {
 	t.Parallel()
 	s := open(t)
+	for i, attack := range []struct {
+		name string
+		try  func(*testing.T, *shop)
+	}{
+		{"quantities", quantities},
+		{"lines of one product", linesOfOneProduct},
+		{"bodies that say too much", bodiesThatSayTooMuch},
+		{"mixed currencies", mixedCurrencies},
+		{"what is anothers", whatIsAnothers},
+		{"idempotency keys", idempotencyKeys},
+		{"a cart is bought once", aCartIsBoughtOnce},
+		{"foreign tokens", foreignTokens},
+		{"totals that are too large", totalsThatAreTooLarge},
+		{"cart bombs", cartBombs},
+		{"two keys for one cart version", twoKeysForOneCartVersion},
+	} {
+		t.Run(attack.name, func(t *testing.T) { attack.try(t, s.of(t, i)) })
+	}
+	s.clean()
+}
+
+// Quantities that are none, or none that can be had, are refused wherever one can be said.
+func quantities(t *testing.T, s *shop) {
 	mug := s.product("MUG", 1275, 100)
 	alice := s.customer("alice")
 	try := func(status int, kind string, quantities ...string) {
@@ -62,13 +85,10 @@ func TestQuantities(t *testing.T) {
 			t.Errorf("restock by %s: %d %s, %v", quantity, a.status, a.body, err)
 		}
 	}
-	s.clean()
 }
 
 // Two lines of one product are one line; the units that are there are said of those that are not.
-func TestLinesOfOneProductAreOne(t *testing.T) {
-	t.Parallel()
-	s := open(t)
+func linesOfOneProduct(t *testing.T, s *shop) {
 	mug := s.product("MUG", 1275, 5)
 	alice := s.customer("alice")
 	lines := func(a, b int) string {
@@ -90,9 +110,7 @@ func TestLinesOfOneProductAreOne(t *testing.T) {
 }
 
 // What a client must not say is not listened to but refused.
-func TestBodiesThatSayTooMuch(t *testing.T) {
-	t.Parallel()
-	s := open(t)
+func bodiesThatSayTooMuch(t *testing.T, s *shop) {
 	mug := s.product("MUG", 1275, 100)
 	alice := s.customer("alice")
 	item := fmt.Sprintf(`"items":[{"product_id":"%s","quantity":1}]`, mug)
@@ -126,9 +144,7 @@ func TestBodiesThatSayTooMuch(t *testing.T) {
 }
 
 // Two currencies are in no cart and in no order.
-func TestMixedCurrencies(t *testing.T) {
-	t.Parallel()
-	s := open(t)
+func mixedCurrencies(t *testing.T, s *shop) {
 	mug := s.product("MUG", 1275, 100)
 	s.operator().must(200, http.MethodPost, "/admin/products", `{"products":[{"sku":"YEN","name":"Fan","description":"","unit_price_minor":900,"currency":"JPY","stock":9}]}`)
 	var list struct {
@@ -146,9 +162,7 @@ func TestMixedCurrencies(t *testing.T) {
 }
 
 // What is another's is not there.
-func TestWhatIsAnothers(t *testing.T) {
-	t.Parallel()
-	s := open(t)
+func whatIsAnothers(t *testing.T, s *shop) {
 	mug := s.product("MUG", 1275, 100)
 	alice, bob := s.customer("alice"), s.customer("bob")
 	o := alice.buy("k", buyNow(mug, 1, "pm_ok"))
@@ -169,9 +183,7 @@ func TestWhatIsAnothers(t *testing.T) {
 }
 
 // A key is a key: there, printable, for one request, its customer's own, and one order however many send it at once.
-func TestIdempotencyKeys(t *testing.T) {
-	t.Parallel()
-	s := open(t)
+func idempotencyKeys(t *testing.T, s *shop) {
 	mug := s.product("MUG", 1275, 1000)
 	alice, bob := s.customer("alice"), s.customer("bob")
 	alice.refused(400, "idempotency-key-missing", http.MethodPost, "/orders", buyNow(mug, 1, "pm_ok"))
@@ -200,7 +212,6 @@ func TestIdempotencyKeys(t *testing.T) {
 	if o := bob.buy("twin", buyNow(mug, 2, "pm_ok")); o.ID == ids[0] {
 		t.Error("bob got alice's order")
 	}
-	s.clean()
 }
 
 // sendTwin sends a purchase under the key that all twins have, until it is answered with an order.
@@ -228,9 +239,7 @@ func sendTwin(t *testing.T, c customer, body any) string {
 }
 
 // A cart is bought once, whatever keys its buyers have, and only as it was when they saw it.
-func TestACartIsBoughtOnce(t *testing.T) {
-	t.Parallel()
-	s := open(t)
+func aCartIsBoughtOnce(t *testing.T, s *shop) {
 	mug := s.product("MUG", 1275, 1000)
 	alice := s.customer("alice")
 	alice.must(200, http.MethodPut, "/cart/items/"+mug, `{"quantity":2}`)
@@ -258,7 +267,6 @@ func TestACartIsBoughtOnce(t *testing.T) {
 	if bought != 1 {
 		t.Fatalf("the cart was bought %d times", bought)
 	}
-	s.clean()
 }
 
 // Carts and bodies have an end.
@@ -287,9 +295,7 @@ func TestTooMuch(t *testing.T) {
 }
 
 // Tokens that are not ours open nothing.
-func TestForeignTokens(t *testing.T) {
-	t.Parallel()
-	s := open(t)
+func foreignTokens(t *testing.T, s *shop) {
 	sign := func(method jwt.SigningMethod, key any, change func(jwt.MapClaims)) string {
 		claims := jwt.MapClaims{"sub": "alice", "iss": "holdfast", "aud": "holdfast", "exp": time.Now().Add(time.Hour).Unix()}
 		change(claims)

@@ -85,9 +85,7 @@ func TestLimitsOverHTTP(t *testing.T) {
 	s.clean()
 }
 
-func TestCartBombs(t *testing.T) {
-	t.Parallel()
-	s := open(t)
+func cartBombs(t *testing.T, s *shop) {
 	ann := s.customer("ann")
 	items := func(n int) map[string]any {
 		list := make([]map[string]any, n)

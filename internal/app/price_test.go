@@ -85,9 +85,7 @@ func TestTheShownPriceIsCharged(t *testing.T) {
 }
 
 // What cannot be counted exactly cannot be bought.
-func TestTotalsThatAreTooLarge(t *testing.T) {
-	t.Parallel()
-	s := open(t)
+func totalsThatAreTooLarge(t *testing.T, s *shop) {
 	gold := s.priced("GOLD", 1_000_000_000_000, "GBP")
 	alice := s.customer("alice")
 	alice.refused(422, "limit-exceeded", http.MethodPut, "/cart/items/"+gold, `{"quantity":9008}`)
@@ -95,7 +93,6 @@ func TestTotalsThatAreTooLarge(t *testing.T) {
 	if o := alice.buy("k", buyNow(gold, 9007, "pm_ok")); o.TotalMinor != 9_007_000_000_000_000 {
 		t.Errorf("%+v", o)
 	}
-	s.clean()
 }
 
 // Prices change all the time while customers buy: nobody is charged another price than he was shown last.

@@ -45,6 +45,8 @@ type shop struct {
 	http *http.Client // fails the test when an answer is not as the API document says
 	stop func()       // ends the instance; start makes another on the same data
 
+	suffix string // of all products and customers: see of
+
 	ledger       string        // of the payment provider
 	slowBy       time.Duration // how long it takes to charge pm_slow
 	hangFor      time.Duration // how long it leaves open what it does not answer; 0: 200 ms
@@ -144,7 +146,15 @@ type customer struct {
 	token string
 }
 
-func (s *shop) customer(sub string) customer { return customer{s, s.token(sub, false)} }
+// of is the same shop for another test, whose products and customers are others under the same names.
+func (s *shop) of(t *testing.T, number int) *shop {
+	t.Helper()
+	same := *s
+	same.t, same.suffix = t, fmt.Sprint("-", number)
+	return &same
+}
+
+func (s *shop) customer(sub string) customer { return customer{s, s.token(sub+s.suffix, false)} }
 func (s *shop) operator() customer           { return customer{s, s.token("operator", true)} }
 
 func (s *shop) token(sub string, admin bool) string {
@@ -232,6 +242,7 @@ func (c customer) must(status int, method, path string, body any, headers ...str
 // product makes one with that stock and gives its id once the shelf has it.
 func (s *shop) product(sku string, price, stock int64) string {
 	s.t.Helper()
+	sku += s.suffix
 	body := map[string]any{"products": []map[string]any{
 		{"sku": sku, "name": "Product " + sku, "description": "", "unit_price_minor": price, "currency": "GBP", "stock": stock},
 	}}

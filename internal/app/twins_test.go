@@ -52,9 +52,7 @@ func TestDrillTwins(t *testing.T) {
 }
 
 // Two keys for one version of a cart, at once: one buys it, the other is told that it has changed.
-func TestTwoKeysForOneCartVersion(t *testing.T) {
-	t.Parallel()
-	s := open(t)
+func twoKeysForOneCartVersion(t *testing.T, s *shop) {
 	mug := s.product("MUG", 1275, 1000)
 	for round := range 10 {
 		c := s.customer(fmt.Sprint("customer ", round))
@@ -79,5 +77,4 @@ func TestTwoKeysForOneCartVersion(t *testing.T) {
 			t.Errorf("answered %v", statuses)
 		}
 	}
-	s.clean()
 }
