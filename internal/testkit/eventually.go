@@ -5,8 +5,12 @@ import (
 	"time"
 )
 
-// pollInterval is the time between two looks.
-const pollInterval = 10 * time.Millisecond
+// pollInterval is the time between two looks at first. It grows to a tenth of the time that was waited already, and to seldomest: looks
+// every 10 ms, most of them requests over HTTP, cost tests that wait long more than what they wait for.
+const (
+	pollInterval = 10 * time.Millisecond
+	seldomest    = 100 * time.Millisecond
+)
 
 // Condition is what a test waits for: a func() bool that answers true, or a func() error that answers nil.
 type Condition interface{ func() bool | func() error }
@@ -15,19 +19,20 @@ type Condition interface{ func() bool | func() error }
 // last error if it has one.
 func Eventually[C Condition](t testing.TB, timeout time.Duration, condition C) {
 	t.Helper()
-	deadline := time.Now().Add(timeout)
+	began := time.Now()
 	for {
 		holds, err := look(condition)
 		if holds {
 			return
 		}
-		if time.Now().After(deadline) {
+		waited := time.Since(began)
+		if waited > timeout {
 			t.Fatalf("not so after %s: %v", timeout, err)
 		}
 		select {
 		case <-t.Context().Done():
 			t.Fatalf("the test ended while waiting: %v", err)
-		case <-time.After(pollInterval):
+		case <-time.After(min(max(pollInterval, waited/10), seldomest)):
 		}
 	}
 }
