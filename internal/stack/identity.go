@@ -18,10 +18,12 @@ func identify(pid int) identity {
 	return id
 }
 
-// alive reports whether this very process runs. One that has ended and waits for its parent does not.
+// alive reports whether this very process runs. One that has ended and waits for its parent does not; one of which only the first
+// thread has ended does, and still has its ports and its files.
 func (id identity) alive() bool {
 	stat, ok := processStat(id.PID)
-	return ok && stat.state != 'Z' && stat.state != 'X' && stat.started == id.Started && bootID() == id.Boot
+	ended := stat.state == 'Z' && stat.threads <= 1 || stat.state == 'X'
+	return ok && !ended && stat.started == id.Started && bootID() == id.Boot
 }
 
 // signal sends sig to this very process, or to nobody if it has ended.
@@ -51,6 +53,7 @@ func descendants(pid int) []identity {
 // stat is what the kernel says about a process.
 type stat struct {
 	pid, parent int
-	state       byte // as in ps: R, S, T stopped, Z ended and not waited for
+	state       byte // of the first thread, as in ps: R, S, T stopped, Z ended and not waited for
+	threads     int
 	started     uint64
 }

@@ -17,6 +17,9 @@ import (
 const childVariable = "HOLDFAST_STACK_TEST_CHILD"
 
 func TestMain(m *testing.M) {
+	if os.Getenv(leaderlessVariable) != "" {
+		beLeaderless()
+	}
 	if dir := os.Getenv(childVariable); dir != "" {
 		beChild(dir)
 		return

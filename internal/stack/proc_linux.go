@@ -39,8 +39,9 @@ func processStat(pid int) (stat, bool) {
 		return stat{}, false
 	}
 	parent, _ := strconv.Atoi(fields[1])
+	threads, _ := strconv.Atoi(fields[17])
 	started, err := strconv.ParseUint(fields[19], 10, 64)
-	return stat{pid: pid, parent: parent, state: fields[0][0], started: started}, err == nil
+	return stat{pid: pid, parent: parent, state: fields[0][0], threads: threads, started: started}, err == nil
 }
 
 // processes are all that run now.
