@@ -188,7 +188,7 @@ func TestDrillCancelsAtAnyMoment(t *testing.T) {
 			const away = 20
 			crowd := make(chan struct{}, away+5)
 			s.stopProvider()
-			for i := range testkit.Size(60, 6000) {
+			for i := range testkit.Size(45, 6000) {
 				if i == away {
 					s.timedOut()
 					s.startProvider(strings.TrimPrefix(s.cfg.SandboxURL, "http://"))
