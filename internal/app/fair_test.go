@@ -85,6 +85,7 @@ func TestLimitsOverHTTP(t *testing.T) {
 	s.clean()
 }
 
+// Carts, keys and bodies far beyond any limit are refused before they cost anything.
 func cartBombs(t *testing.T, s *shop) {
 	ann := s.customer("ann")
 	items := func(n int) map[string]any {
