@@ -134,12 +134,12 @@ func open(ctx context.Context, cfg config.Config, log *slog.Logger) (*server, er
 	s := &server{cfg: cfg, log: log, tables: saga.All(), registry: prometheus.NewRegistry(), keys: redisx.Keys{Namespace: cfg.Namespace}}
 	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	var err error
-	if s.db, err = postgres.Open(ctx, cfg.PostgresURL, postgres.Options{MaxConns: maxConns}); err != nil {
+	var schema postgres.Schema
+	if s.db, schema, err = openBooks(ctx, cfg.PostgresURL, postgres.Options{MaxConns: maxConns}); err != nil {
 		return nil, err
 	}
-	if err := migrated(ctx, s.db); err != nil {
-		s.db.Close()
-		return nil, err
+	if ahead := schema.Ahead(); ahead != nil {
+		log.WarnContext(ctx, "the schema is not this version's", "error", ahead)
 	}
 	s.admission = redisx.NewAdmission()
 	if s.redis, err = redisx.Open(cfg.RedisURL, redisx.Options{Admission: s.admission}); err != nil {
@@ -154,18 +154,6 @@ func open(ctx context.Context, cfg config.Config, log *slog.Logger) (*server, er
 	s.scripts.Admission = s.admission
 	s.lease = lease.New(s.db, log, instance(), 0)
 	return s, nil
-}
-
-// migrated says whether the database has the schema that this program was built for.
-func migrated(ctx context.Context, db *postgres.DB) error {
-	var there bool
-	if err := db.QueryRow(ctx, `SELECT to_regclass('shared.outbox') IS NOT NULL`).Scan(&there); err != nil {
-		return fmt.Errorf("look for the schema: %w", err)
-	}
-	if !there {
-		return errors.New("the database has no schema yet: run `holdfast migrate` first")
-	}
-	return nil
 }
 
 // instance names this process where one of several is chosen.

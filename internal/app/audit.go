@@ -29,7 +29,7 @@ func Audit(ctx context.Context, at config.Servers, sandboxURL, sandboxKey string
 	if err != nil {
 		return audit.Report{}, err
 	}
-	db, err := postgres.Open(ctx, at.PostgresURL, postgres.Options{MaxConns: 4, StatementTimeout: auditTimeout, ApplicationName: "holdfast audit"})
+	db, schema, err := openBooks(ctx, at.PostgresURL, postgres.Options{MaxConns: 4, StatementTimeout: auditTimeout, ApplicationName: "holdfast audit"})
 	if err != nil {
 		return audit.Report{}, err
 	}
@@ -39,7 +39,11 @@ func Audit(ctx context.Context, at config.Servers, sandboxURL, sandboxKey string
 		return audit.Report{}, err
 	}
 	defer client.Close()
-	return audit.Run(ctx, auditOptions(db, client, at, book, sandboxURL, sandboxKey, rest))
+	report, err := audit.Run(ctx, auditOptions(db, client, at, book, sandboxURL, sandboxKey, rest))
+	if ahead := schema.Ahead(); ahead != nil {
+		report.Notes = append(report.Notes, ahead.Error())
+	}
+	return report, err
 }
 
 // auditOptions tell the auditor where everything is and who must hear what.

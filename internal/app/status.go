@@ -12,6 +12,7 @@ import (
 	"github.com/holdfast-checkout/holdfast/internal/deadletter"
 	"github.com/holdfast-checkout/holdfast/internal/lease"
 	"github.com/holdfast-checkout/holdfast/internal/payment"
+	"github.com/holdfast-checkout/holdfast/internal/postgres"
 	"github.com/holdfast-checkout/holdfast/internal/reconcile"
 	"github.com/holdfast-checkout/holdfast/internal/refill"
 	"github.com/holdfast-checkout/holdfast/internal/relay"
@@ -25,6 +26,7 @@ const brokerPatience = 2 * time.Second
 type Status struct {
 	Strategy           string                 `json:"strategy"`
 	OutboxMode         string                 `json:"outbox_mode"`
+	Schema             postgres.Schema        `json:"schema"`
 	Outbox             relay.Status           `json:"outbox"`
 	Leaders            []lease.Held           `json:"leaders"`
 	Queues             []broker.Depth         `json:"queues"`
@@ -56,6 +58,9 @@ func (s *server) status(c echo.Context) error {
 	st := Status{Strategy: s.cfg.Strategy, OutboxMode: s.cfg.OutboxMode, Publisher: s.publisher.Status(), Hearing: s.broker.Metrics.Hearing()}
 	var err error
 	if st.OrdersUnderWay, st.OrdersEnding, st.OrdersUnknown, err = s.modules.order.UnderWay(ctx); err != nil {
+		return err
+	}
+	if st.Schema, err = postgres.ReadSchema(ctx, s.db); err != nil {
 		return err
 	}
 	if st.Leaders, err = lease.List(ctx, s.db); err != nil {

@@ -50,6 +50,7 @@ func (v *Verdict) breaks(rows ...Row) {
 type Report struct {
 	AtRest    bool      `json:"at_rest"`
 	Waiting   []string  `json:"waiting,omitempty"` // what kept it from rest, when there was none
+	Notes     []string  `json:"notes,omitempty"`   // what to know of the audit itself
 	StartedAt time.Time `json:"started_at"`
 	Seconds   float64   `json:"seconds"`
 	Verdicts  []Verdict `json:"verdicts"`
@@ -96,6 +97,11 @@ func (r Report) Print(w io.Writer) error {
 	}
 	for _, reason := range r.Waiting {
 		if _, err := fmt.Fprintf(w, "no rest: %s\n", reason); err != nil {
+			return err
+		}
+	}
+	for _, note := range r.Notes {
+		if _, err := fmt.Fprintf(w, "note: %s\n", note); err != nil {
 			return err
 		}
 	}

@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"sync"
 	"time"
@@ -18,7 +19,21 @@ const (
 // Readiness is the answer of /readyz.
 type Readiness struct {
 	Ready  bool              `json:"ready"`
-	Checks map[string]string `json:"checks"` // name to "ok" or the reason
+	Checks map[string]string `json:"checks"` // name to "ok", the reason, or what is worth a look
+}
+
+// Noted is what a check returns that is to be seen at /readyz and keeps no request from being served.
+type Noted struct{ error }
+
+// Unwrap gives what is noted.
+func (n Noted) Unwrap() error { return n.error }
+
+// Note makes a note of an error, or nothing of none.
+func Note(err error) error {
+	if err == nil {
+		return nil
+	}
+	return Noted{err}
 }
 
 // Liveness is the answer of /livez.
@@ -90,7 +105,8 @@ func (p *probes) check(ctx context.Context) Readiness {
 			defer mu.Unlock()
 			r.Checks[name] = "ok"
 			if err != nil {
-				r.Ready, r.Checks[name] = false, err.Error()
+				var noted Noted
+				r.Ready, r.Checks[name] = r.Ready && errors.As(err, &noted), err.Error()
 			}
 		})
 	}
