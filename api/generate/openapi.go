@@ -88,6 +88,7 @@ func complete(doc map[string]any) {
 		}
 		for _, operation := range operations {
 			addProblems(operation.(map[string]any))
+			renameExamples(operation.(map[string]any))
 		}
 		paths[path] = operations
 	}
@@ -103,6 +104,18 @@ func outsidePrefix(operations map[string]any) bool {
 		}
 	}
 	return false
+}
+
+// renameExamples gives the examples of parameters the name that Swagger 2.0 leaves to extensions: it knows those of schemas only.
+func renameExamples(operation map[string]any) {
+	parameters, _ := operation["parameters"].([]any)
+	for _, p := range parameters {
+		parameter := p.(map[string]any)
+		if example, there := parameter["example"]; there {
+			delete(parameter, "example")
+			parameter["x-example"] = example
+		}
+	}
 }
 
 func addProblems(operation map[string]any) {

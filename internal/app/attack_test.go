@@ -134,6 +134,7 @@ func bodiesThatSayTooMuch(t *testing.T, s *shop) {
 	alice.refused(422, "invalid-request", http.MethodPost, "/orders", `{"payment_method":"pm_ok","strategy":"magic",`+item+`}`, "Idempotency-Key", "k")
 	alice.refused(422, "invalid-request", http.MethodPost, "/orders", buyNow("01930000-0000-7000-8000-000000000001", 1, "pm_ok"), "Idempotency-Key", "k")
 	alice.refused(422, "cart-empty", http.MethodPost, "/orders", `{"payment_method":"pm_ok"}`, "Idempotency-Key", "k")
+	alice.refused(422, "cart-empty", http.MethodPost, "/orders", `{"payment_method":"pm_ok","items":[]}`, "Idempotency-Key", "k")
 	alice.refused(400, "invalid-request", http.MethodPut, "/cart/items/"+mug, `{"quantity":1,"held":true}`)
 	alice.refused(404, "not-found", http.MethodPut, "/cart/items/01930000-0000-7000-8000-000000000001", `{"quantity":1}`)
 	a := alice.must(415, http.MethodPost, "/orders", `payment_method=pm_ok`, "Idempotency-Key", "k", "Content-Type", "application/x-www-form-urlencoded")

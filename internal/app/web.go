@@ -19,13 +19,17 @@ func (s *server) newWeb() error {
 	if err != nil {
 		return err
 	}
+	proxies, err := s.cfg.Proxies()
+	if err != nil {
+		return err
+	}
 	s.web, err = web.New(web.Options{
 		Addr: s.cfg.HTTPAddr, AdminAddr: s.cfg.AdminAddr, Auth: auth, Log: s.log, Registry: s.registry,
 		Checks: map[string]func(context.Context) error{
 			"postgres": func(ctx context.Context) error { return s.db.Ping(ctx) },
 			"schema":   s.checkSchema,
 		},
-		Version: Version(), Document: api.Document, Unavailable: outage, MaxBody: s.cfg.MaxBody,
+		Version: Version(), Document: api.Document, Unavailable: outage, MaxBody: s.cfg.MaxBody, TrustedProxies: proxies,
 	})
 	if err != nil {
 		return err

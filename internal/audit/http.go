@@ -30,7 +30,7 @@ func NewHTTP(o Options) *HTTP { return &HTTP{options: o, running: make(chan stru
 
 // Routes adds the auditor's route.
 func (h *HTTP) Routes(r web.Routes) {
-	r.Admin.POST("/audit", h.audit, web.Timeout(maxAudit))
+	r.Admin.POST("/audit", h.audit, web.Timeout(maxAudit), web.NoBody)
 }
 
 // audit proves the invariants.

@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"net/netip"
 	"regexp"
 	"strings"
 	"time"
@@ -29,6 +30,9 @@ type Config struct {
 	JWTSecret string `name:"jwt-secret" help:"Secret of HS256 tokens, 32 bytes at least." placeholder:"SECRET"`
 	JWKS      string `name:"jwks" help:"URL or file of a JWKS with RS256 or ES256 keys, in place of a secret."`
 	MaxBody   int64  `default:"1048576" help:"Largest request body, bytes."`
+
+	TrustedProxies []string `help:"Addresses or networks (CIDR) of proxies before the API: any number of connections each, and only their X-Forwarded-For is believed." placeholder:"10.0.0.0/8"`
+
 	LogLevel  string `enum:"debug,info,warn,error" default:"info" help:"Least level that is logged (${enum})."`
 	LogFormat string `enum:"text,json" default:"text" help:"Form of the log (${enum})."`
 
@@ -106,7 +110,8 @@ func (c *Config) Validate() error {
 	if c.HoldMaxAge == 0 {
 		c.HoldMaxAge = 4 * c.HoldTTL
 	}
-	errs := []error{c.Servers.Validate(), c.readSecrets()}
+	_, err := c.Proxies()
+	errs := []error{c.Servers.Validate(), c.readSecrets(), err}
 	if c.JWTSecret != "" && len(c.JWTSecret) < 32 {
 		errs = append(errs, errors.New("--jwt-secret: 32 bytes at least"))
 	}
@@ -161,6 +166,22 @@ func (c *Config) Validate() error {
 		errs = append(errs, fmt.Errorf("--max-lines: at most %d, which is what one script of Redis takes", mostLines))
 	}
 	return errors.Join(errs...)
+}
+
+// Proxies returns the networks of --trusted-proxies; an address is a network of one.
+func (c *Config) Proxies() ([]netip.Prefix, error) {
+	var networks []netip.Prefix
+	for _, text := range c.TrustedProxies {
+		network, err := netip.ParsePrefix(text)
+		if addr, single := netip.ParseAddr(text); single == nil {
+			network, err = addr.Prefix(addr.BitLen())
+		}
+		if err != nil {
+			return nil, fmt.Errorf("--trusted-proxies: %q is neither an address nor a network like 10.0.0.0/8", text)
+		}
+		networks = append(networks, network.Masked())
+	}
+	return networks, nil
 }
 
 // mostLanes is how many lanes there are keys for.

@@ -10,6 +10,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/holdfast-checkout/holdfast/internal/fault"
+	plaintext "github.com/holdfast-checkout/holdfast/internal/text"
 	"github.com/holdfast-checkout/holdfast/internal/web"
 )
 
@@ -25,7 +26,7 @@ func (l *Letters) Routes(r web.Routes) {
 	r.Admin.GET("/dead-letters", l.list)
 	r.Admin.POST("/dead-letters/replay", l.replayAll, web.Timeout(mostReplay))
 	r.Admin.GET("/dead-letters/:id", l.get)
-	r.Admin.POST("/dead-letters/:id/replay", l.replay)
+	r.Admin.POST("/dead-letters/:id/replay", l.replay, web.NoBody)
 	r.Admin.DELETE("/dead-letters/:id", l.remit)
 }
 
@@ -229,6 +230,9 @@ func (l *Letters) remit(c echo.Context) error {
 	reason := strings.TrimSpace(query.Get("reason"))
 	if reason == "" || utf8.RuneCountInString(reason) > mostReason {
 		return fault.New(fault.InvalidRequest, "A reason is needed.").With(fault.Line{Field: "reason", Detail: "1 to 500 characters"})
+	}
+	if why := plaintext.Wrong(reason); why != "" {
+		return fault.New(fault.InvalidRequest, "The reason cannot be shown as it is.").With(fault.Line{Field: "reason", Detail: "must be " + why})
 	}
 	if err := l.Delete(c.Request().Context(), id, web.Customer(c), reason); err != nil {
 		return err

@@ -16,7 +16,7 @@ import (
 const module = "github.com/holdfast-checkout/holdfast/"
 
 // base is what every module may import: none of them ever sees another.
-var base = []string{"internal/event", "internal/failpoint", "internal/fault", "internal/outbox", "internal/inbox", "internal/postgres", "internal/run", "internal/web"}
+var base = []string{"internal/event", "internal/failpoint", "internal/fault", "internal/outbox", "internal/inbox", "internal/postgres", "internal/run", "internal/text", "internal/web"}
 
 // mayImport is the table: a package and what of this project it may import. Arrows go down only.
 var mayImport = map[string][]string{
@@ -45,7 +45,7 @@ var mayImport = map[string][]string{
 	"internal/reconcile":         {"internal/event", "internal/fault", "internal/lease", "internal/postgres", "internal/redisx", "internal/web", "lua"},
 	"internal/timeline":          {"internal/fault", "internal/postgres", "internal/web"},
 	"internal/audit":             {"internal/event", "internal/fault", "internal/postgres", "internal/redisx", "internal/run", "internal/web"},
-	"internal/deadletter":        {"internal/broker", "internal/event", "internal/fault", "internal/postgres", "internal/web"},
+	"internal/deadletter":        {"internal/broker", "internal/event", "internal/fault", "internal/postgres", "internal/text", "internal/web"},
 	"internal/relay":             {"internal/broker", "internal/event", "internal/lease", "internal/postgres", "internal/run"},
 	"internal/refill":            {"internal/broker", "internal/event", "internal/fault", "internal/lease", "internal/postgres", "internal/run", "internal/web"},
 	"internal/lease":             {"internal/postgres", "internal/run"},
@@ -54,7 +54,7 @@ var mayImport = map[string][]string{
 	"internal/broker":            {"internal/event", "internal/fault", "internal/run"},
 	"internal/postgres":          {"internal/event", "internal/fault", "internal/run", "migrations"},
 	"internal/redisx":            {"internal/event", "internal/fault", "lua"},
-	"internal/web":               {"api", "internal/event", "internal/fault", "internal/run"},
+	"internal/web":               {"api", "internal/event", "internal/fault", "internal/run", "internal/text"},
 	"internal/sandbox":           {},
 	"internal/stack":             {},
 	"internal/testkit":           {"internal/postgres", "internal/stack", "internal/redisx", "migrations"},
@@ -65,6 +65,7 @@ var mayImport = map[string][]string{
 	"internal/event":             {},
 	"internal/failpoint":         {},
 	"internal/fault":             {},
+	"internal/text":              {},
 	"internal/config":            {},
 	"internal/run":               {},
 	"migrations":                 {},

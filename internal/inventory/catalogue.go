@@ -127,10 +127,12 @@ func (s *Service) Upsert(ctx context.Context, products []NewProduct) ([]Offer, e
 	}
 	bySKU := make(map[string]Product, len(products))
 	err := s.db.InTx(ctx, func(tx pgx.Tx) error {
+		if err := complete(ctx, tx, products); err != nil {
+			return err
+		}
 		opening := make(map[uuid.UUID]int64, len(products))
-		for i := range products {
-			products[i].ID = uuid.Must(uuid.NewV7())
-			opening[products[i].ID] = products[i].Stock
+		for _, p := range products {
+			opening[p.ID] = p.Stock
 		}
 		stored, err := upsertProducts(ctx, tx, products)
 		if err != nil {
@@ -153,6 +155,46 @@ func (s *Service) Upsert(ctx context.Context, products []NewProduct) ([]Offer, e
 		list[i] = bySKU[p.SKU]
 	}
 	return s.offers(ctx, list)
+}
+
+// complete gives the products new ids, and what was left out of them as it is stored. A new sku without a price is a fault.
+func complete(ctx context.Context, tx pgx.Tx, products []NewProduct) error {
+	var partial []string
+	for i := range products {
+		products[i].ID = uuid.Must(uuid.NewV7())
+		if products[i].KeepPrice || products[i].KeepDescription {
+			partial = append(partial, products[i].SKU)
+		}
+	}
+	if partial == nil {
+		return nil
+	}
+	list, err := selectProducts(ctx, tx, `WHERE sku = ANY ($1) ORDER BY sku FOR UPDATE`, partial) // they stay so until they are written
+	if err != nil {
+		return err
+	}
+	stored := make(map[string]Product, len(list))
+	for _, p := range list {
+		stored[p.SKU] = p
+	}
+	var unpriced []fault.Line
+	for i := range products {
+		p := &products[i]
+		old, known := stored[p.SKU]
+		if p.KeepPrice && !known {
+			unpriced = append(unpriced, fault.Line{Field: fmt.Sprintf("products[%d].unit_price_minor", i), SKU: p.SKU, Detail: "required for a new sku"})
+		}
+		if p.KeepPrice {
+			p.UnitPriceMinor = old.UnitPriceMinor
+		}
+		if p.KeepDescription {
+			p.Description = old.Description
+		}
+	}
+	if unpriced != nil {
+		return fault.Unprocessable("%d new products have no price", len(unpriced)).With(unpriced...)
+	}
+	return nil
 }
 
 // openNew gives new products their stock and says so.
@@ -183,9 +225,9 @@ func ofShop(name event.Name, id uuid.UUID, lines []event.StockLine) event.Fact {
 	return fact
 }
 
-// Change writes all of a product but its stock, if its version is still the one given (nil: whatever it is): else
+// Change writes all of a product but its stock, if its version is one of those given (nil: whatever it is): else
 // precondition-failed. An empty sku leaves it as it is.
-func (s *Service) Change(ctx context.Context, p Product, version *int64) (Offer, error) {
+func (s *Service) Change(ctx context.Context, p NewProduct, versions []int64) (Offer, error) {
 	if wrong := p.check("", p.SKU == ""); wrong != nil {
 		return Offer{}, fault.Unprocessable("the product cannot be as it is asked for").With(wrong...)
 	}
@@ -193,7 +235,7 @@ func (s *Service) Change(ctx context.Context, p Product, version *int64) (Offer,
 	err := s.db.InTx(ctx, func(tx pgx.Tx) error {
 		var done bool
 		var err error
-		if changed, done, err = changeProduct(ctx, tx, p, version); err != nil || done {
+		if changed, done, err = changeProduct(ctx, tx, p, versions); err != nil || done {
 			return err
 		}
 		stored, err := selectProducts(ctx, tx, `WHERE id = $1`, p.ID)

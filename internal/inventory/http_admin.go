@@ -12,13 +12,25 @@ import (
 
 // newProductRequest is a product as an operator puts it in.
 type newProductRequest struct {
-	SKU            string `json:"sku" validate:"required,max=64" example:"22423"`
-	Name           string `json:"name" validate:"required,max=300" example:"REGENCY CAKESTAND 3 TIER"`
-	Description    string `json:"description" validate:"max=4000"`
-	UnitPriceMinor int64  `json:"unit_price_minor" validate:"min=0,max=1000000000000" example:"1275"` // in the currency's smallest unit
-	Currency       string `json:"currency" validate:"required" example:"GBP"`                         // ISO 4217
-	Stock          int64  `json:"stock" validate:"min=0,max=1000000000000" example:"100"`             // opening stock; counts for a new sku only
+	SKU            string  `json:"sku" validate:"required,max=64" example:"22423"`
+	Name           string  `json:"name" validate:"required,max=300" example:"REGENCY CAKESTAND 3 TIER"`
+	Description    *string `json:"description,omitempty" validate:"omitempty,max=4000"`                                    // left out: stays as it is; empty for a new sku
+	UnitPriceMinor *int64  `json:"unit_price_minor,omitempty" validate:"omitempty,min=0,max=1000000000000" example:"1275"` // in the currency's smallest unit; left out: stays as it is; required for a new sku
+	Currency       string  `json:"currency" validate:"required" example:"GBP"`                                             // ISO 4217
+	Stock          int64   `json:"stock,omitempty" validate:"min=0,max=1000000000000" example:"100"`                       // opening stock; counts for a new sku only
 } //	@name	NewProduct
+
+// newProduct adds to a product what a request may leave out.
+func newProduct(p Product, description *string, price *int64) NewProduct {
+	whole := NewProduct{Product: p, KeepDescription: description == nil, KeepPrice: price == nil}
+	if description != nil {
+		whole.Description = *description
+	}
+	if price != nil {
+		whole.UnitPriceMinor = *price
+	}
+	return whole
+}
 
 type upsertRequest struct {
 	Products []newProductRequest `json:"products" validate:"required,min=1,max=5000,dive"`
@@ -46,9 +58,8 @@ func (s *Service) upsertProducts(c echo.Context) error {
 	}
 	products := make([]NewProduct, len(body.Products))
 	for i, p := range body.Products {
-		products[i] = NewProduct{Product: Product{
-			SKU: p.SKU, Name: p.Name, Description: p.Description, UnitPriceMinor: p.UnitPriceMinor, Currency: p.Currency,
-		}, Stock: p.Stock}
+		products[i] = newProduct(Product{SKU: p.SKU, Name: p.Name, Currency: p.Currency}, p.Description, p.UnitPriceMinor)
+		products[i].Stock = p.Stock
 	}
 	offers, err := s.Upsert(c.Request().Context(), products)
 	if err != nil {
@@ -59,11 +70,11 @@ func (s *Service) upsertProducts(c echo.Context) error {
 
 // changeRequest is all of a product but its stock.
 type changeRequest struct {
-	SKU            string `json:"sku" validate:"max=64" example:"22423"` // left out: as it is
-	Name           string `json:"name" validate:"required,max=300" example:"REGENCY CAKESTAND 3 TIER"`
-	Description    string `json:"description" validate:"max=4000"`
-	UnitPriceMinor *int64 `json:"unit_price_minor" validate:"required,min=0,max=1000000000000" example:"1275"`
-	Currency       string `json:"currency" validate:"required" example:"GBP"`
+	SKU            string  `json:"sku,omitempty" validate:"max=64" example:"22423"` // left out: stays as it is
+	Name           string  `json:"name" validate:"required,max=300" example:"REGENCY CAKESTAND 3 TIER"`
+	Description    *string `json:"description,omitempty" validate:"omitempty,max=4000"` // left out: stays as it is
+	UnitPriceMinor *int64  `json:"unit_price_minor" validate:"required,min=0,max=1000000000000" example:"1275"`
+	Currency       string  `json:"currency" validate:"required" example:"GBP"`
 } //	@name	ChangeProduct
 
 // changeProduct changes one product.
@@ -87,7 +98,7 @@ func (s *Service) changeProduct(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	version, err := web.IfMatch(c)
+	versions, err := web.IfMatch(c)
 	if err != nil {
 		return err
 	}
@@ -95,9 +106,8 @@ func (s *Service) changeProduct(c echo.Context) error {
 	if err := web.Decode(c, &body); err != nil {
 		return err
 	}
-	offer, err := s.Change(c.Request().Context(), Product{
-		ID: id, SKU: body.SKU, Name: body.Name, Description: body.Description, UnitPriceMinor: *body.UnitPriceMinor, Currency: body.Currency,
-	}, version)
+	p := newProduct(Product{ID: id, SKU: body.SKU, Name: body.Name, Currency: body.Currency}, body.Description, body.UnitPriceMinor)
+	offer, err := s.Change(c.Request().Context(), p, versions)
 	if err != nil {
 		return err
 	}
@@ -107,7 +117,7 @@ func (s *Service) changeProduct(c echo.Context) error {
 
 type restockRequest struct {
 	Quantity *int64 `json:"quantity" validate:"required" example:"50"` // units to add; negative: to take away
-	Reason   string `json:"reason" validate:"max=500" example:"delivery 4711"`
+	Reason   string `json:"reason,omitempty" validate:"max=500,plain" example:"delivery 4711"`
 } //	@name	Restock
 
 // movementResponse is one entry of the stock ledger.

@@ -156,6 +156,33 @@ func TestCatalogueOverHTTP(t *testing.T) {
 	}
 }
 
+// What is left out of a product that is there stays as it is; a new one is not sold for nothing because its price was forgotten.
+func TestUpsertKeepsWhatIsLeftOut(t *testing.T) {
+	s := newSite(t)
+	s.want(200, s.ask("POST", "/admin/products", `{"products":[{"sku":"a","name":"A","description":"long","unit_price_minor":250,"currency":"GBP"}]}`))
+	refused := s.want(422, s.ask("POST", "/admin/products", `{"products":[
+		{"sku":"b","name":"B","unit_price_minor":1,"currency":"GBP"},{"sku":"a","name":"A","currency":"GBP"},{"sku":"c","name":"C","currency":"GBP"}]}`))
+	if lines := refused.body["errors"].([]any); len(lines) != 1 || lines[0].(map[string]any)["field"] != "products[2].unit_price_minor" {
+		t.Errorf("refused with %v", refused.body)
+	}
+	if n := s.one(`SELECT count(*) FROM inventory.products`); n != 1 {
+		t.Errorf("%d products", n)
+	}
+	for _, c := range []struct {
+		body, description string
+		price, version    float64
+	}{
+		{`{"sku":"a","name":"A","currency":"GBP"}`, "long", 250, 1},
+		{`{"sku":"a","name":"A","currency":"GBP","unit_price_minor":0}`, "long", 0, 2},
+		{`{"sku":"a","name":"A","currency":"GBP","description":""}`, "", 0, 3},
+	} {
+		got := s.want(200, s.ask("POST", "/admin/products", `{"products":[`+c.body+`]}`)).body["products"].([]any)[0].(map[string]any)
+		if got["description"] != c.description || got["unit_price_minor"] != c.price || got["version"] != c.version {
+			t.Errorf("%s: %v", c.body, got)
+		}
+	}
+}
+
 func TestChangeAProductOverHTTP(t *testing.T) {
 	s := newSite(t)
 	p := s.sell(5, 5)
@@ -163,12 +190,17 @@ func TestChangeAProductOverHTTP(t *testing.T) {
 	read := s.want(200, s.ask("GET", "/products/"+p[0].String(), ""))
 	body := `{"name":"New name","description":"d","unit_price_minor":9,"currency":"EUR"}`
 	changed := s.want(200, s.ask("PUT", path, body, "If-Match", read.etag))
-	if changed.body["name"] != "New name" || changed.body["sku"] != read.body["sku"] || changed.body["available"] != 5.0 || changed.etag != `"2"` {
+	if changed.body["name"] != "New name" || changed.body["sku"] != read.body["sku"] || changed.body["available"] != 5.0 || changed.etag != `W/"2"` {
 		t.Fatalf("changed %v %s", changed.body, changed.etag)
 	}
 	s.want(412, s.ask("PUT", path, body, "If-Match", read.etag))
 	s.want(412, s.ask("PUT", path, body, "If-Match", `"x"`))
 	s.want(200, s.ask("PUT", path, body))
+	s.want(200, s.ask("PUT", path, body, "If-Match", read.etag+`, "3"`))
+	kept := s.want(200, s.ask("PUT", path, `{"name":"n","unit_price_minor":9,"currency":"EUR"}`)).body
+	if kept["description"] != "d" {
+		t.Errorf("a description that is left out became %q", kept["description"])
+	}
 	s.want(404, s.ask("PUT", "/admin/products/"+uuid.NewString(), body))
 	other := s.want(200, s.ask("GET", "/products/"+p[1].String(), "")).body["sku"]
 	s.want(409, s.ask("PUT", path, fmt.Sprintf(`{"sku":%q,"name":"n","unit_price_minor":9,"currency":"EUR"}`, other)))
@@ -242,6 +274,10 @@ func TestUpsertRefusesWhatNoProductCanBe(t *testing.T) {
 		`{"products":[{"sku":"s","name":"n","unit_price_minor":1,"currency":"gbp"}]}`:                                         422,
 		`{"products":[{"sku":" s","name":"n","unit_price_minor":1,"currency":"GBP"}]}`:                                        422,
 		`{"products":[{"sku":"s\u0007","name":"n","unit_price_minor":1,"currency":"GBP"}]}`:                                   422,
+		`{"products":[{"sku":"s\u200b","name":"n","unit_price_minor":1,"currency":"GBP"}]}`:                                   422,
+		`{"products":[{"sku":"s","name":"n\u202en","unit_price_minor":1,"currency":"GBP"}]}`:                                  422,
+		`{"products":[{"sku":"cafe\u0301","name":"n","unit_price_minor":1,"currency":"GBP"}]}`:                                422,
+		product(`,"description":"a\u00adb"`):                                                                                  422,
 		`{"products":[{"sku":"` + strings.Repeat("s", 65) + `","name":"n","unit_price_minor":1,"currency":"GBP"}]}`:           422,
 		`{"products":[{"sku":"s","name":"` + strings.Repeat("n", 301) + `","unit_price_minor":1,"currency":"GBP"}]}`:          422,
 		product(`,"description":"` + strings.Repeat("d", 4001) + `"`):                                                         422,

@@ -2,14 +2,13 @@ package inventory
 
 import (
 	"fmt"
-	"strings"
-	"unicode"
 	"unicode/utf8"
 
 	"github.com/bojanz/currency"
 	"github.com/google/uuid"
 
 	"github.com/holdfast-checkout/holdfast/internal/fault"
+	"github.com/holdfast-checkout/holdfast/internal/text"
 )
 
 // Limits of a product, in characters, minor units and units. The schema holds the same.
@@ -33,8 +32,15 @@ type Product struct {
 	Version        int64
 }
 
-// check gives what is wrong with the fields, each named with its path under prefix. The sku may be left out where it is to
-// stay as it is.
+// NewProduct is a product as an operator puts it in. Its opening stock counts for a new sku only.
+type NewProduct struct {
+	Product
+	Stock           int64
+	KeepPrice       bool // the price stays as it is stored; a new sku needs one
+	KeepDescription bool // the description stays as it is stored
+}
+
+// check returns what is wrong with the fields, each named with its path under prefix. The sku may be left out of a change.
 func (p Product) check(prefix string, withoutSKU bool) []fault.Line {
 	var wrong []fault.Line
 	add := func(ok bool, field, format string, args ...any) {
@@ -42,9 +48,13 @@ func (p Product) check(prefix string, withoutSKU bool) []fault.Line {
 			wrong = append(wrong, fault.Line{Field: prefix + field, SKU: p.SKU, Detail: fmt.Sprintf(format, args...)})
 		}
 	}
-	add(withoutSKU || plain(p.SKU) && within(p.SKU, 1, MaxSKU), "sku", "must be 1 to %d printable characters, none of them a space at an end", MaxSKU)
-	add(plain(p.Name) && within(p.Name, 1, MaxName), "name", "must be 1 to %d printable characters, none of them a space at an end", MaxName)
+	said := func(why, field string) { add(why == "", field, "must be %s", why) }
+	add(withoutSKU || within(p.SKU, 1, MaxSKU), "sku", "must be 1 to %d characters", MaxSKU)
+	said(text.Wrong(p.SKU), "sku")
+	add(within(p.Name, 1, MaxName), "name", "must be 1 to %d characters", MaxName)
+	said(text.Wrong(p.Name), "name")
 	add(within(p.Description, 0, MaxDescription), "description", "must be at most %d characters", MaxDescription)
+	said(text.WrongLines(p.Description), "description")
 	add(p.UnitPriceMinor >= 0 && p.UnitPriceMinor <= MaxPrice, "unit_price_minor", "must be 0 to %d", int64(MaxPrice))
 	add(currency.IsValid(p.Currency), "currency", "must be an ISO 4217 code like GBP")
 	return wrong
@@ -53,17 +63,6 @@ func (p Product) check(prefix string, withoutSKU bool) []fault.Line {
 func within(s string, least, most int) bool {
 	n := utf8.RuneCountInString(s)
 	return n >= least && n <= most
-}
-
-// plain says that a text has no control characters and does not begin or end with a space.
-func plain(s string) bool {
-	return strings.TrimSpace(s) == s && !strings.ContainsFunc(s, unicode.IsControl)
-}
-
-// NewProduct is a product as an operator puts it in: opening stock counts for a sku that is new.
-type NewProduct struct {
-	Product
-	Stock int64
 }
 
 // checkNew gives what is wrong with a list of products, a sku that is there twice included.

@@ -71,13 +71,13 @@ func openStock(ctx context.Context, tx pgx.Tx, products []uuid.UUID) (*Books, er
 	return openBooks(rows), nil
 }
 
-// changeProduct writes all but the stock, if the version is still the one given (nil: whatever it is). It says whether it did.
-func changeProduct(ctx context.Context, tx pgx.Tx, p Product, version *int64) (Product, bool, error) {
+// changeProduct writes all but the stock, if the version is one of those given (nil: whatever it is). It says whether it did.
+func changeProduct(ctx context.Context, tx pgx.Tx, p NewProduct, versions []int64) (Product, bool, error) {
 	rows, err := tx.Query(ctx, `
-		UPDATE inventory.products SET sku = coalesce(nullif($2, ''), sku), name = $3, description = $4, unit_price_minor = $5, currency = $6,
+		UPDATE inventory.products SET sku = coalesce(nullif($2, ''), sku), name = $3, description = CASE WHEN $8 THEN description ELSE $4 END, unit_price_minor = $5, currency = $6,
 		       version = version + 1, changed_at = now()
-		WHERE id = $1 AND version = coalesce($7, version) RETURNING `+productColumns,
-		p.ID, p.SKU, p.Name, p.Description, p.UnitPriceMinor, p.Currency, version)
+		WHERE id = $1 AND ($7::bigint[] IS NULL OR version = ANY ($7)) RETURNING `+productColumns,
+		p.ID, p.SKU, p.Name, p.Description, p.UnitPriceMinor, p.Currency, versions, p.KeepDescription)
 	if err != nil {
 		return Product{}, false, fmt.Errorf("change product %s: %w", p.ID, err)
 	}

@@ -2,6 +2,7 @@ package order
 
 import (
 	"net/http"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/labstack/echo/v4"
@@ -10,15 +11,26 @@ import (
 	"github.com/holdfast-checkout/holdfast/internal/web"
 )
 
+// How many lists of orders an instance reads at a time, in all and for one customer: each may take some megabytes, see pageBytes.
+const (
+	maxLists           = 32
+	maxListsOfCustomer = 4
+)
+
 // HTTP is the module's part of the API.
 type HTTP struct {
 	orders  *Service
 	streams *web.Streams
+	waits   *web.Places
+	lists   *web.Places
 }
 
 // NewHTTP makes it.
 func NewHTTP(orders *Service) *HTTP {
-	return &HTTP{orders: orders, streams: web.NewStreams(maxStreams, maxStreamsOfCustomer)}
+	return &HTTP{
+		orders: orders, streams: web.NewStreams(maxStreams, maxStreamsOfCustomer),
+		waits: web.NewPlaces(maxStreams, maxStreamsOfCustomer), lists: web.NewPlaces(maxLists, maxListsOfCustomer),
+	}
 }
 
 // Routes adds the module's routes.
@@ -27,15 +39,15 @@ func (h *HTTP) Routes(r web.Routes) {
 	r.Customer.GET("/orders", h.list)
 	r.Customer.GET("/orders/:id", h.get)
 	r.Customer.GET("/orders/:id/events", h.events)
-	r.Customer.POST("/orders/:id/cancel", h.cancel)
+	r.Customer.POST("/orders/:id/cancel", h.cancel, web.NoBody)
 }
 
 // PurchaseRequest buys the cart, or items at once without a cart.
 type PurchaseRequest struct {
-	PaymentMethod string        `json:"payment_method" validate:"required,max=128" example:"pm_ok"`
-	CartVersion   *int64        `json:"cart_version,omitempty" validate:"omitempty,gte=0"` // the version of the cart that is meant; only when there are no items
-	Items         []ItemRequest `json:"items,omitempty" validate:"omitempty,dive"`         // buys these and leaves the cart alone
-	Strategy      string        `json:"strategy,omitempty" validate:"max=64" example:"optimistic"`
+	PaymentMethod string         `json:"payment_method" validate:"required,max=128,plain" example:"pm_ok"`
+	CartVersion   *int64         `json:"cart_version,omitempty" validate:"omitempty,gte=0"` // the version of the cart that is meant; only when there are no items
+	Items         *[]ItemRequest `json:"items,omitempty" validate:"omitempty,dive"`         // buys these and leaves the cart alone; an empty list buys nothing
+	Strategy      string         `json:"strategy,omitempty" validate:"max=64" example:"optimistic"`
 }
 
 // ItemRequest is one product to buy. The same product in two lines is one line.
@@ -48,8 +60,8 @@ func (r PurchaseRequest) items() []Item {
 	if r.Items == nil {
 		return nil
 	}
-	items := make([]Item, len(r.Items))
-	for i, item := range r.Items {
+	items := make([]Item, len(*r.Items))
+	for i, item := range *r.Items {
 		items[i] = Item(item)
 	}
 	return items
@@ -64,7 +76,7 @@ func (r PurchaseRequest) items() []Item {
 //	@Produce	json
 //	@Security	Bearer
 //	@Param		Idempotency-Key	header		string			true	"unique to this purchase, up to 255 printable characters, kept 24 h"	maxlength(255)
-//	@Param		Prefer			header		string			false	"wait=N: hold the answer back up to N seconds (30 at most) until the order is final"
+//	@Param		Prefer			header		string			false	"wait=N: hold the answer back up to N seconds (30 at most) until the order is final; of 16 requests of a customer at a time"
 //	@Param		request			body		PurchaseRequest	true	"what to buy and how to pay"
 //	@Success	201				{object}	View			"the order is final"
 //	@Success	202				{object}	View			"the order is under way"
@@ -94,7 +106,8 @@ func (h *HTTP) place(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	wait := web.PreferWait(c)
+	wait, leave := web.PreferWaitIn(h.waits, c)
+	defer leave()
 	if !replayed {
 		wait = h.orders.Follow(ctx, req.Strategy, id, wait)
 	}
@@ -189,13 +202,14 @@ func (h *HTTP) get(c echo.Context) error {
 // list shows the customer's orders.
 //
 //	@Summary	My orders, newest first
+//	@Description	A page has fewer orders than the limit where orders are large: next_cursor says whether there are more.
 //	@Tags		orders
 //	@Produce	json
 //	@Security	Bearer
 //	@Param		limit	query		integer	false	"how many, at most 200"	default(50)
 //	@Param		cursor	query		string	false	"next_cursor of the page before"
 //	@Success	200		{object}	web.List[View]
-//	@Failure	400,401,503	{object}	web.Problem
+//	@Failure	400,401,429,503	{object}	web.Problem
 //	@Router		/orders [get]
 func (h *HTTP) list(c echo.Context) error {
 	limit, cursor, err := web.Page(c, 50, 200)
@@ -208,14 +222,20 @@ func (h *HTTP) list(c echo.Context) error {
 			return err
 		}
 	}
-	views, err := h.orders.List(c.Request().Context(), web.Customer(c), before, limit+1)
+	leave, ok := h.lists.Take(c)
+	if !ok {
+		f := fault.New(fault.RateLimited, "Too many lists of orders are being read at a time.")
+		f.RetryAfter = time.Second
+		return f
+	}
+	defer leave()
+	views, more, err := h.orders.List(c.Request().Context(), web.Customer(c), before, limit)
 	if err != nil {
 		return err
 	}
 	page := web.List[View]{Items: views}
-	if len(views) > limit {
-		page.Items = views[:limit]
-		if page.NextCursor, err = web.EncodeCursor(views[limit-1].ID); err != nil {
+	if more {
+		if page.NextCursor, err = web.EncodeCursor(views[len(views)-1].ID); err != nil {
 			return err
 		}
 	}

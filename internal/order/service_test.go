@@ -54,7 +54,7 @@ func TestOneOrderPerKeyHoweverManyAtOnce(t *testing.T) {
 	if made != 1 {
 		t.Fatalf("%d requests say that they made the order", made)
 	}
-	if views, err := s.List(t.Context(), "alice", uuid.Nil, 10); err != nil || len(views) != 1 {
+	if views, _, err := s.List(t.Context(), "alice", uuid.Nil, 10); err != nil || len(views) != 1 {
 		t.Fatalf("%d orders, %v", len(views), err)
 	}
 }
@@ -100,6 +100,46 @@ func TestKeysAreTheCustomersOwn(t *testing.T) {
 	}
 	if _, err := s.Get(t.Context(), "bob", first); !fault.Is(err, fault.NotFound) {
 		t.Fatalf("another's order: %v", err)
+	}
+}
+
+// A page of large orders ends early, so that what is read and answered at a time has a bound.
+func TestPagesOfLargeOrdersAreShort(t *testing.T) {
+	t.Parallel()
+	env := testkit.New(t)
+	s := newService(t, env, shop{}, time.Hour)
+	_, err := env.DB.Exec(t.Context(), `INSERT INTO orders.view
+		(id, customer, strategy, version, status, payment_status, inventory_status, display_status, lines, total_minor, currency, created_at)
+		SELECT gen_random_uuid(), 'alice', 'optimistic', 1, 'CREATED', 'NOT_STARTED', 'NOT_STARTED', 'PROCESSING',
+			(SELECT jsonb_agg(jsonb_build_object('product_id', gen_random_uuid(), 'sku', 's', 'name', 'n', 'quantity', 1, 'unit_price_minor', 1))
+			 FROM generate_series(1, CASE WHEN n <= 20 THEN 2000 ELSE 1 END)), 1, 'GBP', now()
+		FROM generate_series(1, 30) n`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[uuid.UUID]bool{}
+	last, pages := uuid.Nil, 0
+	for more := true; more; pages++ {
+		var views []order.View
+		if views, more, err = s.List(t.Context(), "alice", last, 200); err != nil || len(views) == 0 {
+			t.Fatalf("%d orders, %v", len(views), err)
+		}
+		lines := 0
+		for _, v := range views {
+			if seen[v.ID] || last != uuid.Nil && v.ID.String() >= last.String() {
+				t.Fatalf("%s after %s", v.ID, last)
+			}
+			seen[v.ID], last, lines = true, v.ID, lines+len(v.Lines)
+		}
+		if lines > 14_000 {
+			t.Errorf("%d lines on a page", lines)
+		}
+	}
+	if len(seen) != 30 || pages < 5 {
+		t.Errorf("%d orders on %d pages", len(seen), pages)
+	}
+	if views, more, err := s.List(t.Context(), "alice", uuid.Nil, 1); err != nil || len(views) != 1 || !more {
+		t.Errorf("%d orders, %v, %v", len(views), more, err)
 	}
 }
 

@@ -115,12 +115,16 @@ func queueView(batch *pgx.Batch, o *Order) {
 
 func scanView(row pgx.CollectableRow) (View, error) {
 	v, err := pgx.RowToStructByPos[View](row)
+	return inUTC(v), err
+}
+
+func inUTC(v View) View {
 	v.CreatedAt = v.CreatedAt.UTC()
 	if v.EndedAt != nil {
 		utc := v.EndedAt.UTC()
 		v.EndedAt = &utc
 	}
-	return v, err
+	return v
 }
 
 // Get gives a customer's order. Another's is not found.
@@ -139,19 +143,35 @@ func (s *Service) Get(ctx context.Context, customer string, id uuid.UUID) (View,
 	return v, nil
 }
 
-// List gives up to limit of a customer's orders, newest first, those made before the order before (zero: from the newest).
-func (s *Service) List(ctx context.Context, customer string, before uuid.UUID, limit int) ([]View, error) {
+// pageBytes is after how many bytes of lines, as they are stored, a list ends before its limit. They are compressed, to about a third.
+const pageBytes = 256 << 10
+
+// List returns up to limit of a customer's orders, newest first, those made before the order before (zero: from the newest), and
+// whether there are more. It returns fewer where their lines are many: one at least.
+func (s *Service) List(ctx context.Context, customer string, before uuid.UUID, limit int) (views []View, more bool, err error) {
 	if before == uuid.Nil {
 		before = uuid.Max
 	}
-	rows, err := s.db.Query(ctx, `SELECT `+viewColumns+` FROM orders.view
-		WHERE customer = $1 AND id < $2 ORDER BY id DESC LIMIT $3`, customer, before, limit)
+	rows, err := s.db.Query(ctx, `
+		SELECT `+viewColumns+`, found FROM (
+			SELECT *, sum(pg_column_size(lines)) OVER newest - pg_column_size(lines) AS bytes_before, count(*) OVER () AS found FROM (
+				SELECT * FROM orders.view WHERE customer = $1 AND id < $2 ORDER BY id DESC LIMIT $3
+			) AS page WINDOW newest AS (ORDER BY id DESC)
+		) AS sized WHERE bytes_before < $4 ORDER BY id DESC LIMIT $5`, customer, before, limit+1, pageBytes, limit)
 	if err != nil {
-		return nil, fmt.Errorf("list orders: %w", err)
+		return nil, false, fmt.Errorf("list orders: %w", err)
 	}
-	views, err := pgx.CollectRows(rows, scanView)
+	var found int
+	views, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (View, error) {
+		listed, err := pgx.RowToStructByPos[struct {
+			View
+			Found int
+		}](row)
+		found = listed.Found
+		return inUTC(listed.View), err
+	})
 	if err != nil {
-		return nil, fmt.Errorf("list orders: %w", err)
+		return nil, false, fmt.Errorf("list orders: %w", err)
 	}
-	return views, nil
+	return views, found > len(views), nil
 }

@@ -9,6 +9,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
+	"fmt"
 	"math/big"
 	"net/http"
 	"net/http/httptest"
@@ -117,6 +118,48 @@ func forged(token, from, to string) string {
 	body, _ := base64.RawURLEncoding.DecodeString(parts[1])
 	parts[1] = base64.RawURLEncoding.EncodeToString([]byte(strings.Replace(string(body), from, to, 1)))
 	return strings.Join(parts, ".")
+}
+
+// written makes a token of a header and claims in exactly these words.
+func written(header, claims string) string {
+	text := base64.RawURLEncoding.EncodeToString([]byte(header)) + "." + base64.RawURLEncoding.EncodeToString([]byte(claims))
+	signature, _ := jwt.SigningMethodHS256.Sign(text, secret) // fails for keys of another kind only
+	return text + "." + base64.RawURLEncoding.EncodeToString(signature)
+}
+
+func TestTokensAreReadStrictly(t *testing.T) {
+	t.Parallel()
+	r := start(t, nil)
+	const header = `{"alg":"HS256","typ":"JWT"}`
+	claims := func(more string) string {
+		return fmt.Sprintf(`{"sub":"ann","iss":"holdfast","aud":"holdfast","exp":%d%s}`, time.Now().Add(time.Minute).Unix(), more)
+	}
+	for name, token := range map[string]string{
+		"sub twice":          written(header, claims(`,"sub":"bob"`)),
+		"scope twice":        written(header, claims(`,"scope":"read","scope":"admin"`)),
+		"something behind":   written(header, claims("")+"{}"),
+		"not UTF-8":          written(header, claims(`,"x":"`+"\xff"+`"`)),
+		"critical extension": written(`{"alg":"HS256","typ":"JWT","crit":["exp"],"exp":1}`, claims("")),
+		"no extension":       written(`{"alg":"HS256","crit":[]}`, claims("")),
+		"unencoded payload":  written(`{"alg":"HS256","b64":false,"crit":["b64"]}`, claims("")),
+		"alg twice":          written(`{"alg":"none","alg":"HS256"}`, claims("")),
+	} {
+		if a := r.do(http.MethodGet, "/api/v1/who", "", "Authorization", "Bearer "+token); a.status != http.StatusUnauthorized {
+			t.Errorf("%s: answered %d %s", name, a.status, a.body)
+		}
+	}
+	for name, more := range map[string]string{
+		"SUB behind sub": `,"SUB":"bob","Sub":"eve"`, "Scope": `,"Scope":"admin","SCOPE":["admin"]`, "unknown": `,"x":{"y":[1]}`,
+	} {
+		a := r.do(http.MethodGet, "/api/v1/who", "", "Authorization", "Bearer "+written(header, claims(more)))
+		var who struct {
+			Customer string
+			Admin    bool
+		}
+		if err := json.Unmarshal([]byte(a.body), &who); err != nil || a.status != http.StatusOK || who.Customer != "ann" || who.Admin {
+			t.Errorf("%s: answered %d %s", name, a.status, a.body)
+		}
+	}
 }
 
 func TestTokensTaken(t *testing.T) {

@@ -50,6 +50,25 @@ func Body(c echo.Context, limit int64) ([]byte, error) {
 	return body, nil
 }
 
+// NoBody is middleware for a route that reads no body: one that says anything is refused, instead of ignored. Empty ones and {} say
+// nothing.
+func NoBody(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		if c.Request().ContentLength == 0 {
+			return next(c)
+		}
+		body, err := io.ReadAll(c.Request().Body)
+		if err != nil {
+			return bodyError(err)
+		}
+		bodyWasRead(c)
+		if body = bytes.TrimSpace(body); len(body) > 0 && unmarshalStrict(body, &struct{}{}) != nil {
+			return fault.New(fault.InvalidRequest, "This request takes no body.")
+		}
+		return next(c)
+	}
+}
+
 func isJSON(contentType string) bool {
 	mediaType, params, err := mime.ParseMediaType(contentType)
 	if err != nil {

@@ -171,34 +171,6 @@ func drip(ctx context.Context, conn net.Conn) {
 	}
 }
 
-func TestConnectionsAreLimited(t *testing.T) {
-	t.Parallel()
-	r := start(t, func(o *web.Options) { o.MaxConns = 2 })
-	first, second := r.dial(t), r.dial(t)
-	for _, conn := range []net.Conn{first, second} {
-		if got := get(t, conn); got != http.StatusOK {
-			t.Fatalf("answered %d", got)
-		}
-	}
-	third := r.dial(t)
-	if _, err := io.WriteString(third, livez); err != nil {
-		t.Fatal(err)
-	}
-	if err := third.SetReadDeadline(time.Now().Add(300 * time.Millisecond)); err != nil {
-		t.Fatal(err)
-	}
-	if n, err := third.Read(make([]byte, 1)); n != 0 || err == nil {
-		t.Fatal("a third connection was served beside two")
-	}
-	first.Close()
-	if err := third.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
-		t.Fatal(err)
-	}
-	if n, err := third.Read(make([]byte, 1)); n != 1 {
-		t.Fatalf("the third connection was not served after the first had gone: %v", err)
-	}
-}
-
 const livez = "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
 
 func get(t *testing.T, conn net.Conn) int {
@@ -227,6 +199,35 @@ func TestWaitOutlivesTheUsualTime(t *testing.T) {
 	if got := a.header.Get("Preference-Applied"); got != "wait=1" {
 		t.Errorf("Preference-Applied is %q", got)
 	}
+}
+
+// Who has taken all places for waits is answered without waiting.
+func TestWaitsOfOneCustomerAreBounded(t *testing.T) {
+	t.Parallel()
+	r := start(t, nil)
+	ask := func(sub string) answer {
+		return r.do(http.MethodGet, "/api/v1/wait/in", "", "Prefer", "wait=20", "Authorization", r.token(sub, false))
+	}
+	first := make(chan answer)
+	go func() { first <- ask("ann") }()
+	<-r.waiting
+	if a := ask("ann"); a.status != http.StatusOK || a.body != "0\n" || a.header.Get("Preference-Applied") != "" {
+		t.Errorf("a second wait of a customer: %d %s", a.status, a.body)
+	}
+	second := make(chan answer)
+	go func() { second <- ask("bob") }()
+	<-r.waiting
+	r.next <- struct{}{}
+	r.next <- struct{}{}
+	for _, waited := range []chan answer{first, second} {
+		if a := <-waited; a.body != "20\n" || a.header.Get("Preference-Applied") != "wait=20" {
+			t.Errorf("answered %d %s", a.status, a.body)
+		}
+	}
+	go func() { first <- ask("ann") }()
+	<-r.waiting // its place was given back
+	r.next <- struct{}{}
+	<-first
 }
 
 func TestRequestsEndInTime(t *testing.T) {

@@ -46,13 +46,15 @@ type testServer struct {
 	client *http.Client
 	stop   context.CancelFunc
 	ended  chan error
-	next   chan struct{} // one for each further event of /stream
+	next   chan struct{} // one for each further event of /stream, and for the end of each /wait/in
+
+	waiting chan struct{} // one for each request that has begun to wait
 }
 
 // start runs a server on a free port with test routes; change may alter its options.
 func start(t *testing.T, change func(*web.Options)) *testServer {
 	t.Helper()
-	r := &testServer{t: t, log: &logBuffer{}, ended: make(chan error, 1), next: make(chan struct{})}
+	r := &testServer{t: t, log: &logBuffer{}, ended: make(chan error, 1), next: make(chan struct{}), waiting: make(chan struct{})}
 	o := web.Options{
 		Addr: "127.0.0.1:0", Log: slog.New(slog.NewJSONHandler(r.log, nil)), Registry: prometheus.NewRegistry(),
 		Document: []byte(`{"swagger":"2.0"}`), Version: web.Version{Version: "v0"},
@@ -128,6 +130,17 @@ func (r *testServer) addRoutes() {
 		case <-c.Request().Context().Done(): // told to stop: answer what there is
 		}
 		return web.JSON(c, http.StatusOK, map[string]string{"trace": web.TraceParent(c)})
+	})
+	to.Public.GET("/address", func(c echo.Context) error { return c.String(http.StatusOK, c.RealIP()) })
+	waits := web.NewPlaces(3, 1)
+	to.Anyone.GET("/wait/in", func(c echo.Context) error {
+		wait, leave := web.PreferWaitIn(waits, c)
+		defer leave()
+		if wait > 0 {
+			r.waiting <- struct{}{}
+			<-r.next
+		}
+		return web.JSON(c, http.StatusOK, wait.Seconds())
 	})
 	streams := web.NewStreams(3, 2)
 	to.Anyone.GET("/stream", func(c echo.Context) error {

@@ -11,6 +11,7 @@ import (
 type metrics struct {
 	seconds *prometheus.HistogramVec
 	running prometheus.Gauge
+	closed  prometheus.Counter
 }
 
 func newMetrics(registry prometheus.Registerer) (*metrics, error) {
@@ -23,8 +24,11 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 		running: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "holdfast_http_requests_running", Help: "Requests being answered.",
 		}),
+		closed: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "holdfast_http_connections_closed_total", Help: "Connections closed because too many were open: idle ones, and new ones of an address that has too many.",
+		}),
 	}
-	for _, c := range []prometheus.Collector{m.seconds, m.running} {
+	for _, c := range []prometheus.Collector{m.seconds, m.running, m.closed} {
 		if err := registry.Register(c); err != nil {
 			return nil, fmt.Errorf("metrics of the HTTP server: %w", err)
 		}

@@ -90,7 +90,7 @@ func (s *Server) logRequest(c echo.Context, err error, took time.Duration) {
 	attrs := []slog.Attr{
 		slog.String("method", methodLabel(c.Request().Method)), slog.String("route", routeLabel(c)),
 		slog.Int("status", c.Response().Status), slog.Float64("ms", float64(took.Microseconds())/1000),
-		slog.Int64("bytes", c.Response().Size), slog.String("request_id", r.id), slog.String("trace_id", r.trace.traceID),
+		slog.Int64("bytes", c.Response().Size), slog.String("client", c.RealIP()), slog.String("request_id", r.id), slog.String("trace_id", r.trace.traceID),
 	}
 	if who := Customer(c); who != "" {
 		attrs = append(attrs, slog.String("customer", who))
@@ -133,7 +133,8 @@ func methodLabel(method string) string {
 
 // routeLabel is the pattern that matched, so that ids make no time series.
 func routeLabel(c echo.Context) string {
-	if c.Path() == "" {
+	// A method that a route does not have is not that route: else clients would make a time series for each pair of them.
+	if c.Path() == "" || c.Response().Status == http.StatusMethodNotAllowed {
 		return "none"
 	}
 	return c.Path()

@@ -102,6 +102,19 @@ func badQuery(field, detail string) error {
 	return fault.New(fault.InvalidRequest, "The query is not valid.").With(fault.Line{Field: field, Detail: detail})
 }
 
+// PreferWaitIn is PreferWait while the customer has a place for one more request that waits, and else 0: the answer comes without
+// waiting, as RFC 7240 allows. What it returns besides gives the place back.
+func PreferWaitIn(places *Places, c echo.Context) (wait time.Duration, leave func()) {
+	if preferredWait(c.Request().Header.Values("Prefer")) == 0 {
+		return 0, func() {}
+	}
+	leave, ok := places.Take(c)
+	if !ok {
+		return 0, func() {}
+	}
+	return PreferWait(c), leave
+}
+
 // PreferWait reads `Prefer: wait=N` (RFC 7240): how long the caller would like the answer to be held back until there is a
 // result, at most MaxWait. What cannot be read is as if it were not there. The request is given that much more time;
 // its context ends when the server is told to stop, so that whoever waits with it answers what there is.

@@ -3,6 +3,7 @@ package web_test
 import (
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"testing"
 	"time"
 
@@ -85,24 +86,32 @@ func TestPreferWait(t *testing.T) {
 
 func TestIfMatch(t *testing.T) {
 	t.Parallel()
-	for header, want := range map[string]int64{"": -1, "*": -1, `"7"`: 7, `"0"`: 0, `"9223372036854775807"`: 1<<63 - 1} {
+	for header, want := range map[string][]int64{
+		"": nil, "*": nil, `W/"7"`: {7}, `"7"`: {7}, `"9223372036854775807"`: {1<<63 - 1},
+		`"7", W/"8",	"other", "9"`: {7, 8, 9}, `"07", "8", "a,b"`: {8},
+	} {
 		c := asked("/x", "If-Match", header)
 		if header == "" {
 			c = asked("/x")
 		}
 		got, err := web.IfMatch(c)
-		if err != nil || (want < 0) != (got == nil) || (got != nil && *got != want) {
+		if err != nil || !slices.Equal(got, want) {
 			t.Errorf("%q gives %v %v", header, got, err)
 		}
 	}
-	for _, header := range []string{`7`, `W/"7"`, `"x"`, `"7", "8"`, `'7'`, "`7`", `"07"`, `"+7"`, `""`, `"9223372036854775808"`} {
+	for _, header := range []string{`"x"`, `W/"x"`, `"0"`, `"07"`, `"+7"`, `""`, `"9223372036854775808"`} {
 		if _, err := web.IfMatch(asked("/x", "If-Match", header)); !fault.Is(err, fault.PreconditionFailed) {
+			t.Errorf("%q gives %v", header, err)
+		}
+	}
+	for _, header := range []string{`7`, `'7'`, "`7`", `w/"7"`, `"7`, `"7" "8"`, `"7", *`, "*, *"} {
+		if _, err := web.IfMatch(asked("/x", "If-Match", header)); !fault.Is(err, fault.InvalidRequest) {
 			t.Errorf("%q gives %v", header, err)
 		}
 	}
 	c := asked("/x")
 	web.SetETag(c, 7)
-	if got := c.Response().Header().Get("ETag"); got != `"7"` {
+	if got := c.Response().Header().Get("ETag"); got != `W/"7"` {
 		t.Errorf("ETag is %s", got)
 	}
 }

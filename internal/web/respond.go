@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"regexp"
 	"strconv"
+	"strings"
 
 	"github.com/labstack/echo/v4"
 
@@ -47,32 +49,45 @@ func (l List[T]) MarshalJSON() ([]byte, error) {
 	return json.Marshal(plain(l))
 }
 
-// SetETag tells the version of what is answered, for a later If-Match.
+// SetETag tells the version of what is answered, for a later If-Match. It is weak: what is answered may have more in it that changes,
+// such as units that are available.
 func SetETag(c echo.Context, version int64) {
-	c.Response().Header().Set("ETag", strconv.Quote(strconv.FormatInt(version, 10)))
+	c.Response().Header().Set("ETag", `W/"`+strconv.FormatInt(version, 10)+`"`)
 }
 
-// IfMatch gives the version that the caller wants to change, or nil when it does not care. A tag that SetETag never made
-// matches nothing: 412 precondition-failed.
-func IfMatch(c echo.Context) (*int64, error) {
+// IfMatch returns the versions of which the caller wants to change one, or nil when any will do. It reads a list of tags (RFC 9110),
+// weak or not: the version is what guards a change. If none of them is one that SetETag makes, they match nothing: 412
+// precondition-failed. What is no list of tags is 400.
+func IfMatch(c echo.Context) ([]int64, error) {
 	values := c.Request().Header.Values("If-Match")
-	if len(values) == 0 || (len(values) == 1 && values[0] == "*") {
+	if len(values) == 0 {
 		return nil, nil
 	}
-	noMatch := fault.New(fault.PreconditionFailed, "If-Match names no version of this resource.")
-	if len(values) > 1 {
-		return nil, noMatch
+	list := strings.TrimSpace(strings.Join(values, ","))
+	if list == "*" {
+		return nil, nil
 	}
-	digits, err := strconv.Unquote(values[0])
-	if err != nil || values[0][0] != '"' {
-		return nil, noMatch
+	if !entityTags.MatchString(list) {
+		return nil, fault.New(fault.InvalidRequest, `If-Match must be * or a list of tags such as W/"7".`)
 	}
-	version, err := strconv.ParseInt(digits, 10, 64)
-	if err != nil || strconv.FormatInt(version, 10) != digits {
-		return nil, noMatch
+	var versions []int64
+	for _, tag := range versionTag.FindAllStringSubmatch(list, -1) {
+		if version, err := strconv.ParseInt(tag[1], 10, 64); err == nil {
+			versions = append(versions, version)
+		}
 	}
-	return &version, nil
+	if versions == nil {
+		return nil, fault.New(fault.PreconditionFailed, "If-Match names no version of this resource.")
+	}
+	return versions, nil
 }
+
+// The grammar of RFC 9110, 8.8.3, and of a tag that SetETag makes, which lets no digit be written twice.
+var (
+	entityTag  = `(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"`
+	entityTags = regexp.MustCompile(`^` + entityTag + `(?:[ \t]*,[ \t]*` + entityTag + `)*$`)
+	versionTag = regexp.MustCompile(`"([1-9][0-9]*)"`)
+)
 
 // NoContent answers 204.
 func NoContent(c echo.Context) error { return c.NoContent(http.StatusNoContent) }

@@ -31,12 +31,12 @@ type Router struct {
 	before []echo.MiddlewareFunc
 }
 
-// GET adds a route. HEAD requests are answered by it too.
+// GET adds a route without a body. HEAD requests are answered by it too.
 func (r Router) GET(path string, h echo.HandlerFunc, m ...echo.MiddlewareFunc) {
-	r.add(http.MethodGet, path, h, m)
+	r.add(http.MethodGet, path, h, append(m, NoBody))
 }
 
-// POST adds a route.
+// POST adds a route. One that reads no body says so with NoBody.
 func (r Router) POST(path string, h echo.HandlerFunc, m ...echo.MiddlewareFunc) {
 	r.add(http.MethodPost, path, h, m)
 }
@@ -51,9 +51,9 @@ func (r Router) PATCH(path string, h echo.HandlerFunc, m ...echo.MiddlewareFunc)
 	r.add(http.MethodPatch, path, h, m)
 }
 
-// DELETE adds a route.
+// DELETE adds a route without a body.
 func (r Router) DELETE(path string, h echo.HandlerFunc, m ...echo.MiddlewareFunc) {
-	r.add(http.MethodDelete, path, h, m)
+	r.add(http.MethodDelete, path, h, append(m, NoBody))
 }
 
 func (r Router) add(method, path string, h echo.HandlerFunc, m []echo.MiddlewareFunc) {

@@ -7,12 +7,12 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"sync"
 	"time"
 
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
-	"golang.org/x/net/netutil"
 )
 
 // Options of a server. Auth, Log and Registry are required; a zero of the others is the value named beside it.
@@ -29,11 +29,13 @@ type Options struct {
 	Document    []byte                                 // the OpenAPI document at /api/swagger.json
 	Unavailable func(error) bool                       // is that error an outage of a server we need: 503, not 500
 
-	MaxBody        int64         // bytes: 1 MiB
-	MaxConns       int           // connections at once, for each address; further ones wait to be accepted: 4096
-	ReadTimeout    time.Duration // for the header, which has 5 s at most, and the body: 15 s
-	RequestTimeout time.Duration // from the header to the answer; Prefer: wait adds to it, and routes may, see Timeout: 15 s
-	DrainTimeout   time.Duration // how long running requests may go on when the server is told to stop: 10 s
+	MaxBody        int64          // bytes: 1 MiB
+	MaxConns       int            // connections at a time, of each listener; idle ones make room for further ones: 4096
+	MaxConnsOfOne  int            // of those, from one remote address: half of MaxConns
+	TrustedProxies []netip.Prefix // they may have any number of connections, and their X-Forwarded-For says who calls
+	ReadTimeout    time.Duration  // for the header, which has 5 s at most, and the body: 15 s
+	RequestTimeout time.Duration  // from the header to the answer; Prefer: wait adds to it, and routes may, see Timeout: 15 s
+	DrainTimeout   time.Duration  // how long running requests may go on when the server is told to stop: 10 s
 }
 
 // Version is the answer of /version.
@@ -93,6 +95,9 @@ func (o Options) withDefaults() Options {
 	if o.MaxConns == 0 {
 		o.MaxConns = 4096
 	}
+	if o.MaxConnsOfOne == 0 {
+		o.MaxConnsOfOne = (o.MaxConns + 1) / 2
+	}
 	if o.ReadTimeout == 0 {
 		o.ReadTimeout = 15 * time.Second
 	}
@@ -108,10 +113,25 @@ func (o Options) withDefaults() Options {
 func (s *Server) newSite(addr string) *site {
 	e := echo.New()
 	e.HideBanner, e.HidePort = true, true
-	e.IPExtractor = echo.ExtractIPDirect()
+	e.IPExtractor = s.clientAddress()
 	e.HTTPErrorHandler = s.handleError
 	e.Use(s.observe, limitRequest(s.o.MaxBody), limitTime(s.o.RequestTimeout))
 	return &site{addr: addr, echo: e}
+}
+
+// clientAddress believes X-Forwarded-For as far as trusted proxies have written it, and nobody else.
+func (s *Server) clientAddress() echo.IPExtractor {
+	if len(s.o.TrustedProxies) == 0 {
+		return echo.ExtractIPDirect()
+	}
+	trust := []echo.TrustOption{echo.TrustLoopback(false), echo.TrustLinkLocal(false), echo.TrustPrivateNet(false)}
+	for _, p := range s.o.TrustedProxies {
+		_, network, err := net.ParseCIDR(p.Masked().String())
+		if err == nil { // a prefix is one
+			trust = append(trust, echo.TrustIPRange(network))
+		}
+	}
+	return echo.ExtractIPFromXFFHeader(trust...)
 }
 
 // Routes is where the modules put theirs.
@@ -129,7 +149,7 @@ func (s *Server) Listen(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("listen: %w", err)
 		}
-		site.listener = netutil.LimitListener(l, s.o.MaxConns)
+		site.listener = newConnections(l, s.o.MaxConns, s.o.MaxConnsOfOne, s.o.TrustedProxies, s.metrics.closed)
 	}
 	return nil
 }
@@ -212,6 +232,7 @@ func (s *Server) httpServer(requests context.Context, site *site, running *inFli
 		Handler: running.count(headByGet(site.echo)), ReadHeaderTimeout: min(readHeaderTimeout, s.o.ReadTimeout), ReadTimeout: s.o.ReadTimeout,
 		WriteTimeout: writeTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
 		BaseContext: func(net.Listener) context.Context { return requests },
+		ConnState:   stateChanged,
 		ErrorLog:    slog.NewLogLogger(s.o.Log.Handler(), slog.LevelDebug),
 	}
 }

@@ -66,10 +66,14 @@ func TestMetricsHaveRoutes(t *testing.T) {
 	r := start(t, nil)
 	r.do(http.MethodGet, "/api/v1/things/0198a7c2-b1d3-7c5e-8a1b-2c3d4e5f6071", "", "Authorization", r.token("ann", false))
 	r.do("BREW", "/api/v1/0198a7c2", "")
+	r.do(http.MethodDelete, "/api/v1/who", "")
+	r.do(http.MethodPatch, "/livez", "")
 	got := r.do(http.MethodGet, "/metrics", "").body
 	for _, want := range []string{
 		`holdfast_http_request_seconds_count{method="GET",route="/api/v1/things/:id",status="200"} 1`,
 		`holdfast_http_request_seconds_count{method="OTHER",route="none",status="404"} 1`,
+		`holdfast_http_request_seconds_count{method="DELETE",route="none",status="405"} 1`,
+		`holdfast_http_request_seconds_count{method="PATCH",route="none",status="405"} 1`,
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %s in:\n%s", want, got)

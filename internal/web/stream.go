@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
-	"sync"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -22,52 +21,36 @@ const reconnectAfter = time.Second
 
 // Streams opens streams of server-sent events, a bounded number of them: each takes a connection for as long as it lasts.
 type Streams struct {
-	max, perCustomer int
-
-	mu   sync.Mutex
-	all  int
-	open map[string]int // by customer
+	places *Places
 }
 
 // NewStreams allows so many streams at once, in all and for one customer.
 func NewStreams(limit, perCustomer int) *Streams {
-	return &Streams{max: limit, perCustomer: perCustomer, open: make(map[string]int)}
+	return &Streams{places: NewPlaces(limit, perCustomer)}
 }
 
 // Stream is an answer that goes on: server-sent events. The request's context ends when the client leaves, and when the server is
 // told to stop. The time-outs of the server count from the last event or beat.
 type Stream struct {
 	c       echo.Context
-	of      *Streams
+	leave   func()
 	started bool
 }
 
 // Open takes a place for a stream, and refuses with rate-limited when there is none. Nothing is sent yet: the handler may still
 // answer otherwise. The stream must be closed.
 func (s *Streams) Open(c echo.Context) (*Stream, error) {
-	who := Customer(c)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.all >= s.max || s.open[who] >= s.perCustomer {
+	leave, ok := s.places.Take(c)
+	if !ok {
 		f := fault.New(fault.RateLimited, "Too many streams are open: close one, or ask for the order itself.")
 		f.RetryAfter = 5 * time.Second
 		return nil, f
 	}
-	s.all++
-	s.open[who]++
-	return &Stream{c: c, of: s}, nil
+	return &Stream{c: c, leave: leave}, nil
 }
 
 // Close gives the place back.
-func (s *Stream) Close() {
-	who := Customer(s.c)
-	s.of.mu.Lock()
-	defer s.of.mu.Unlock()
-	s.of.all--
-	if s.of.open[who]--; s.of.open[who] == 0 {
-		delete(s.of.open, who)
-	}
-}
+func (s *Stream) Close() { s.leave() }
 
 // Send sends an event with v as JSON. A client that comes back says the id of the last one that it got.
 func (s *Stream) Send(id int64, event string, v any) error {

@@ -10,6 +10,7 @@ import (
 	"github.com/go-playground/validator/v10"
 
 	"github.com/holdfast-checkout/holdfast/internal/fault"
+	"github.com/holdfast-checkout/holdfast/internal/text"
 )
 
 // validate is safe for concurrent use and caches what it learns of each struct, so there is one.
@@ -21,6 +22,10 @@ func newValidator() *validator.Validate {
 		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
 		return name
 	})
+	// plain is a text that is shown or identifies, see package text.
+	if err := v.RegisterValidation("plain", func(f validator.FieldLevel) bool { return text.Wrong(f.Field().String()) == "" }); err != nil {
+		panic(err) // only an empty name can be refused
+	}
 	return v
 }
 
@@ -66,6 +71,9 @@ func broken(f validator.FieldError) string {
 		return fmt.Sprintf("must be more than %s%s", f.Param(), unit)
 	case "len":
 		return fmt.Sprintf("must be exactly %s%s", f.Param(), unit)
+	case "plain":
+		s, _ := f.Value().(string)
+		return "must be " + text.Wrong(s)
 	case "oneof":
 		return "must be one of " + f.Param()
 	default:
