@@ -25,6 +25,7 @@ import (
 	"github.com/holdfast-checkout/holdfast/internal/redisx"
 	"github.com/holdfast-checkout/holdfast/internal/refill"
 	"github.com/holdfast-checkout/holdfast/internal/relay"
+	"github.com/holdfast-checkout/holdfast/internal/rollout"
 	"github.com/holdfast-checkout/holdfast/internal/run"
 	"github.com/holdfast-checkout/holdfast/internal/saga"
 	"github.com/holdfast-checkout/holdfast/internal/web"
@@ -57,6 +58,7 @@ type server struct {
 	publisher *broker.Publisher // the relay's
 	letters   *deadletter.Letters
 	refills   *refill.Refiller
+	rollout   *rollout.Rollout
 	admission *redisx.Admission // to redis
 	repairs   *reconcile.Reconciler
 	memory    *reconcile.Memory
@@ -95,6 +97,9 @@ func ServeWith(ctx context.Context, cfg config.Config, provider payment.Gateway,
 		return err
 	}
 	if err := s.build(); err != nil {
+		return err
+	}
+	if err := s.rollout.Record(ctx); err != nil {
 		return err
 	}
 	s.firstLook(ctx)
@@ -185,7 +190,8 @@ func (s *server) build() error {
 	}
 	s.broker = broker.Config{
 		URL: s.cfg.RabbitMQURL, Topology: topology(s.cfg.Namespace, s.book, s.cfg.InventoryLanes), Log: s.log, Metrics: broker.NewMetrics(s.registry),
-		Anew: func(queue string) { s.refills.Anew(queue) }, Witness: broker.NewWitness(inbox.Alone{DB: s.db}),
+		Anew:  func(queue string) { s.refills.Anew(queue) },
+		Bound: func(ctx context.Context, key string) ([]string, bool, error) { return s.rollout.Bound(ctx, key) }, Witness: broker.NewWitness(inbox.Alone{DB: s.db}),
 	}
 	s.modules = s.newModules(s.book)
 	if err := s.newRelay(); err != nil {

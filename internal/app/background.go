@@ -16,6 +16,10 @@ import (
 // partitionInterval is how often the partitions of outbox and inboxes are looked after: they are made days ahead.
 const partitionInterval = 10 * time.Minute
 
+// partitionSlack is how much longer than its retention the outbox keeps a fact, since partitions go as a whole: for so long a
+// fact that was given up must not be taken for one that was lost.
+const partitionSlack = 24 * time.Hour
+
 // background is everything that works without being asked.
 func (s *server) background() []run.Part {
 	sweeper := inventory.NewSweeper(s.redis, s.scripts, s.keys, s.cfg.SweepInterval, s.log)
@@ -24,6 +28,7 @@ func (s *server) background() []run.Part {
 		{Name: "publisher", Run: s.publisher.Run},
 		{Name: "relay", Run: s.relay.Run},
 		{Name: "refill", Run: s.refills.Run},
+		{Name: "facts of other versions", Run: s.rollout.Run},
 		{Name: "dead letters", Run: broker.NewUndertaker(s.broker, s.letters.Keep).Run},
 		{Name: "strays", Run: broker.NewStrayKeeper(s.broker, s.letters.Keep).Run},
 		{Name: "dead letters, counted", Run: s.letters.Run},
@@ -62,7 +67,7 @@ func (s *server) keepPartitions(ctx context.Context) error {
 		if err := outbox.KeepPartitions(ctx, s.db, s.cfg.OutboxRetention, s.cfg.InboxRetention); err != nil {
 			return err
 		}
-		if err := s.letters.Clean(ctx, s.cfg.DeadLetterRetention); err != nil {
+		if err := s.letters.Clean(ctx, s.cfg.DeadLetterRetention, max(s.cfg.DeadLetterRetention, s.cfg.OutboxRetention+partitionSlack)); err != nil {
 			return err
 		}
 		if err := (inbox.Alone{DB: s.db}).Clean(ctx, s.cfg.InboxRetention); err != nil {

@@ -43,7 +43,7 @@ func (s *server) subscription(queue string) broker.Subscription {
 	module := s.broker.Topology.Module(queue)
 	return broker.Subscription{
 		Module: module, Queue: queue, Batch: s.cfg.ConsumerBatch, Handle: s.book.Hear(saga.Module(module), s.modules.actors()),
-		Permanent: permanent, Outage: outage,
+		Permanent: permanent, Outage: outage, Knows: s.book.Knows(saga.Module(module)), PutBy: s.rollout.Put,
 	}
 }
 

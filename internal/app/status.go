@@ -16,6 +16,7 @@ import (
 	"github.com/holdfast-checkout/holdfast/internal/reconcile"
 	"github.com/holdfast-checkout/holdfast/internal/refill"
 	"github.com/holdfast-checkout/holdfast/internal/relay"
+	"github.com/holdfast-checkout/holdfast/internal/rollout"
 	"github.com/holdfast-checkout/holdfast/internal/web"
 )
 
@@ -36,9 +37,10 @@ type Status struct {
 	OrdersUnknown      int64                  `json:"orders_unknown"` // whose payment is being asked for
 	Publisher          broker.PublisherStatus `json:"publisher"`      // the relay's, on this instance
 	DeadLetters        deadletter.Status      `json:"dead_letters"`
-	Hearing            []broker.Hearing       `json:"hearing"` // by this instance, since its start
-	Refills            []refill.Status        `json:"refills"` // what modules have heard, and what was published to them again
-	Orphans            payment.HuntStatus     `json:"orphans"` // money that only the provider or only we know of
+	WaitingFacts       []rollout.Waiting      `json:"waiting_facts"` // for an instance whose version has a row for them
+	Hearing            []broker.Hearing       `json:"hearing"`       // by this instance, since its start
+	Refills            []refill.Status        `json:"refills"`       // what modules have heard, and what was published to them again
+	Orphans            payment.HuntStatus     `json:"orphans"`       // money that only the provider or only we know of
 	LastReconciliation *reconcile.Run         `json:"last_reconciliation" extensions:"x-nullable"`
 }
 
@@ -77,6 +79,9 @@ func (s *server) status(c echo.Context) error {
 		st.LastReconciliation = &runs[0]
 	}
 	if st.DeadLetters, err = s.letters.Status(ctx); err != nil {
+		return err
+	}
+	if st.WaitingFacts, err = s.rollout.Status(ctx); err != nil {
 		return err
 	}
 	if st.Orphans, err = s.modules.hunter.Status(ctx); err != nil {

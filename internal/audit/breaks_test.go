@@ -180,6 +180,10 @@ var breaks = []struct {
 		b.exec(`INSERT INTO shared.outbox (id, at, name, strategy, body) SELECT $1, now() - interval '1 hour', 'order.created', 'guesswork', ''`,
 			idOfYesterday())
 	}, "E2"},
+	{"E2 an open dead letter of an order that was paid", func(b *broken) { b.deadLetter(completed) }, "E2"},
+	{"E2 a fact of a paid order that waits for another version", func(b *broken) {
+		b.exec(`INSERT INTO shared.waiting_facts (fact_id, module, key, version, order_id, body) SELECT $1, 'view', 'next.x', 0, $2, ''`, idOfYesterday(), b.id(completed))
+	}, "E2"},
 	{"E2 a message that waits", func(b *broken) { b.Queues = append(b.Queues, b.queueWithMessage()) }, "E2"},
 	{"R1 other stock", func(b *broken) { b.redis("HINCRBY", b.keys().Product(b.id(plenty))[0], "n", 1) }, "R1"},
 	{"R1 an older version", func(b *broken) { b.redis("HINCRBY", b.keys().Product(b.id(plenty))[0], "v", -1) }, "R1"},

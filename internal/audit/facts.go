@@ -19,14 +19,30 @@ func (o Options) bound() []any {
 	return []any{strategies, facts, modules}
 }
 
-// unheard are the facts that were said and that a bound module has not heard. What waits as a dead letter is listed instead.
+// unheard are the facts that were said and that a bound module has not heard. What is seen to otherwise is listed instead: a dead
+// letter that is open or was given up, of the module or of who could not bring it to any, and what waits for another version.
 const unheard = `
 	SELECT f.id AS fact_id, f.name, f.strategy, f.order_id, h.module, f.at AS said_at
 	FROM shared.outbox f
 	JOIN unnest($1::text[], $2::text[], $3::text[]) AS h(strategy, fact, module) ON h.strategy = f.strategy AND h.fact = f.name
 	LEFT JOIN shared.inbox i ON i.fact_id = f.id AND i.module = h.module
 	WHERE i.fact_id IS NULL
-	  AND NOT EXISTS (SELECT FROM shared.dead_letters d WHERE d.fact_id = f.id AND d.module = h.module AND d.replayed_at IS NULL)`
+	  AND NOT EXISTS (SELECT FROM shared.dead_letters d WHERE d.fact_id = f.id AND d.module IN (h.module, 'relay') AND d.replayed_at IS NULL)
+	  AND NOT EXISTS (SELECT FROM shared.dead_letter_log g WHERE g.fact_id = f.id AND g.module IN (h.module, 'relay') AND g.action = 'delete')
+	  AND NOT EXISTS (SELECT FROM shared.waiting_facts w WHERE w.fact_id = f.id AND w.module = h.module)`
+
+// paid is the condition that an order's money is with us.
+func paid(order string) string {
+	return fmt.Sprintf(`(SELECT coalesce(sum(CASE t.kind WHEN 'charge' THEN t.amount_minor ELSE -t.amount_minor END), 0)
+		FROM payment.transfers t WHERE t.order_id = %s) > 0`, order)
+}
+
+// held is the rule that a fact of an order whose money we have is not kept from a module: whatever it would have led to, somebody
+// has paid for it. One that was given up is a decision, and is listed.
+func held(says, table, when string) rule {
+	return rule{says: says, sql: `
+		SELECT d.module, d.fact_id, d.order_id FROM shared.` + table + ` d WHERE ` + when + ` AND d.order_id IS NOT NULL AND ` + paid("d.order_id")}
+}
 
 // proveHeardOnce is E1. Whether an effect's fact was heard can be said as far back as the inbox goes.
 func proveHeardOnce(ctx context.Context, a *auditor, v *Verdict) error {
@@ -70,7 +86,10 @@ func proveNothingStuck(ctx context.Context, a *auditor, v *Verdict) error {
 		rule{says: "every bound module has heard the fact", args: a.bound(), sql: unheard},
 		rule{says: "somebody hears the fact", args: a.bound()[:2], sql: `
 			SELECT f.id AS fact_id, f.name, f.strategy, f.order_id FROM shared.outbox f
-			WHERE (f.strategy, f.name) NOT IN (SELECT * FROM unnest($1::text[], $2::text[]))`})
+			WHERE (f.strategy, f.name) NOT IN (SELECT * FROM unnest($1::text[], $2::text[]))
+			  AND NOT EXISTS (SELECT FROM shared.bindings b WHERE b.key IN (f.strategy || '.' || f.name, f.strategy || '.' || f.name || '.' || f.part))`},
+		held("no fact of a paid order is an open dead letter", "dead_letters", "d.replayed_at IS NULL"),
+		held("no fact of a paid order waits for a version that has a row for it", "waiting_facts", "true"))
 	if err != nil {
 		return err
 	}
@@ -80,8 +99,24 @@ func proveNothingStuck(ctx context.Context, a *auditor, v *Verdict) error {
 			v.breaks(d.row("the queue is empty"))
 		}
 	}
-	return a.list(ctx, v, rule{says: "dead letter that nobody has replayed", sql: `
-		SELECT id, module, fact_id, name, routing_key, reason, at FROM shared.dead_letters WHERE replayed_at IS NULL ORDER BY at`})
+	for _, r := range seenTo {
+		if err := a.list(ctx, v, r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// seenTo is what was not heard and is known to somebody.
+var seenTo = []rule{
+	{says: "dead letter that nobody has replayed", sql: `
+		SELECT id, module, fact_id, order_id, name, routing_key, reason, at FROM shared.dead_letters WHERE replayed_at IS NULL ORDER BY at`},
+	{says: "dead letter that was given up", sql: `
+		SELECT g.letter_id, g.module, g.fact_id, g.order_id, g.name, g.by, g.reason, g.at FROM shared.dead_letter_log g
+		WHERE g.action = 'delete' AND EXISTS (SELECT FROM shared.outbox f WHERE f.id = g.fact_id)
+		  AND NOT EXISTS (SELECT FROM shared.inbox i WHERE i.fact_id = g.fact_id AND i.module = g.module) ORDER BY g.at`},
+	{says: "waits for a version that has a row for it", sql: `
+		SELECT module, fact_id, order_id, key, since FROM shared.waiting_facts ORDER BY since`},
 }
 
 func (d depth) row(says string) Row {

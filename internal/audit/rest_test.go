@@ -53,6 +53,25 @@ var waits = []struct {
 			b.Errorf("E2: %+v", v)
 		}
 	}},
+	{"a dead letter of a paid order that was given up", func(b *broken) {
+		letter := b.deadLetter(completed)
+		b.exec(`WITH gone AS (DELETE FROM shared.dead_letters WHERE id = $1 RETURNING *)
+			INSERT INTO shared.dead_letter_log (id, letter_id, module, fact_id, order_id, name, action, by, reason, result)
+			SELECT gen_random_uuid(), id, module, fact_id, order_id, name, 'delete', 'an operator', 'shown by hand', 'deleted' FROM gone`, letter)
+	}, func(b *broken, report audit.Report) {
+		if v := verdict(b, report, "E2"); v.Verdict != audit.OK || len(v.Listed) != 1 || !strings.Contains(string(v.Listed[0]), "shown by hand") {
+			b.Errorf("E2: %+v", v)
+		}
+	}},
+	{"a fact of an order that was not paid waits for another version", func(b *broken) {
+		fact := b.id(`SELECT fact_id FROM shared.inbox WHERE module = 'shelf' LIMIT 1`)
+		b.exec(`DELETE FROM shared.inbox WHERE module = 'shelf' AND fact_id = $1`, fact)
+		b.exec(`INSERT INTO shared.waiting_facts (fact_id, module, key, version, body) VALUES ($1, 'shelf', 'next.x', 0, '')`, fact)
+	}, func(b *broken, report audit.Report) {
+		if v := verdict(b, report, "E2"); v.Verdict != audit.OK || len(v.Listed) != 1 || !strings.Contains(string(v.Listed[0]), "next.x") {
+			b.Errorf("E2: %+v", v)
+		}
+	}},
 	{"a second charge was found and given back", func(b *broken) {
 		b.chargeTwice()
 		b.hunt()

@@ -6,6 +6,7 @@
 package broker
 
 import (
+	"context"
 	"log/slog"
 	"time"
 
@@ -22,6 +23,10 @@ type Config struct {
 	// Anew is called with the full name of a queue that was not there when it was wanted, and had to be made: what was in it
 	// is gone. It must not block. nil: nobody wants to know.
 	Anew func(queue string)
+
+	// Bound gives the modules that hear a routing key in any version, also one that is not this program's, and whether any version
+	// knows the key at all. nil: this program's are all.
+	Bound func(ctx context.Context, key string) (modules []string, known bool, err error)
 
 	// Witness tells which fact the process died of. nil: a message that kills its consumer is handed out up to deliveryLimit times.
 	Witness *Witness

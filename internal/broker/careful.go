@@ -103,6 +103,9 @@ func (w *Witness) end(ctx context.Context, module string, fact uuid.UUID) {
 // takeAlone sees a suspicious message through, fact by fact.
 func (s *hearing) takeAlone(ctx context.Context, d amqp.Delivery) error {
 	pieces, err := s.unpack(ctx, d)
+	if err == nil {
+		pieces, err = s.putBy(ctx, pieces)
+	}
 	if err != nil {
 		return err
 	}

@@ -20,6 +20,11 @@ type Subscription struct {
 	// often and in whatever order facts come. Its context ends with the consumer or after Timeout.
 	Handle func(ctx context.Context, facts []event.Fact) error
 
+	// Knows says whether this program can hand a fact to anybody; nil: all. What it cannot, because another version said it or
+	// bound its queue, goes to PutBy, which has stored it when it returns.
+	Knows func(event.Fact) bool
+	PutBy func(ctx context.Context, module string, facts []Unknown) error
+
 	Permanent func(error) bool // errors that no further attempt can heal; nil: none
 	Outage    func(error) bool // errors of something that is down for everybody, besides those that Outage knows
 	Timeout   time.Duration    // for one call of Handle; 0 means 30 s

@@ -296,13 +296,21 @@ func TestStraysAreSeenTo(t *testing.T) {
 	})
 	nobody := message(cfg, created(1))
 	nobody.Key = "nobody.order.created"
-	if err := p.Publish(t.Context(), message(cfg, created(0)), nobody); err != nil {
+	newer := message(cfg, created(2)) // said by a newer version, which binds it to a module that this one has not
+	newer.Key = "next.order.weighed"
+	if err := p.Publish(t.Context(), message(cfg, created(0)), newer, nobody); err != nil {
 		t.Fatal(err)
+	}
+	cfg.Bound = func(_ context.Context, key string) ([]string, bool, error) {
+		return []string{"scales"}, key == newer.Key, nil
 	}
 	c := &coffin{}
 	stop := start(t, NewStrayKeeper(cfg, c.keep).Run)
 	if queue := <-anew; queue != cfg.Topology.Queue("inventory") {
 		t.Errorf("%s is told of a stray of inventory", queue)
+	}
+	if queue := <-anew; queue != cfg.Topology.Queue("scales") {
+		t.Errorf("%s is told of a stray of a newer version's module", queue)
 	}
 	if dead := c.waitFor(t, 1); dead[0].Module != ModuleUnrouted || dead[0].FactID.String() != nobody.ID || dead[0].Reason != ReasonPermanent {
 		t.Errorf("dead letter %+v", dead[0])

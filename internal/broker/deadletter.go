@@ -25,6 +25,7 @@ type DeadLetter struct {
 	ID         uuid.UUID
 	Module     string
 	FactID     uuid.UUID // zero when it could not be read
+	OrderID    uuid.UUID // whose fact it is; zero for none
 	Name       event.Name
 	RoutingKey string // that it was published under
 	Reason     string
@@ -39,7 +40,7 @@ type DeadLetter struct {
 func NewDeadLetter(module, routingKey, reason string, body []byte, cause error) DeadLetter {
 	d := DeadLetter{Module: module, RoutingKey: routingKey, Reason: reason, Body: body, At: time.Now().UTC()}
 	if facts, err := event.Split(body); err == nil && len(facts) == 1 {
-		d.FactID, d.Name, d.RoutingKey = facts[0].ID, facts[0].Name, facts[0].RoutingKey()
+		d.FactID, d.OrderID, d.Name, d.RoutingKey = facts[0].ID, facts[0].OrderID, facts[0].Name, facts[0].RoutingKey()
 	}
 	if cause != nil {
 		d.FirstError = clip(cause.Error())

@@ -98,8 +98,9 @@ func (s *hearing) gather(ctx context.Context, d amqp.Delivery) (pieces []*piece,
 
 // batch hears facts together, or one by one when that fails.
 func (s *hearing) batch(ctx context.Context, pieces []*piece) error {
-	if len(pieces) == 0 {
-		return nil
+	pieces, err := s.putBy(ctx, pieces)
+	if err != nil || len(pieces) == 0 {
+		return err
 	}
 	if err := s.hear(ctx, pieces); err != nil {
 		return s.apart(ctx, pieces, err)

@@ -19,6 +19,7 @@ type Metrics struct {
 	failed      *prometheus.CounterVec // module
 	buried      *prometheus.CounterVec // module, reason
 	redelivered *prometheus.CounterVec // module
+	unknown     *prometheus.CounterVec // module
 	strays      prometheus.Counter
 	replaced    prometheus.Counter
 	unconfirmed prometheus.Gauge
@@ -43,6 +44,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		failed:      counters("failed_total", "Attempts of a module at one fact that failed.", "module"),
 		buried:      counters("dead_letters_total", "Facts that became dead letters.", "module", "reason"),
 		redelivered: counters("redelivered_total", "Messages that RabbitMQ had given to a consumer before.", "module"),
+		unknown:     counters("unknown_total", "Facts that this version has no row for and that were stored, to wait for one that has.", "module"),
 		strays:      counter("strays_total", "Messages that no queue was bound to."),
 		replaced:    counter("queues_replaced_total", "Queues that did not work and were made anew."),
 		unconfirmed: prometheus.NewGauge(prometheus.GaugeOpts{
@@ -60,7 +62,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		}, []string{"module"}),
 	}
 	if r != nil {
-		r.MustRegister(m.published, m.confirmed, m.returned, m.reconnects, m.heard, m.failed, m.buried, m.batchFacts, m.batchSecond,
+		r.MustRegister(m.unknown, m.published, m.confirmed, m.returned, m.reconnects, m.heard, m.failed, m.buried, m.batchFacts, m.batchSecond,
 			m.redelivered, m.strays, m.replaced, m.unconfirmed, m.parked, m.depth)
 	}
 	return m

@@ -15,14 +15,16 @@ type Undertaker struct {
 	cfg    Config
 	log    *slog.Logger
 	source *source
-	read   func(amqp.Delivery) []DeadLetter
+	read   func(context.Context, amqp.Delivery) ([]DeadLetter, error)
 	keep   func(context.Context, []DeadLetter) error
 }
 
 // NewUndertaker makes one for the queue of dead letters. keep must be repeatable; while it fails the letters stay in their
 // queue. It does nothing until Run.
 func NewUndertaker(cfg Config, keep func(context.Context, []DeadLetter) error) *Undertaker {
-	read := func(d amqp.Delivery) []DeadLetter { return readDeadLetters(cfg.Topology, d) }
+	read := func(_ context.Context, d amqp.Delivery) ([]DeadLetter, error) {
+		return readDeadLetters(cfg.Topology, d), nil
+	}
 	return newUndertaker(cfg, "undertaker", cfg.Topology.Dead(), read, keep)
 }
 
@@ -34,18 +36,18 @@ var errNobodyBound = errors.New("no queue is bound to its routing key")
 // NewStrayKeeper makes one for the queue of what no queue was bound to. What a module should have had is told to the Config's
 // Anew, as what was lost with its queue: the outbox has it. What no queue needs to have is let go; the rest becomes dead letters.
 func NewStrayKeeper(cfg Config, keep func(context.Context, []DeadLetter) error) *Undertaker {
-	read := func(d amqp.Delivery) []DeadLetter { return readStray(cfg, d) }
+	read := func(ctx context.Context, d amqp.Delivery) ([]DeadLetter, error) { return readStray(ctx, cfg, d) }
 	return newUndertaker(cfg, "stray keeper", cfg.Topology.Unrouted(), read, keep)
 }
 
-func newUndertaker(cfg Config, part, queue string, read func(amqp.Delivery) []DeadLetter, keep func(context.Context, []DeadLetter) error) *Undertaker {
+func newUndertaker(cfg Config, part, queue string, read func(context.Context, amqp.Delivery) ([]DeadLetter, error), keep func(context.Context, []DeadLetter) error) *Undertaker {
 	s := &source{cfg: cfg, queue: queue, prefetch: 64, declare: func(l *link) error { return l.declareFor(cfg) }}
 	return &Undertaker{cfg: cfg, log: cfg.Log.With("part", part), source: s, read: read, keep: keep}
 }
 
-func readStray(cfg Config, d amqp.Delivery) []DeadLetter {
+func readStray(ctx context.Context, cfg Config, d amqp.Delivery) ([]DeadLetter, error) {
 	if slices.Contains(cfg.Topology.Quiet, d.RoutingKey) {
-		return nil
+		return nil, nil
 	}
 	cfg.metrics().strays.Inc()
 	bound := false
@@ -56,13 +58,30 @@ func readStray(cfg Config, d amqp.Delivery) []DeadLetter {
 		}
 	}
 	if bound {
-		return nil
+		return nil, nil
+	}
+	if known, err := strayOfOthers(ctx, cfg, d.RoutingKey); known || err != nil {
+		return nil, err
 	}
 	var all []DeadLetter
 	for _, part := range split(d.Body) {
 		all = append(all, NewDeadLetter(ModuleUnrouted, d.RoutingKey, ReasonPermanent, part, errNobodyBound))
 	}
-	return all
+	return all, nil
+}
+
+// strayOfOthers sees to what another version says: a module that it binds to the key has lost it with its queue, or never had it.
+func strayOfOthers(ctx context.Context, cfg Config, key string) (known bool, err error) {
+	if cfg.Bound == nil {
+		return false, nil
+	}
+	modules, known, err := cfg.Bound(ctx, key)
+	for _, module := range modules {
+		if cfg.Anew != nil && known {
+			cfg.Anew(cfg.Topology.Queue(module))
+		}
+	}
+	return known, err
 }
 
 // Run works until ctx ends.
@@ -105,9 +124,9 @@ func (u *Undertaker) session(ctx context.Context, up func()) error {
 func (u *Undertaker) take(ctx context.Context, d amqp.Delivery) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	letters := u.read(d)
-	if len(letters) == 0 {
-		return nil
+	letters, err := u.read(ctx, d)
+	if len(letters) == 0 || err != nil {
+		return err
 	}
 	return u.keep(ctx, letters)
 }

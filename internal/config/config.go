@@ -54,6 +54,7 @@ type Config struct {
 	OutboxRetention     time.Duration `default:"24h" help:"How long published facts are kept."`
 	InboxRetention      time.Duration `default:"168h" help:"How long a heard fact is remembered."`
 	DeadLetterRetention time.Duration `default:"720h" help:"How long dead letters are kept that went back to their modules, and what was done about them; open ones stay."`
+	UnknownFactPatience time.Duration `default:"24h" help:"How long a fact of another version, that no instance has a row for, waits before it is a dead letter."`
 	RefillAfter         time.Duration `default:"15s" help:"A published fact that a module has not heard after so long is published to it again, if its queue has lost it."`
 	ConsumerBatch       int           `default:"128" help:"Most facts that a verb hears at once."`
 
@@ -121,6 +122,7 @@ func (c *Config) Validate() error {
 	for name, d := range map[string]time.Duration{
 		"order-timeout": c.OrderTimeout, "outbox-poll-interval": c.OutboxPollInterval, "outbox-retention": c.OutboxRetention,
 		"inbox-retention": c.InboxRetention, "hold-ttl": c.HoldTTL, "sweep-interval": c.SweepInterval, "refill-after": c.RefillAfter, "dead-letter-retention": c.DeadLetterRetention,
+		"unknown-fact-patience": c.UnknownFactPatience,
 	} {
 		if d <= 0 {
 			errs = append(errs, fmt.Errorf("--%s: must be more than 0", name))
@@ -128,6 +130,9 @@ func (c *Config) Validate() error {
 	}
 	if key, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(c.SandboxWebhookSecret, "whsec_")); c.SandboxWebhookSecret != "" && (err != nil || len(key) < 24) {
 		errs = append(errs, errors.New("--sandbox-webhook-secret: whsec_ and at least 24 bytes in base64"))
+	}
+	if c.UnknownFactPatience >= c.InboxRetention {
+		errs = append(errs, errors.New("--unknown-fact-patience: must be shorter than --inbox-retention, or a fact could not be done any more"))
 	}
 	if c.InboxRetention < c.OutboxRetention {
 		errs = append(errs, errors.New("--inbox-retention: must not be shorter than --outbox-retention, or a fact could be done twice"))

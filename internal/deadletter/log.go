@@ -85,9 +85,9 @@ func (l *Letters) notTaken(ctx context.Context, log []uuid.UUID) {
 // deleted removes a letter and writes down who did so and why.
 func (l *Letters) deleted(ctx context.Context, letter Letter, by, reason string) error {
 	done, err := l.db.Exec(ctx, `
-		WITH gone AS (DELETE FROM shared.dead_letters WHERE id = $2 RETURNING id, module, fact_id, name)
-		INSERT INTO shared.dead_letter_log (id, letter_id, module, fact_id, name, action, by, reason, result)
-		SELECT $1, id, module, fact_id, name, 'delete', $3, $4, 'deleted' FROM gone`, uuid.Must(uuid.NewV7()), letter.ID, by, reason)
+		WITH gone AS (DELETE FROM shared.dead_letters WHERE id = $2 RETURNING id, module, fact_id, order_id, name)
+		INSERT INTO shared.dead_letter_log (id, letter_id, module, fact_id, order_id, name, action, by, reason, result)
+		SELECT $1, id, module, fact_id, order_id, name, 'delete', $3, $4, 'deleted' FROM gone`, uuid.Must(uuid.NewV7()), letter.ID, by, reason)
 	if err != nil {
 		return fmt.Errorf("delete dead letter %s: %w", letter.ID, err)
 	}

@@ -57,15 +57,15 @@ func (l *Letters) Keep(ctx context.Context, letters []broker.DeadLetter) error {
 		batch.Queue(`
 			WITH kept AS (
 				INSERT INTO shared.dead_letters
-					(id, module, fact_id, name, routing_key, reason, first_error, last_error, attempts, body, at)
-				VALUES ($1, $2, nullif($3, $12::uuid), $4, $5, $6, $7, $8, $9, $10, $11)
+					(id, module, fact_id, name, routing_key, reason, first_error, last_error, attempts, body, at, order_id)
+				VALUES ($1, $2, nullif($3, $12::uuid), $4, $5, $6, $7, $8, $9, $10, $11, nullif($13, $12::uuid))
 				ON CONFLICT (id) DO UPDATE SET reason = excluded.reason, last_error = excluded.last_error, body = excluded.body,
 					attempts = dead_letters.attempts + excluded.attempts, at = excluded.at, replayed_at = NULL
 				WHERE dead_letters.at < excluded.at
 				RETURNING id)
 			UPDATE shared.dead_letter_log g SET result = 'died again' FROM kept
 			WHERE g.letter_id = kept.id AND g.action = 'replay' AND g.result IN ('asked', 'sent')`,
-			d.ID, d.Module, d.FactID, string(d.Name), d.RoutingKey, d.Reason, d.FirstError, d.LastError, d.Attempts, d.Body, d.At, uuid.Nil)
+			d.ID, d.Module, d.FactID, string(d.Name), d.RoutingKey, d.Reason, d.FirstError, d.LastError, d.Attempts, d.Body, d.At, uuid.Nil, d.OrderID)
 	}
 	if err := l.db.SendBatch(ctx, batch).Close(); err != nil {
 		return fmt.Errorf("keep %d dead letters: %w", len(letters), err)
@@ -167,14 +167,15 @@ func (l *Letters) count(ctx context.Context, which Filter) (n int, err error) {
 const cleaned = 1000
 
 // Clean removes letters that went back to their modules longer ago than the retention, and what was done about letters that are
-// gone since. A letter that nobody has replayed or given up stays, however old it is.
-func (l *Letters) Clean(ctx context.Context, retention time.Duration) error {
-	for _, sql := range []string{`
+// gone since, when that is older than what is done is remembered. A letter that nobody has replayed or given up stays, however old
+// it is.
+func (l *Letters) Clean(ctx context.Context, retention, remembered time.Duration) error {
+	for sql, retention := range map[string]time.Duration{`
 		DELETE FROM shared.dead_letters WHERE id IN (
-			SELECT id FROM shared.dead_letters WHERE replayed_at < now() - $1::interval LIMIT $2)`, `
+			SELECT id FROM shared.dead_letters WHERE replayed_at < now() - $1::interval LIMIT $2)`: retention, `
 		DELETE FROM shared.dead_letter_log WHERE id IN (
 			SELECT g.id FROM shared.dead_letter_log g WHERE g.at < now() - $1::interval
-			AND NOT EXISTS (SELECT FROM shared.dead_letters d WHERE d.id = g.letter_id) LIMIT $2)`} {
+			AND NOT EXISTS (SELECT FROM shared.dead_letters d WHERE d.id = g.letter_id) LIMIT $2)`: remembered} {
 		for rows := int64(cleaned); rows == cleaned; {
 			done, err := l.db.Exec(ctx, sql, retention, cleaned)
 			if err != nil {

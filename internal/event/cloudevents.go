@@ -29,6 +29,7 @@ type envelope struct {
 	CausationID     string          `json:"causationid,omitempty"`
 	TraceParent     string          `json:"traceparent,omitempty"`
 	Part            string          `json:"partitionkey,omitempty"`
+	Version         int             `json:"dataversion,omitempty"`
 	Data            json.RawMessage `json:"data"`
 }
 
@@ -36,7 +37,7 @@ type envelope struct {
 func Encode(f Fact) []byte {
 	e := envelope{
 		SpecVersion: "1.0", ID: f.ID, Source: "/holdfast/" + speaker(f.Name), Type: f.Name, Time: f.At.UTC(),
-		DataContentType: "application/json", Strategy: f.Strategy, TraceParent: f.TraceParent, Part: f.Part, Data: f.Data,
+		DataContentType: "application/json", Strategy: f.Strategy, TraceParent: f.TraceParent, Part: f.Part, Version: f.Version, Data: f.Data,
 	}
 	if f.OrderID != uuid.Nil {
 		e.Subject = f.OrderID.String()
@@ -107,7 +108,7 @@ func (e envelope) fact() (Fact, error) {
 	if e.SpecVersion != "1.0" || e.ID == uuid.Nil || e.Type == "" || e.Strategy == "" {
 		return Fact{}, fmt.Errorf("event %q of type %q is not a CloudEvents 1.0 event of ours", e.ID, e.Type)
 	}
-	f := Fact{ID: e.ID, Name: e.Type, Strategy: e.Strategy, At: e.Time, TraceParent: e.TraceParent, Part: e.Part, Data: e.Data}
+	f := Fact{ID: e.ID, Name: e.Type, Strategy: e.Strategy, At: e.Time, TraceParent: e.TraceParent, Part: e.Part, Version: e.Version, Data: e.Data}
 	var err error
 	if e.Subject != "" {
 		if f.OrderID, err = uuid.Parse(e.Subject); err != nil {

@@ -25,9 +25,17 @@ type Fact struct {
 	Cause       uuid.UUID       // the fact that led to it; zero when a person or a clock did
 	At          time.Time       // when it was said, UTC
 	TraceParent string          // W3C trace context, passed on
+	Version     int             // of the shape of Data: 0 is the first, which readers of later versions still read
 	Part        string          // for facts that not all who hear their name hear: which part of the work it is of; else ""
 	Data        json.RawMessage // the shape that belongs to Name
 }
+
+// versions are the shapes beyond the first. A field more that a reader may overlook is no new version: what is, is a shape that a
+// reader of an older version would read wrongly.
+var versions = map[Name]int{}
+
+// Version is the newest shape of a name's data that this program says and reads.
+func Version(name Name) int { return versions[name] }
 
 // New makes a fact with a fresh id, saying data.
 // It panics when data cannot be encoded: the shapes of this package always can.
@@ -36,7 +44,7 @@ func New(name Name, strategy string, orderID uuid.UUID, data any) Fact {
 	if err != nil {
 		panic(fmt.Sprintf("event %s: encode %T: %v", name, data, err)) // a shape of this package that JSON cannot hold
 	}
-	return Fact{ID: uuid.Must(uuid.NewV7()), Name: name, Strategy: strategy, OrderID: orderID, At: time.Now().UTC(), Data: body}
+	return Fact{ID: uuid.Must(uuid.NewV7()), Name: name, Strategy: strategy, OrderID: orderID, At: time.Now().UTC(), Version: Version(name), Data: body}
 }
 
 // Answer makes the fact that follows from hearing f: same order, strategy and trace, with f as its cause.

@@ -25,7 +25,7 @@ var mayImport = map[string][]string{
 	"internal/app": {
 		"api", "lua", "internal/audit", "internal/broker", "internal/cart", "internal/config", "internal/deadletter", "internal/event",
 		"internal/fault", "internal/inbox", "internal/inventory", "internal/lease", "internal/order", "internal/outbox",
-		"internal/payment", "internal/postgres", "internal/reconcile", "internal/redisx", "internal/refill", "internal/relay", "internal/run",
+		"internal/payment", "internal/postgres", "internal/reconcile", "internal/redisx", "internal/refill", "internal/relay", "internal/rollout", "internal/run",
 		"internal/saga", "internal/timeline", "internal/web",
 	},
 	"internal/bench": {
@@ -48,6 +48,7 @@ var mayImport = map[string][]string{
 	"internal/deadletter":        {"internal/broker", "internal/event", "internal/fault", "internal/postgres", "internal/text", "internal/web"},
 	"internal/relay":             {"internal/broker", "internal/event", "internal/lease", "internal/postgres", "internal/run"},
 	"internal/refill":            {"internal/broker", "internal/event", "internal/fault", "internal/lease", "internal/postgres", "internal/run", "internal/web"},
+	"internal/rollout":           {"internal/broker", "internal/event", "internal/postgres", "internal/run"},
 	"internal/lease":             {"internal/postgres", "internal/run"},
 	"internal/outbox":            {"internal/event", "internal/postgres"},
 	"internal/inbox":             {"internal/event", "internal/postgres"},

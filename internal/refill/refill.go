@@ -41,6 +41,10 @@ type Options struct {
 
 	// Quarantine takes rows of the outbox that are no events: no module could hear them. It must be repeatable.
 	Quarantine func(context.Context, []broker.DeadLetter) error
+
+	// Foreign gives the routing keys that a module hears in other versions of this program only. nil: there are none. A leader of
+	// an older version must not take what it does not know for what nobody has to hear.
+	Foreign func(ctx context.Context, module string) ([]string, error)
 }
 
 // Refiller looks for what is missing. Any number may run: one of them works.
@@ -79,7 +83,7 @@ func (r *Refiller) Run(ctx context.Context) error {
 // Anew says that a queue was not there and had to be made: what was in it is gone. It returns at once.
 func (r *Refiller) Anew(queue string) {
 	name, ours := strings.CutPrefix(queue, r.Broker.Topology.Queue(""))
-	if _, known := r.Broker.Topology.Queues[name]; !ours || !known {
+	if !ours {
 		return
 	}
 	module := r.Broker.Topology.Module(name)

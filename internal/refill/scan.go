@@ -45,7 +45,7 @@ type row struct {
 	xid     uint64
 	key     string // routing key
 	heard   bool   // by the module
-	settled bool   // heard, or none of the module's, or an open dead letter
+	settled bool   // heard, or none of the module's, or a dead letter that is open or was given up, or waiting for another version
 }
 
 // collect looks for gaps from where it has come to, and says whether there is more to look through. Facts younger than the
@@ -94,7 +94,10 @@ func (r *Refiller) read(ctx context.Context, s state, at scan) ([]row, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read outbox: %w", err)
 	}
-	keys := r.Broker.Topology.Keys(s.Module)
+	keys, err := r.keys(ctx, s.Module)
+	if err != nil {
+		return nil, err
+	}
 	bound := map[uuid.UUID]int{}
 	rows, err := pgx.CollectRows(found, func(found pgx.CollectableRow) (row, error) {
 		var w row
@@ -117,12 +120,24 @@ func (r *Refiller) read(ctx context.Context, s state, at scan) ([]row, error) {
 		return nil, fmt.Errorf("read inbox: %w", err)
 	}
 	err = r.among(ctx, bound, `
-		SELECT fact_id FROM shared.dead_letters WHERE fact_id = ANY ($1) AND module IN ($2, 'relay') AND replayed_at IS NULL`, s.Module,
+		SELECT fact_id FROM shared.dead_letters WHERE fact_id = ANY ($1) AND module IN ($2, 'relay') AND replayed_at IS NULL
+		UNION ALL SELECT fact_id FROM shared.dead_letter_log WHERE fact_id = ANY ($1) AND module IN ($2, 'relay') AND action = 'delete'
+		UNION ALL SELECT fact_id FROM shared.waiting_facts WHERE fact_id = ANY ($1) AND module = $2`, s.Module,
 		func(i int) { rows[i].settled = true })
 	if err != nil {
-		return nil, fmt.Errorf("read dead letters: %w", err)
+		return nil, fmt.Errorf("read what is seen to otherwise: %w", err)
 	}
 	return rows, nil
+}
+
+// keys are the routing keys that a module hears, in whichever version.
+func (r *Refiller) keys(ctx context.Context, module string) ([]string, error) {
+	keys := r.Broker.Topology.Keys(module)
+	if r.Foreign == nil {
+		return keys, nil
+	}
+	foreign, err := r.Foreign(ctx, module)
+	return append(keys, foreign...), err
 }
 
 // among asks for some of the rows by their ids; those that are found leave the map.

@@ -47,7 +47,10 @@ var shop = Strategy{Name: event.Shop, Steps: []Step{
 	{event.StockAdjusted, shelve, nil},
 }}
 
+// next are strategies that only a build with the tag nextbuild has, for trying two versions side by side.
+var next []Strategy
+
 // All are the strategies.
 func All() []Strategy {
-	return []Strategy{Optimistic, PostPayment, Parallel, Orchestrated, Sequenced, Pessimistic}
+	return append([]Strategy{Optimistic, PostPayment, Parallel, Orchestrated, Sequenced, Pessimistic}, next...)
 }

@@ -38,6 +38,12 @@ func (b *Book) Hear(who Module, actors Actors) Handler {
 	}
 }
 
+// Knows gives whether a module can take a fact: a table has a row for it, and its data has a shape that this program reads.
+func (b *Book) Knows(who Module) func(event.Fact) bool {
+	verbs := b.verbs(who)
+	return func(f event.Fact) bool { return verbs[f.Row()] != nil && f.Version <= event.Version(f.Name) }
+}
+
 func (b *Book) verbs(who Module) map[string]*Verb {
 	verbs := make(map[string]*Verb)
 	for _, s := range b.all() {
@@ -55,7 +61,7 @@ func group(who Module, verbs map[string]*Verb, facts []event.Fact) (order []*Ver
 	groups = make(map[*Verb][]event.Fact)
 	for _, f := range facts {
 		verb := verbs[f.Row()]
-		if verb == nil {
+		if verb == nil || f.Version > event.Version(f.Name) {
 			return nil, nil, fmt.Errorf("%w: %s hears %s", ErrNoRow, who, f.RoutingKey())
 		}
 		if groups[verb] == nil {

@@ -61,6 +61,10 @@ WITH o AS (
 	UNION ALL
 	SELECT g.at, g.fact_id, 7, g.id::text, 'dead_letter', g.module, g.name, jsonb_build_object('action', g.action, 'result', g.result)
 	FROM known k JOIN shared.dead_letter_log g ON g.fact_id = k.id
+	UNION ALL
+	SELECT w.since, w.fact_id, 8, w.module, 'waiting', w.module, substr(w.key, strpos(w.key, '.') + 1),
+		jsonb_build_object('key', w.key, 'version', w.version, 'sent', w.sent)
+	FROM known k JOIN shared.waiting_facts w ON w.fact_id = k.id
 ), page AS (
 	SELECT * FROM entries WHERE (at, fact, rank, key COLLATE "C") > ($3::timestamptz, $4::uuid, $5::int, $6::text COLLATE "C")
 	ORDER BY at, fact, rank, key COLLATE "C" LIMIT $7
