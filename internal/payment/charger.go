@@ -3,6 +3,7 @@ package payment
 import (
 	"cmp"
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"time"
@@ -23,7 +24,7 @@ type ChargerOptions struct {
 	Lease       time.Duration // 30 s, 90 s of an Opener; longer than all calls for one payment can take together
 	Poll        time.Duration // 250 ms; how often it looks for what has become due
 	Grace       time.Duration // 3 s; how long calls may go on when it is stopped
-	KeyMemory   time.Duration // 23 h; how long after the first attempt a key may be used: the provider's memory less a margin
+	KeyMemory   time.Duration // 23 h; how long after the first attempt a charge may be sent again: the provider's memory less a margin
 	Log         *slog.Logger  // required
 }
 
@@ -154,37 +155,56 @@ func (c *Charger) freeSlots(n int) {
 	}
 }
 
-// call asks the provider what the payment's state calls for. An attempt older than the provider's memory is only looked up.
+// call asks the provider what the payment's state calls for.
 func (c *Charger) call(ctx context.Context, task *row) result {
 	outcome, err := c.ask(ctx, task)
-	if err != nil || outcome.Verdict == Absent || !task.recent {
+	if err != nil || outcome.Verdict == Absent {
 		c.options.Log.Warn("the outcome of a payment is unknown", "order_id", task.OrderID, "state", task.State,
 			"try", task.Tries, "giving_back", task.Undone(), "key_forgotten", !task.recent, "err", err)
 	}
 	return result{task, outcome, err}
 }
 
+// onlyLookedUp reports whether a charge may not be sent again: the provider has forgotten its key, so that it could charge a second
+// time. Giving back and closing charge nothing at any age.
+func (p *row) onlyLookedUp() bool { return !p.recent && !p.Undone() && p.State != Refunding }
+
 func (c *Charger) ask(ctx context.Context, task *row) (Outcome, error) {
 	switch {
-	case !task.recent:
-		return c.through(ctx, "lookup", Provider.Lookup, task)
 	case task.State == Refunding:
 		return c.through(ctx, "refund", Provider.Refund, task)
 	case task.Undone():
 		return c.through(ctx, "close", Provider.Close, task)
-	case task.Tries == 1:
+	case task.Tries == 1 && task.recent:
 		return c.charge(ctx, task)
 	}
 	outcome, err := c.through(ctx, "lookup", Provider.Lookup, task)
-	if err == nil && outcome.Verdict == Absent { // it may still be on its way; under the same key it is charged once
+	// It may still be on its way: under the same key it is charged once, for as long as the provider remembers the key. What is opened
+	// first is charged once whatever the key.
+	if _, opens := c.provider.(Opener); err == nil && outcome.Verdict == Absent && (task.recent || opens) {
 		return c.charge(ctx, task)
 	}
 	return outcome, err
 }
 
+// errLate is a charge that was not asked for, because its claim is over.
+var errLate = errors.New("not asked for: this process stood still for longer than its claim lasts")
+
+// inTime reports an error if the claim is over: others have taken the payment up by now, and the provider may have forgotten the key.
+// A process that was frozen learns it by the monotonic clock, one on a machine that was suspended by the other.
+func (c *Charger) inTime(task *row) error {
+	if max(time.Since(task.claimedAt), time.Now().Round(0).Sub(task.claimedAt.Round(0))) < c.options.Lease {
+		return nil
+	}
+	return errLate
+}
+
 // charge makes the charge, and opens it first where that is the provider's way. Whoever dies before the id is committed has charged
 // nothing, and whoever comes next opens it again.
 func (c *Charger) charge(ctx context.Context, task *row) (Outcome, error) {
+	if err := c.inTime(task); err != nil {
+		return Outcome{}, err
+	}
 	if opener, opens := c.provider.(Opener); opens && task.OpenedAs == "" {
 		open := func(_ Provider, ctx context.Context, in Intent) (Outcome, error) { return opener.Open(ctx, in) }
 		outcome, err := c.through(ctx, "open", open, task)
@@ -192,6 +212,9 @@ func (c *Charger) charge(ctx context.Context, task *row) (Outcome, error) {
 			return outcome, err
 		}
 		if err := c.keepOpened(ctx, task, outcome.ChargeID); err != nil {
+			return Outcome{}, err
+		}
+		if err := c.inTime(task); err != nil {
 			return Outcome{}, err
 		}
 	}

@@ -1,6 +1,9 @@
 package payment_test
 
 import (
+	"context"
+	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -9,6 +12,7 @@ import (
 	"github.com/holdfast-checkout/holdfast/internal/event"
 	"github.com/holdfast-checkout/holdfast/internal/payment"
 	"github.com/holdfast-checkout/holdfast/internal/postgres"
+	"github.com/holdfast-checkout/holdfast/internal/sandbox"
 	"github.com/holdfast-checkout/holdfast/internal/testkit"
 )
 
@@ -181,7 +185,8 @@ func TestConnectionsLost(t *testing.T) {
 	w.expect(p, payment.Success, "processed", paid)
 }
 
-// What was first asked for longer ago than the provider remembers keys is never sent again, closed or guessed at.
+// A charge that was first asked for longer ago than the provider remembers keys is never sent again or guessed at. The order's end
+// closes it, and gives back what was charged, at any age.
 func TestForgottenKeys(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -194,7 +199,7 @@ func TestForgottenKeys(t *testing.T) {
 		forgotten    int64
 	}{
 		{"nothing was charged", "pm_error_once", false, "charge lookup", payment.Unknown, "unknown", nothing, 1},
-		{"nothing was charged, given back", "pm_error_once", true, "charge lookup lookup", payment.Unknown, "unknown", nothing, 1},
+		{"nothing was charged, given back", "pm_error_once", true, "charge lookup close", payment.Voided, "unknown voided", nothing, 0},
 		{"charged", "pm_timeout_after_charge", false, "charge lookup", payment.Success, "unknown processed", paid, 0},
 		{"charged, given back", "pm_timeout_after_charge", true, "charge lookup refund", payment.Refunded, "unknown refunded", repaid, 0},
 	} {
@@ -235,6 +240,109 @@ func TestForgottenKeys(t *testing.T) {
 				t.Errorf("status %+v, %v", status, err)
 			}
 		})
+	}
+}
+
+// refusing is a provider that answers so many refunds with an error, and notes under which keys it was asked.
+type refusing struct {
+	payment.Provider
+	times *atomic.Int64
+	keys  *[]string
+}
+
+func (r refusing) Refund(ctx context.Context, in payment.Intent) (payment.Outcome, error) {
+	*r.keys = append(*r.keys, in.KeyOf("key"))
+	if r.times.Add(-1) >= 0 {
+		return payment.Outcome{}, fmt.Errorf("out of money: %w", payment.ErrAnswered)
+	}
+	return r.Provider.Refund(ctx, in)
+}
+
+// A refund that is owed is asked for until it is made, however long ago it was first tried, and under another key after each answer
+// that was an error, which a provider may keep under the key. What went wrong can be seen meanwhile.
+func TestRefundIsMadeAtAnyAge(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	var times atomic.Int64
+	var keys []string
+	times.Store(3)
+	service, charger, stop := w.charger(refusing{w.provider, &times, &keys}, func(o *payment.ChargerOptions) { o.KeyMemory = time.Millisecond })
+	p := buy("pm_ok")
+	w.hear(service.Charge, p.fact(event.OrderCreated))
+	w.reach(p.id, payment.Success)
+	w.hear(service.GiveBack, p.fact(event.OrderEnding))
+	testkit.Eventually(t, enough, func() error {
+		status, err := charger.Status(t.Context())
+		if err == nil && times.Load() > 0 && (status.Refunding != 1 || status.Failing != 1 || status.Forgotten != 0) {
+			err = fmt.Errorf("status %+v", status)
+		}
+		return err
+	})
+	w.reach(p.id, payment.Refunded)
+	stop()
+	w.expect(p, payment.Refunded, "processed refunded", repaid)
+	if want := []string{"key", "key-1", "key-2", "key-3"}; !slices.Equal(keys, want) {
+		t.Errorf("asked under %v, want %v", keys, want)
+	}
+	var answers int
+	var lastError string
+	if err := w.env.DB.QueryRow(t.Context(), `SELECT error_answers, last_error FROM payment.payments WHERE order_id = $1`, p.id).
+		Scan(&answers, &lastError); err != nil || answers != 3 || lastError != "" {
+		t.Errorf("%d answers were errors, the last %q, %v", answers, lastError, err)
+	}
+}
+
+// A refund whose answer was lost, and whose key the provider has forgotten since, is found and not made twice.
+func TestRefundUnderAForgottenKeyIsFound(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(o *sandbox.Options) { o.KeyMemory = time.Millisecond })
+	lost := between{Provider: w.provider}
+	service, _, stop := w.charger(lost)
+	p := buy("pm_ok")
+	w.hear(service.Charge, p.fact(event.OrderCreated))
+	w.reach(p.id, payment.Success)
+	stop()
+	var charge string
+	if err := w.env.DB.QueryRow(t.Context(), `SELECT charge_id FROM payment.payments WHERE order_id = $1`, p.id).Scan(&charge); err != nil {
+		t.Fatal(err)
+	}
+	in := payment.Intent{OrderID: p.id, ChargeKey: "charge-" + p.id.String(), RefundKey: "refund-" + p.id.String(), ChargeID: charge, Terms: p.terms()}
+	if _, err := w.provider.Refund(t.Context(), in); err != nil { // nobody hears the answer
+		t.Fatal(err)
+	}
+	service, _, _ = w.charger(nil)
+	w.hear(service.GiveBack, p.fact(event.OrderEnding))
+	w.reach(p.id, payment.Refunded)
+	w.expect(p, payment.Refunded, "processed refunded", repaid)
+}
+
+// A charger that stood still for longer than its claim does not charge any more: by then the provider may have forgotten the key.
+func TestChargerThatStoodStillDoesNotCharge(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	p := buy("pm_ok")
+	w.attempt(p, stuck{w.provider})
+	g := newGate()
+	var mu sync.Mutex
+	var calls []string
+	still := between{Provider: w.provider, after: g.hold("lookup"), before: func(call string) {
+		mu.Lock()
+		defer mu.Unlock()
+		calls = append(calls, call)
+	}}
+	_, _, stop := w.charger(still, func(o *payment.ChargerOptions) { o.Lease, o.Concurrency = 300*time.Millisecond, 1 })
+	<-g.reached
+	testkit.Eventually(t, enough, func() bool {
+		var over bool
+		err := w.env.DB.QueryRow(t.Context(), `SELECT leased_until < now() FROM payment.payments WHERE order_id = $1`, p.id).Scan(&over)
+		return err == nil && over
+	})
+	close(g.open)
+	w.reach(p.id, payment.Success)
+	stop()
+	w.expect(p, payment.Success, "unknown processed", paid)
+	if want := []string{"lookup", "lookup", "charge"}; !slices.Equal(calls, want) {
+		t.Errorf("calls %v, want %v", calls, want)
 	}
 }
 

@@ -2,6 +2,8 @@ package payment
 
 import (
 	"context"
+	"errors"
+	"strconv"
 
 	"github.com/google/uuid"
 
@@ -9,15 +11,17 @@ import (
 )
 
 // Provider moves money. A key belongs to one intent: whatever is asked twice under it is done once. An error of any kind
-// means that the outcome is not known; only an Outcome is an answer.
+// means that the outcome is not known; only an Outcome is an answer. An error that the provider has answered, and may answer again
+// under the same key, is ErrAnswered.
 type Provider interface {
 	// Charge takes the money, once per ChargeKey. It answers Charged, Rejected or Closed.
 	Charge(ctx context.Context, in Intent) (Outcome, error)
-	// Refund gives all of it back, once per RefundKey. It answers GivenBack.
+	// Refund gives all of it back, once per charge, however often and late it is asked for: that no more can be given back than was
+	// charged guards it, not a key that the provider may have forgotten. It answers GivenBack.
 	Refund(ctx context.Context, in Intent) (Outcome, error)
 	// Lookup says what became of ChargeKey so far. Absent is no promise: a charge may still be on its way.
 	Lookup(ctx context.Context, in Intent) (Outcome, error)
-	// Close ends ChargeKey: after it, either the charge has happened (Charged, GivenBack) or it never will (Closed, Rejected).
+	// Close ends ChargeKey, at any age: after it, either the charge has happened (Charged, GivenBack) or it never will (Closed, Rejected).
 	Close(ctx context.Context, in Intent) (Outcome, error)
 }
 
@@ -47,7 +51,20 @@ type Intent struct {
 	OpenedAs  string // the provider's id of what was opened; "" where nothing was
 	ChargeID  string // the provider's id of the charge; "" until one is known
 	Terms     event.Terms
+
+	ErrorAnswers int // how many answers about it were errors; a key under which an answer is kept ends with it, see KeyOf
 }
+
+// KeyOf returns the key to send where an answer is kept under it, errors included: another one after each answer that was an error.
+func (in Intent) KeyOf(key string) string {
+	if in.ErrorAnswers == 0 {
+		return key
+	}
+	return key + "-" + strconv.Itoa(in.ErrorAnswers)
+}
+
+// ErrAnswered is an error that the provider has answered, unlike an answer that was lost.
+var ErrAnswered = errors.New("the provider answered with an error")
 
 // Verdict is what a provider says of a charge.
 type Verdict string

@@ -24,13 +24,12 @@ type Books interface {
 
 // HunterOptions steer the hunt. Zero values mean the defaults.
 type HunterOptions struct {
-	Interval  time.Duration // 1 min
-	Cooldown  time.Duration // 30 s; what is younger is judged by the next hunt; below 0: nothing is too young
-	Page      int           // 1000 lines
-	KeyMemory time.Duration // 23 h, as the charger's
-	NoOrder   bool          // charges under our keys for orders that we do not know are given back too, not only reported
-	Log       *slog.Logger  // required
-	Registry  prometheus.Registerer
+	Interval time.Duration // 1 min
+	Cooldown time.Duration // 30 s; what is younger is judged by the next hunt; below 0: nothing is too young
+	Page     int           // 1000 lines
+	NoOrder  bool          // charges under our keys for orders that we do not know are given back too, not only reported
+	Log      *slog.Logger  // required
+	Registry prometheus.Registerer
 }
 
 // Hunter compares the provider's own list with our books, both ways, from where it last stopped. A result that we have not heard is
@@ -46,7 +45,7 @@ type Hunter struct {
 // NewHunter makes a hunter; wake is called when an adopted result leaves something for the charger to do.
 func NewHunter(db *postgres.DB, books Books, wake func(), o HunterOptions) *Hunter {
 	o.Interval, o.Cooldown, o.Page = cmp.Or(o.Interval, time.Minute), cmp.Or(o.Cooldown, 30*time.Second), cmp.Or(o.Page, 1000)
-	o.Cooldown, o.KeyMemory = max(o.Cooldown, 0), cmp.Or(o.KeyMemory, 23*time.Hour)
+	o.Cooldown = max(o.Cooldown, 0)
 	h := &Hunter{db: db, books: books, wake: wake, options: o, found: prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "holdfast_payment_orphans_total", Help: "Money that only the provider or only we know of, by what was found.",
 	}, []string{"found"})}
@@ -134,14 +133,14 @@ func (h *Hunter) judge(ctx context.Context, lines []Line) error {
 		case found != "":
 			orphans = append(orphans, orphan{l, found, found == "stray" || found == "no order" && h.options.NoOrder})
 		}
-		if l.Verdict != Rejected && (sense == known || sense == news) {
+		if (l.Verdict == Charged || l.Verdict == GivenBack) && (sense == known || sense == news) {
 			met = append(met, l.ID)
 		}
 	}
 	if err := h.adopt(ctx, fresh); err != nil {
 		return err
 	}
-	return h.note(ctx, lines[len(lines)-1].Mark, met, orphans)
+	return h.note(ctx, lines, met, orphans)
 }
 
 // sort says what a line is to us and, if it is an orphan, which.

@@ -4,7 +4,7 @@ import "time"
 
 // Line is one line of a provider's own books: a charge or a refund, whoever asked for it. One without a Verdict is of something else.
 type Line struct {
-	Verdict     Verdict // Charged, Rejected or GivenBack
+	Verdict     Verdict // Charged, Rejected or GivenBack; Absent: an attempt has failed, and the provider is to be asked what that means
 	ID          string  // the provider's, of the charge or refund
 	Key         string  // under which it was asked for
 	OrderID     string  // as the provider was told it; anything, if it was not us who told it
@@ -34,6 +34,8 @@ func (p *Payment) read(l Line) (sense, Outcome) {
 		return foreign, Outcome{}
 	case l.Verdict == GivenBack:
 		return p.readRefund(l)
+	case l.Verdict == Absent:
+		return known, Outcome{}
 	case l.Key != chargeKey(p.OrderID):
 		return foreign, Outcome{}
 	case l.AmountMinor != p.Terms.TotalMinor || l.Currency != p.Terms.Currency:

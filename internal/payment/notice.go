@@ -3,6 +3,7 @@ package payment
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 
@@ -77,6 +78,9 @@ func (n *Notices) take(ctx context.Context, line Line) (result string, err error
 	if err != nil {
 		return "not ours", nil
 	}
+	if line.Verdict == Absent {
+		return n.ask(ctx, order, line)
+	}
 	p, err := find(ctx, n.db, order)
 	if err != nil {
 		return "", err
@@ -92,6 +96,21 @@ func (n *Notices) take(ctx context.Context, line Line) (result string, err error
 		return "stray", nil
 	}
 	return "not ours", nil
+}
+
+// ask has the charger ask the provider now. An attempt that has failed is no end: the charge could be tried again there, until whoever
+// asks has closed it.
+func (n *Notices) ask(ctx context.Context, order uuid.UUID, line Line) (string, error) {
+	done, err := n.db.Exec(ctx, `
+		UPDATE payment.payments SET due_at = now()
+		WHERE order_id = $1 AND charge_key = $2 AND state IN ('PENDING', 'UNKNOWN') AND attempted_at IS NOT NULL`, order, line.Key)
+	if err != nil {
+		return "", fmt.Errorf("have the provider asked about order %s: %w", order, err)
+	}
+	if done.RowsAffected() > 0 {
+		n.wake()
+	}
+	return "asked", nil
 }
 
 func (n *Notices) adopt(ctx context.Context, order uuid.UUID, line Line) error {

@@ -185,3 +185,42 @@ func TestWebhooksThatAreNotTaken(t *testing.T) {
 		t.Errorf("the good one: %v", err)
 	}
 }
+
+// failing is a provider that tells of an attempt that has failed.
+type failing struct{ key, order string }
+
+func (failing) Name() string { return "failing" }
+
+func (f failing) Notice(http.Header, []byte) (payment.Line, error) {
+	return payment.Line{Verdict: payment.Absent, ID: "pi_1", Key: f.key, OrderID: f.order, Reason: "card_declined"}, nil
+}
+
+// An attempt that has failed decides nothing: it has the provider asked now. Who asks ends the charge there before the payment is
+// declined, so that nobody who dies in between leaves it open.
+func TestAFailedAttemptIsAskedFor(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	p, other := buy("pm_ok"), buy("pm_ok")
+	w.attempt(p, stuck{w.provider})
+	for _, of := range []struct {
+		purchase
+		key  string
+		dues int
+	}{{p, "charge-" + p.id.String(), 1}, {p, "charge-" + other.id.String(), 0}, {other, "charge-" + other.id.String(), 0}} {
+		if _, err := w.env.DB.Exec(t.Context(), `UPDATE payment.payments SET due_at = now() + interval '1 hour' WHERE order_id = $1`, p.id); err != nil {
+			t.Fatal(err)
+		}
+		woken := 0
+		n := payment.NewNotices(w.env.DB, failing{of.key, of.id.String()}, func() { woken++ }, w.env.Log, prometheus.NewRegistry())
+		if err := n.Hear(t.Context(), nil, nil); err != nil {
+			t.Fatal(err)
+		}
+		var due int
+		if err := w.env.DB.QueryRow(t.Context(), `SELECT count(*) FROM payment.payments WHERE due_at <= now() AND state = 'UNKNOWN'`).Scan(&due); err != nil {
+			t.Fatal(err)
+		}
+		if due != of.dues || woken != of.dues {
+			t.Errorf("%s: %d payments are due, woken %d times", of.key, due, woken)
+		}
+	}
+}

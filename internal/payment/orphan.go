@@ -2,6 +2,7 @@ package payment
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -74,15 +75,22 @@ func findAll(ctx context.Context, db *postgres.DB, orders []uuid.UUID) (map[uuid
 }
 
 // note writes down what a page of the provider's list came to, and how far it was read.
-func (h *Hunter) note(ctx context.Context, mark string, met []string, orphans []orphan) error {
+func (h *Hunter) note(ctx context.Context, lines []Line, met []string, orphans []orphan) error {
+	var charges, refunds []string // of orphans, given back though the answer may have been lost
+	for _, l := range lines {
+		if l.Verdict == GivenBack && l.Key == orphanKey(l.ChargeID) {
+			charges, refunds = append(charges, l.ChargeID), append(refunds, l.ID)
+		}
+	}
 	return h.keep(ctx, orphans, func(batch *pgx.Batch) {
+		batch.Queue(refundedSQL, charges, refunds)
 		batch.Queue(`
 			INSERT INTO payment.statement (provider_id)
 			SELECT id FROM unnest($1::text[]) AS m(id)
 			WHERE NOT EXISTS (SELECT FROM payment.transfers t, payment.hunts h
 			                  WHERE t.provider_id = m.id AND h.provider = $2 AND (t.at, t.provider_id) <= (h.at, h.at_id))
 			ON CONFLICT DO NOTHING`, met, h.books.Name())
-		batch.Queue(`UPDATE payment.hunts SET mark = $2 WHERE provider = $1`, h.books.Name(), mark)
+		batch.Queue(`UPDATE payment.hunts SET mark = $2 WHERE provider = $1`, h.books.Name(), lines[len(lines)-1].Mark)
 	})
 }
 
@@ -175,8 +183,7 @@ func (h *Hunter) pass(ctx context.Context, page oursRead, missing []orphan) erro
 	})
 }
 
-// giveBack refunds orphans that are due. The attempt is committed before the provider is called; one that is older than its memory
-// of keys is never made again.
+// giveBack refunds orphans that are due, at any age: a charge is given back once.
 func (h *Hunter) giveBack(ctx context.Context) error {
 	rows, err := h.claimOrphans(ctx)
 	if err != nil {
@@ -184,7 +191,7 @@ func (h *Hunter) giveBack(ctx context.Context) error {
 	}
 	var calls sync.WaitGroup
 	var mu sync.Mutex
-	var charges, refunds []string
+	var charges, refunds, refused []string
 	slots := make(chan struct{}, orphanCalls)
 	for _, in := range rows {
 		slots <- struct{}{}
@@ -193,25 +200,37 @@ func (h *Hunter) giveBack(ctx context.Context) error {
 			o, err := h.books.Refund(ctx, in)
 			if err != nil {
 				h.options.Log.WarnContext(ctx, "an orphan could not be given back yet", "charge_id", in.ChargeID, "order_id", in.OrderID, "error", err)
-				return
 			}
 			mu.Lock()
 			defer mu.Unlock()
+			if errors.Is(err, ErrAnswered) {
+				refused = append(refused, in.ChargeID)
+			}
+			if err != nil {
+				return
+			}
 			charges, refunds = append(charges, in.ChargeID), append(refunds, o.RefundID)
 		})
 	}
 	calls.Wait()
+	if len(refused) > 0 {
+		if _, err := h.db.Exec(ctx, `UPDATE payment.orphans SET error_answers = error_answers + 1 WHERE provider_id = ANY($1)`, refused); err != nil {
+			return fmt.Errorf("note the refusals of %d orphans: %w", len(refused), err)
+		}
+	}
 	if len(charges) == 0 {
 		return nil
 	}
-	if _, err = h.db.Exec(ctx, `
-		UPDATE payment.orphans o SET refund_id = r.refund_id, refunded_at = now(), due_at = NULL
-		FROM unnest($1::text[], $2::text[]) AS r(charge_id, refund_id) WHERE o.provider_id = r.charge_id AND o.refund_id IS NULL`, charges, refunds); err != nil {
+	if _, err = h.db.Exec(ctx, refundedSQL, charges, refunds); err != nil {
 		return fmt.Errorf("note the refund of %d orphans: %w", len(charges), err)
 	}
 	h.options.Log.WarnContext(ctx, "orphans were given back", "charges", len(charges), "first", charges[0])
 	return nil
 }
+
+const refundedSQL = `
+	UPDATE payment.orphans o SET refund_id = r.refund_id, refunded_at = now(), due_at = NULL
+	FROM unnest($1::text[], $2::text[]) AS r(charge_id, refund_id) WHERE o.provider_id = r.charge_id AND o.refund_id IS NULL`
 
 func (h *Hunter) claimOrphans(ctx context.Context) (due []Intent, err error) {
 	err = h.db.InTx(ctx, func(tx pgx.Tx) error {
@@ -219,18 +238,18 @@ func (h *Hunter) claimOrphans(ctx context.Context) (due []Intent, err error) {
 		rows, err := tx.Query(ctx, `
 			UPDATE payment.orphans o SET attempted_at = coalesce(attempted_at, now()), due_at = now() + $3 * interval '1 millisecond'
 			FROM (SELECT provider_id FROM payment.orphans
-			      WHERE due_at <= now() AND provider = $1 AND (attempted_at IS NULL OR attempted_at > now() - $4 * interval '1 millisecond')
+			      WHERE due_at <= now() AND provider = $1
 			      ORDER BY due_at LIMIT $2) d
 			WHERE o.provider_id = d.provider_id
-			RETURNING o.provider_id, o.order_id, o.amount_minor, o.currency`,
-			h.books.Name(), orphanPage, orphanAgain.Milliseconds(), h.options.KeyMemory.Milliseconds())
+			RETURNING o.provider_id, o.order_id, o.amount_minor, o.currency, o.error_answers`,
+			h.books.Name(), orphanPage, orphanAgain.Milliseconds())
 		if err != nil {
 			return err
 		}
 		due, err = pgx.CollectRows(rows, func(r pgx.CollectableRow) (in Intent, err error) {
 			var order string
 			var terms event.Terms
-			if err := r.Scan(&in.ChargeID, &order, &terms.TotalMinor, &terms.Currency); err != nil {
+			if err := r.Scan(&in.ChargeID, &order, &terms.TotalMinor, &terms.Currency, &in.ErrorAnswers); err != nil {
 				return in, err
 			}
 			in.Terms, in.RefundKey = terms, orphanKey(in.ChargeID)

@@ -48,6 +48,9 @@ type Payment struct {
 	Undo      Cause  // the fact that wants it given back; zero while none does
 	Attempted bool   // the provider may have been asked for the charge
 	Tries     int    // times it was taken up for what is to be done now
+
+	ErrorAnswers int    // answers of the provider about it that were errors
+	LastError    string // why the outcome was not learnt when the provider was last asked; "" once it is known
 }
 
 // wanted is a payment that f wants charged. An order of nothing is paid at once.
@@ -158,6 +161,7 @@ func (p *Payment) fact(name event.Name) event.Fact {
 func (p *Payment) intent() Intent {
 	return Intent{
 		OrderID: p.OrderID, ChargeKey: chargeKey(p.OrderID), RefundKey: refundKey(p.OrderID), OpenedAs: p.OpenedAs, ChargeID: p.ChargeID, Terms: p.Terms,
+		ErrorAnswers: p.ErrorAnswers,
 	}
 }
 

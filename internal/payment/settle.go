@@ -2,8 +2,10 @@ package payment
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -17,7 +19,7 @@ import (
 const (
 	firstRetry   = 250 * time.Millisecond
 	longestRetry = time.Minute
-	lateRetry    = 10 * time.Minute // for what the provider has forgotten: a person must see to it
+	lateRetry    = 10 * time.Minute // for a charge whose key the provider has forgotten, until the order's end closes it
 )
 
 // result is what came of calling the provider for a claimed payment. err set means that nothing is known.
@@ -95,18 +97,28 @@ func (e *effects) write(ctx context.Context, tx pgx.Tx) error {
 }
 
 func (p *row) apply(r result) event.Name {
-	if r.err != nil {
-		return p.Lose()
+	if r.err == nil {
+		p.LastError = ""
+		return p.Hear(r.outcome)
 	}
-	return p.Hear(r.outcome)
+	if p.LastError = strings.ToValidUTF8(r.err.Error(), "?"); len(p.LastError) > maxLastError {
+		p.LastError = strings.ToValidUTF8(p.LastError[:maxLastError], "")
+	}
+	if errors.Is(r.err, ErrAnswered) {
+		p.ErrorAnswers++
+	}
+	return p.Lose()
 }
+
+// maxLastError is how many bytes of an error are kept.
+const maxLastError = 1000
 
 // dueIn says when to take up what is under way: at once if there is something new to do, else later and later.
 func (p *row) dueIn(r result) time.Duration {
 	switch {
 	case p.Tries == 0, p.Undone() && !r.Undone(): // to be refunded now, or to be closed now
 		return 0
-	case !r.recent:
+	case r.onlyLookedUp():
 		return jitter(lateRetry)
 	}
 	return jitter(min(firstRetry<<min(p.Tries-1, 16), longestRetry))

@@ -17,7 +17,9 @@ type row struct {
 	Payment
 	claim  int64 // whose claim it is
 	held   bool  // that claim has not been settled
-	recent bool  // when claimed: the provider still remembers the key under which it was first asked
+	recent bool  // when claimed: the provider still remembers the key under which the charge was first asked for
+
+	claimedAt time.Time // before the claim was made; on this process' clocks
 
 	attempts []attempt // made under the claim
 }
@@ -32,14 +34,14 @@ type change struct {
 const columns = `p.order_id, p.state, p.strategy, p.amount_minor, p.currency, p.payment_method,
 	coalesce(p.opened_as, ''), coalesce(p.charge_id, ''), coalesce(p.refund_id, ''), p.reason, p.cause, p.traceparent,
 	coalesce(p.undo_cause, '00000000-0000-0000-0000-000000000000'), p.undo_traceparent,
-	p.attempted_at IS NOT NULL, p.tries, p.claim, p.leased_until IS NOT NULL`
+	p.attempted_at IS NOT NULL, p.tries, p.error_answers, p.last_error, p.claim, p.leased_until IS NOT NULL`
 
 func scan(into *row, more ...any) []any {
 	p := &into.Payment
 	return append([]any{
 		&p.OrderID, &p.State, &p.Strategy, &p.Terms.TotalMinor, &p.Terms.Currency, &p.Terms.PaymentMethod,
 		&p.OpenedAs, &p.ChargeID, &p.RefundID, &p.Reason, &p.Cause.Fact, &p.Cause.TraceParent, &p.Undo.Fact, &p.Undo.TraceParent,
-		&p.Attempted, &p.Tries, &into.claim, &into.held,
+		&p.Attempted, &p.Tries, &p.ErrorAnswers, &p.LastError, &into.claim, &into.held,
 	}, more...)
 }
 
@@ -116,11 +118,11 @@ func locked(rows pgx.Rows) (map[uuid.UUID]*row, error) {
 const updateSQL = `
 	UPDATE payment.payments p
 	SET state = c.state, charge_id = nullif(c.charge_id, ''), refund_id = nullif(c.refund_id, ''), reason = c.reason,
-	    undo_cause = nullif(c.undo, $11), undo_traceparent = c.undo_trace, tries = c.tries,
+	    undo_cause = nullif(c.undo, $11), undo_traceparent = c.undo_trace, tries = c.tries, error_answers = c.error_answers, last_error = c.last_error,
 	    due_at = CASE WHEN c.state IN ('PENDING', 'UNKNOWN', 'REFUNDING') THEN now() + c.due_in * interval '1 millisecond' END,
 	    leased_until = CASE WHEN c.keep_lease THEN p.leased_until END, changed_at = now()
-	FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::uuid[], $7::text[], $8::int[], $9::bigint[], $10::bool[])
-	     AS c(order_id, state, charge_id, refund_id, reason, undo, undo_trace, tries, due_in, keep_lease)
+	FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::uuid[], $7::text[], $8::int[], $9::bigint[], $10::bool[], $12::int[], $13::text[])
+	     AS c(order_id, state, charge_id, refund_id, reason, undo, undo_trace, tries, due_in, keep_lease, error_answers, last_error)
 	WHERE p.order_id = c.order_id`
 
 // update writes changes of different, locked payments.
@@ -129,17 +131,17 @@ func update(batch *pgx.Batch, changes []change) {
 	if n == 0 {
 		return
 	}
-	orders, undos, tries := make([]uuid.UUID, n), make([]uuid.UUID, n), make([]int, n)
+	orders, undos, tries, errorAnswers := make([]uuid.UUID, n), make([]uuid.UUID, n), make([]int, n), make([]int, n)
 	dueIn, keep := make([]int64, n), make([]bool, n)
-	text := [5][]string{}
+	text := [6][]string{}
 	for i, c := range changes {
-		orders[i], undos[i], tries[i] = c.OrderID, c.Undo.Fact, c.Tries
+		orders[i], undos[i], tries[i], errorAnswers[i] = c.OrderID, c.Undo.Fact, c.Tries, c.ErrorAnswers
 		dueIn[i], keep[i] = c.dueIn.Milliseconds(), c.keepLease
-		for t, s := range []string{string(c.State), c.ChargeID, c.RefundID, c.Reason, c.Undo.TraceParent} {
+		for t, s := range []string{string(c.State), c.ChargeID, c.RefundID, c.Reason, c.Undo.TraceParent, c.LastError} {
 			text[t] = append(text[t], s)
 		}
 	}
-	batch.Queue(updateSQL, orders, text[0], text[1], text[2], text[3], undos, text[4], tries, dueIn, keep, uuid.Nil)
+	batch.Queue(updateSQL, orders, text[0], text[1], text[2], text[3], undos, text[4], tries, dueIn, keep, uuid.Nil, errorAnswers, text[5])
 }
 
 // write sends what was put together, in one round trip.
@@ -164,7 +166,7 @@ func claimSQL(which string) string {
 	      WHERE ` + which + ` AND (leased_until IS NULL OR leased_until <= now())
 	      ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED) AS due
 	WHERE p.order_id = due.order_id
-	RETURNING ` + columns + `, coalesce(p.refund_attempted_at, p.attempted_at) > now() - $3 * interval '1 millisecond'`
+	RETURNING ` + columns + `, p.attempted_at > now() - $3 * interval '1 millisecond'`
 }
 
 var (
@@ -175,22 +177,26 @@ var (
 // claim takes up to n payments that are due for as long as the lease, and notes that the provider is about to be asked.
 // It is one statement, and commits by itself.
 func claim(ctx context.Context, db *postgres.DB, n int, lease, memory time.Duration) ([]*row, error) {
-	return claimed(db.Query(ctx, claimAny, n, lease.Milliseconds(), memory.Milliseconds()))
+	began := time.Now()
+	rows, err := db.Query(ctx, claimAny, n, lease.Milliseconds(), memory.Milliseconds())
+	return claimed(began, rows, err)
 }
 
 // claimOf is claim for the payment of one order.
 func claimOf(ctx context.Context, db *postgres.DB, order uuid.UUID, lease, memory time.Duration) ([]*row, error) {
-	return claimed(db.Query(ctx, claimOne, 1, lease.Milliseconds(), memory.Milliseconds(), order))
+	began := time.Now()
+	rows, err := db.Query(ctx, claimOne, 1, lease.Milliseconds(), memory.Milliseconds(), order)
+	return claimed(began, rows, err)
 }
 
-func claimed(rows pgx.Rows, err error) ([]*row, error) {
+func claimed(began time.Time, rows pgx.Rows, err error) ([]*row, error) {
 	if err != nil {
 		return nil, fmt.Errorf("claim payments: %w", err)
 	}
 	defer rows.Close()
 	var list []*row
 	for rows.Next() {
-		r := &row{}
+		r := &row{claimedAt: began}
 		if err := rows.Scan(scan(r, &r.recent)...); err != nil {
 			return nil, fmt.Errorf("claim payments: %w", err)
 		}

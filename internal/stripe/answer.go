@@ -104,6 +104,16 @@ func (r refusal) Error() string {
 	return fmt.Sprintf("answered %d %s %q of %q (%s)", r.status, r.kind, r.code, r.param, r.request)
 }
 
+// Is reports whether Stripe keeps this answer under the request's key, and would give it again: all but those that say that the request
+// was not begun.
+func (r refusal) Is(target error) bool {
+	switch r.status {
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusConflict, http.StatusTooManyRequests:
+		return false
+	}
+	return target == payment.ErrAnswered
+}
+
 // told gives an error that may be shown: what Stripe has refused, or why it was not reached.
 func told(err error) error {
 	var answered *stripe.Error

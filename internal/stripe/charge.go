@@ -36,7 +36,7 @@ func (s *Stripe) Open(ctx context.Context, in payment.Intent) (payment.Outcome, 
 			Enabled: stripe.Bool(true), AllowRedirects: stripe.String(string(stripe.PaymentIntentAutomaticPaymentMethodsAllowRedirectsNever)),
 		},
 	}
-	params.SetIdempotencyKey(in.ChargeKey)
+	params.SetIdempotencyKey(in.KeyOf(in.ChargeKey)) // nothing is charged by it, whatever the key
 	pi, err := s.api.V1PaymentIntents.Create(ctx, params)
 	if why := refused(err); why != "" {
 		return payment.Outcome{Verdict: payment.Rejected, Reason: why}, nil
@@ -50,7 +50,8 @@ func (s *Stripe) Open(ctx context.Context, in payment.Intent) (payment.Outcome, 
 	return payment.Outcome{Verdict: payment.Opened, ChargeID: pi.ID}, nil
 }
 
-// Charge confirms what was opened. Stripe executes that once per key, and lets it succeed once whatever the key.
+// Charge confirms what was opened. Stripe executes that once per key, and lets it succeed once whatever the key: so another key is safe
+// after an answer that was an error, which Stripe would give again under the same.
 func (s *Stripe) Charge(ctx context.Context, in payment.Intent) (payment.Outcome, error) {
 	if in.OpenedAs == "" {
 		return payment.Outcome{}, fmt.Errorf("charge order %s: %w", in.OrderID, errNotOpened)
@@ -58,7 +59,7 @@ func (s *Stripe) Charge(ctx context.Context, in payment.Intent) (payment.Outcome
 	params := &stripe.PaymentIntentConfirmParams{
 		PaymentMethod: stripe.String(s.method(in.Terms.PaymentMethod)), ErrorOnRequiresAction: stripe.Bool(true),
 	}
-	params.SetIdempotencyKey("confirm-" + in.OpenedAs)
+	params.SetIdempotencyKey(in.KeyOf("confirm-" + in.OpenedAs))
 	pi, err := s.api.V1PaymentIntents.Confirm(ctx, in.OpenedAs, params)
 	if isCard(err) || isCode(err, stripe.ErrorCodePaymentIntentUnexpectedState) { // what has come of it, it says itself
 		return s.Lookup(ctx, in)

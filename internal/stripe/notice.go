@@ -73,13 +73,15 @@ func (s *Stripe) lineOfCharge(e *stripe.Event) (payment.Line, error) {
 	if pi.Metadata[ofNamespace] != s.namespace {
 		return payment.Line{}, nil
 	}
-	line := payment.Line{Verdict: payment.Rejected, ID: pi.ID, Key: pi.Metadata[ofKey], OrderID: pi.Metadata[ofOrder]}
+	line := payment.Line{ID: pi.ID, Key: pi.Metadata[ofKey], OrderID: pi.Metadata[ofOrder]}
 	amount := pi.Amount
-	if e.Type == stripe.EventTypePaymentIntentSucceeded {
+	switch _, why := read(&pi); e.Type {
+	case stripe.EventTypePaymentIntentSucceeded:
 		line.Verdict, amount = payment.Charged, pi.AmountReceived
-	} else {
-		_, why := read(&pi)
-		line.Reason = cmp.Or(why, "canceled")
+	case stripe.EventTypePaymentIntentPaymentFailed: // it can be confirmed again until it is canceled, see outcome
+		line.Verdict, line.Reason = payment.Absent, why
+	default:
+		line.Verdict, line.Reason = payment.Rejected, cmp.Or(why, "canceled")
 	}
 	var ok bool
 	if line.AmountMinor, line.Currency, ok = fromStripe(amount, pi.Currency); !ok {

@@ -46,7 +46,8 @@ func TestNoticesAreLines(t *testing.T) {
 	no, back := line, line
 	no.Verdict, no.Reason = payment.Rejected, "card_declined"
 	back.Verdict, back.ID, back.ChargeID, back.Key = payment.GivenBack, "re_1", "pi_1", in.RefundKey
-	cancelled, part := no, line
+	failed, cancelled, part := no, no, line
+	failed.Verdict = payment.Absent // it is over only when it is canceled
 	cancelled.Reason, part.AmountMinor = "canceled", 1
 	nothing := payment.Line{At: line.At}
 	for name, c := range map[string]struct {
@@ -56,7 +57,7 @@ func TestNoticesAreLines(t *testing.T) {
 	}{
 		"charged":               {"payment_intent.succeeded", paid, line},
 		"charged in part":       {"payment_intent.succeeded", with(paid, object{"amount_received": 1}), part},
-		"declined":              {"payment_intent.payment_failed", poor, no},
+		"declined":              {"payment_intent.payment_failed", poor, failed},
 		"cancelled":             {"payment_intent.canceled", intentOf(in, "canceled"), cancelled},
 		"given back":            {"refund.created", refundOf(in, "succeeded"), back},
 		"given back later":      {"refund.updated", refundOf(in, "succeeded"), back},

@@ -10,9 +10,13 @@ import (
 	"github.com/holdfast-checkout/holdfast/internal/payment"
 )
 
-var errRefundFailed = errors.New("the refund has failed: a person must give the money back")
+var errRefundFailed = errors.New("the refund has failed again and again: a person must give the money back")
 
-// Refund gives the money back, unless that was done: by us under a key that Stripe has forgotten by now, or by somebody else.
+// mostFailed is after how many refunds that Stripe has made and that failed later none is made any more.
+const mostFailed = 3
+
+// Refund gives the money back, unless that was done: by us under a key that Stripe has forgotten by now, or by somebody else. One that
+// has failed, which may be days later, is made again.
 func (s *Stripe) Refund(ctx context.Context, in payment.Intent) (payment.Outcome, error) {
 	outcome, err := s.refund(ctx, in)
 	if err != nil {
@@ -22,16 +26,20 @@ func (s *Stripe) Refund(ctx context.Context, in payment.Intent) (payment.Outcome
 }
 
 func (s *Stripe) refund(ctx context.Context, in payment.Intent) (payment.Outcome, error) {
-	made, err := s.refundOf(ctx, in)
-	if err != nil || made != nil {
+	made, failed, err := s.refundOf(ctx, in)
+	if err != nil || made != nil && rank(made) > 0 {
 		return givenBack(made, in, err)
+	}
+	if failed > mostFailed {
+		return payment.Outcome{}, errRefundFailed
 	}
 	amount, ok := toStripe(in.Terms.TotalMinor, in.Terms.Currency)
 	if !ok {
 		return payment.Outcome{}, errUnfit
 	}
 	params := &stripe.RefundCreateParams{PaymentIntent: &in.ChargeID, Amount: &amount, Metadata: s.metadata(in, in.RefundKey)}
-	params.SetIdempotencyKey(in.RefundKey)
+	in.ErrorAnswers += failed
+	params.SetIdempotencyKey(in.KeyOf(in.RefundKey))
 	made, err = s.api.V1Refunds.Create(ctx, params)
 	if err != nil {
 		return payment.Outcome{}, told(err)
@@ -62,7 +70,7 @@ func (s *Stripe) charged(ctx context.Context, pi *stripe.PaymentIntent, in payme
 	if pi.LatestCharge == nil || pi.LatestCharge.AmountRefunded == 0 {
 		return outcome, nil
 	}
-	made, err := s.refundOf(ctx, in)
+	made, _, err := s.refundOf(ctx, in)
 	if err != nil {
 		return payment.Outcome{}, fmt.Errorf("look up the refund of order %s: %w", in.OrderID, err)
 	}
@@ -72,23 +80,27 @@ func (s *Stripe) charged(ctx context.Context, pi *stripe.PaymentIntent, in payme
 	return outcome, nil
 }
 
-// refundOf gives the refund of all of a charge: one that was made or is being made rather than one that has failed; nil if there is none.
-func (s *Stripe) refundOf(ctx context.Context, in payment.Intent) (best *stripe.Refund, err error) {
+// refundOf returns the refund of all of a charge, nil if there is none: one that was made or is being made rather than one that has
+// failed; and how many have failed.
+func (s *Stripe) refundOf(ctx context.Context, in payment.Intent) (best *stripe.Refund, failed int, err error) {
 	params := &stripe.RefundListParams{PaymentIntent: &in.ChargeID}
 	params.Limit, params.Single = stripe.Int64(100), true
 	list := s.api.V1Refunds.List(ctx, params)
 	if list.Err() != nil {
-		return nil, told(list.Err())
+		return nil, 0, told(list.Err())
 	}
 	for _, r := range list.Data() {
 		if r.PaymentIntent == nil || r.PaymentIntent.ID != in.ChargeID {
-			return nil, errUnfit // it was not asked for this
+			return nil, 0, errUnfit // it was not asked for this
+		}
+		if givesAllBack(r, in) && rank(r) == 0 {
+			failed++
 		}
 		if givesAllBack(r, in) && (best == nil || rank(r) > rank(best)) {
 			best = r
 		}
 	}
-	return best, nil
+	return best, failed, nil
 }
 
 func rank(r *stripe.Refund) int {
