@@ -22,7 +22,7 @@ func TestScheduledWorkOfAZombie(t *testing.T) {
 	}
 	for name, write := range map[string]func(context.Context) error{
 		"overdue orders": func(ctx context.Context) error { _, err := s.modules.order.TimeOut(ctx, 10); return err },
-		"expired keys":   func(ctx context.Context) error { return s.modules.order.ForgetKeys(ctx, 10) },
+		"expired keys":   func(ctx context.Context) error { _, err := s.modules.order.ForgetKeys(ctx, 10); return err },
 		"expired carts":  s.modules.cart.Sweep,
 		"partitions": func(ctx context.Context) error {
 			return outbox.KeepPartitions(ctx, s.db, 24*time.Hour, 7*24*time.Hour)

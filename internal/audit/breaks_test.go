@@ -49,6 +49,9 @@ var breaks = []struct {
 				FROM inventory.movements WHERE order_id = $1 AND kind = 'reserve' LIMIT 1`, b.id(completed), uuid.Must(uuid.NewV7()), kind)
 		}
 	}, "S3"},
+	{"S3 a line of no reservation", func(b *broken) {
+		b.exec(`INSERT INTO inventory.reservation_lines (order_id, product_id, quantity, returned) VALUES ($2, $1, 1, true)`, b.id(plenty), uuid.New())
+	}, "S3"},
 	{"S3 a reservation of another order's lines", func(b *broken) {
 		b.exec(`UPDATE orders.lines SET quantity = quantity * 2, unit_price_minor = 0 WHERE order_id = $1`, b.id(completed))
 		b.exec(`UPDATE orders.orders SET total_minor = 0 WHERE id = $1`, b.id(completed))

@@ -77,7 +77,8 @@ const movementsOfReservations = `
 	FULL JOIN (SELECT order_id, product_id, -sum(quantity) AS net FROM inventory.movements
 	           WHERE order_id IS NOT NULL GROUP BY order_id, product_id) m ON m.order_id = l.order_id AND m.product_id = l.product_id
 	LEFT JOIN inventory.reservations r ON r.order_id = coalesce(l.order_id, m.order_id)
-	WHERE coalesce(m.net, 0) <> CASE WHEN r.state IN ('RESERVED', 'GATHERING', 'RETURNING') AND NOT l.returned THEN coalesce(l.quantity, 0) ELSE 0 END`
+	WHERE coalesce(m.net, 0) <> CASE WHEN r.state IN ('RESERVED', 'GATHERING', 'RETURNING') AND NOT l.returned THEN coalesce(l.quantity, 0) ELSE 0 END
+	   OR r.order_id IS NULL AND l.order_id IS NOT NULL`
 
 const reservedLines = `
 	SELECT coalesce(i.order_id, o.order_id) AS order_id, coalesce(i.product_id, o.product_id) AS product_id,

@@ -55,7 +55,11 @@ func (s *Service) tick(ctx context.Context) {
 			break
 		}
 	}
-	s.report(ctx, "forget expired keys", s.ForgetKeys(ctx, page))
+	for n := page; n == page && ctx.Err() == nil; { // however many a second have made
+		var err error
+		n, err = s.ForgetKeys(ctx, page)
+		s.report(ctx, "forget expired keys", err)
+	}
 }
 
 func (s *Service) report(ctx context.Context, doing string, err error) {

@@ -79,10 +79,10 @@ func orderOf(ctx context.Context, db *postgres.DB, customer, key string, print [
 	return id, nil
 }
 
-// ForgetKeys deletes expired Idempotency-Keys, limit at most.
-func (s *Service) ForgetKeys(ctx context.Context, limit int) error {
-	_, err := s.db.Exec(ctx, `DELETE FROM orders.idempotency_keys WHERE (customer, key) IN (
+// ForgetKeys deletes expired Idempotency-Keys, limit at most, and returns how many.
+func (s *Service) ForgetKeys(ctx context.Context, limit int) (int, error) {
+	done, err := s.db.Exec(ctx, `DELETE FROM orders.idempotency_keys WHERE (customer, key) IN (
 		SELECT customer, key FROM orders.idempotency_keys WHERE expires_at < now() ORDER BY expires_at LIMIT $1
 		FOR UPDATE SKIP LOCKED)`, limit)
-	return err
+	return int(done.RowsAffected()), err
 }

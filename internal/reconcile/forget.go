@@ -147,23 +147,33 @@ func (m *Memory) unlink(ctx context.Context, keys []string) error {
 	return err
 }
 
-// refill loads the products that somebody holds units of, so that not everybody's next request has to.
+// refill loads the products that carts or orders hold units of, so that not everybody's next request has to. It goes through the
+// products, page by page, and asks for each whether it is held; the orders under way are few and are read once.
 func (m *Memory) refill(ctx context.Context) error {
+	ordered, err := column(ctx, m.Postgres, `
+		SELECT DISTINCT l.product_id FROM orders.orders o JOIN orders.lines l ON l.order_id = o.id
+		WHERE o.ended_at IS NULL AND o.inventory_status = 'NOT_STARTED'`)
+	if err != nil {
+		return err
+	}
 	for last := uuid.Nil; ; {
-		ids, err := column(ctx, m.Postgres, `
-			SELECT product_id FROM (
-				SELECT l.product_id FROM cart.lines l JOIN cart.carts c ON c.id = l.cart_id
-				WHERE l.held AND c.state = 'OPEN' AND c.expires_at > now()
-				UNION
-				SELECT l.product_id FROM orders.orders o JOIN orders.lines l ON l.order_id = o.id
-				WHERE o.ended_at IS NULL AND o.inventory_status = 'NOT_STARTED'
-			) held WHERE product_id > $1 ORDER BY product_id LIMIT $2`, last, page)
+		ids, err := column(ctx, m.Postgres, `SELECT product_id FROM inventory.stock WHERE product_id > $1 ORDER BY product_id LIMIT $2`, last, page)
 		if err != nil || len(ids) == 0 {
 			return err
 		}
 		last = ids[len(ids)-1]
-		if err := m.Shelf.Load(ctx, ids); err != nil {
-			return fmt.Errorf("load %d products: %w", len(ids), err)
+		held, err := column(ctx, m.Postgres, `
+			SELECT p FROM unnest($1::uuid[]) AS p WHERE p = ANY($2) OR EXISTS (
+				SELECT FROM cart.lines l JOIN cart.carts c ON c.id = l.cart_id
+				WHERE l.product_id = p AND l.held AND c.state = 'OPEN' AND c.expires_at > now())`, ids, ordered)
+		if err != nil {
+			return err
+		}
+		if len(held) == 0 {
+			continue
+		}
+		if err := m.Shelf.Load(ctx, held); err != nil {
+			return fmt.Errorf("load %d products: %w", len(held), err)
 		}
 	}
 }

@@ -40,7 +40,7 @@ const (
 
 const expectedSQL = `
 	WITH under_way AS MATERIALIZED ( -- few, found by an index of their own, among many lines
-		SELECT id, customer, hold_id, deadline, created_at FROM orders.orders WHERE status IN ('CREATED', 'PROCESSING', 'ENDING') AND hold_id IS NOT NULL
+		SELECT id, customer, hold_id, deadline, created_at FROM orders.orders WHERE ended_at IS NULL AND hold_id IS NOT NULL
 	)
 	SELECT l.product_id, c.id, l.quantity, (extract(epoch FROM c.expires_at) * 1000)::bigint,
 		(extract(epoch FROM c.expires_at - $4::interval) * 1000)::bigint, false, c.changed_at > now() - $2::interval, c.customer

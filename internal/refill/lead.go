@@ -106,11 +106,15 @@ func (s state) ready() bool {
 	return s.AskedAt != nil && (s.Idle || s.RelayedAt.After(s.AskedAt.Add(markLag)))
 }
 
+// Whether anything waits is asked of the last transaction there is, once, by the end of an index: not of all that are above the mark,
+// which is planned as a scan of everything that is kept.
+const statesSQL = `
+	SELECT m.module, coalesce(f.mark, '0'), f.asked_at, f.refilled_at, clock_timestamp(), k.mark, k.at,
+		coalesce((SELECT xid FROM shared.outbox ORDER BY xid DESC LIMIT 1) < k.mark, true)
+	FROM unnest($1::text[]) AS m(module) LEFT JOIN shared.refills f USING (module), shared.relay_mark k ORDER BY m.module`
+
 func (r *Refiller) states(ctx context.Context) ([]state, error) {
-	rows, err := r.DB.Query(ctx, `
-		SELECT m.module, coalesce(f.mark, '0'), f.asked_at, f.refilled_at, clock_timestamp(), k.mark, k.at,
-			NOT EXISTS (SELECT FROM shared.outbox o WHERE o.xid >= k.mark)
-		FROM unnest($1::text[]) AS m(module) LEFT JOIN shared.refills f USING (module), shared.relay_mark k ORDER BY m.module`, r.modules())
+	rows, err := r.DB.Query(ctx, statesSQL, r.modules())
 	if err != nil {
 		return nil, fmt.Errorf("read the state of modules: %w", err)
 	}

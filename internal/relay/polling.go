@@ -104,12 +104,15 @@ func (p *poller) poll(ctx context.Context) (rows int, more bool, err error) {
 		}
 		p.cursor = h.xmin
 	}
-	err = p.DB.QueryRow(ctx, `SELECT EXISTS (SELECT FROM shared.outbox WHERE xid >= $1::xid8)`, p.cursor).Scan(&more)
+	err = p.DB.QueryRow(ctx, youngerSQL, p.cursor).Scan(&more)
 	if err != nil {
 		return rows, false, fmt.Errorf("look for younger rows: %w", err)
 	}
 	return rows, more, p.store(ctx, rows > 0 && more)
 }
+
+// Of the last transaction there is, by the end of an index: whether there is any above one is planned as a scan.
+const youngerSQL = `SELECT coalesce((SELECT xid FROM shared.outbox ORDER BY xid DESC LIMIT 1) >= $1::xid8, false)`
 
 // passed notes that everything below a transaction is published.
 func (p *poller) passed(ctx context.Context, below uint64) error {

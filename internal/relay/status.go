@@ -34,13 +34,17 @@ type Slot struct {
 	Safe     *int64 `json:"safe,omitempty"` // bytes that may still be written before it is lost; absent: no limit
 }
 
+// By the index that leads to what waits: without the upper bound, which bounds nothing, it is planned as a scan of all that is kept.
+const waitingSQL = `
+	SELECT (SELECT mark FROM shared.relay_mark), count(*), coalesce(sum(octet_length(body)), 0),
+	       coalesce(extract(epoch FROM clock_timestamp() - min(at)), 0)::float8
+	FROM (SELECT body, at FROM shared.outbox WHERE xid >= (SELECT mark FROM shared.relay_mark)
+	      AND xid <= (SELECT pg_snapshot_xmax(pg_current_snapshot())) ORDER BY xid, id LIMIT 100000) AS waiting`
+
 // Status asks the database.
 func (r *Relay) Status(ctx context.Context) (Status, error) {
 	s := Status{Mode: r.Mode, Leading: r.leading.Load()}
-	err := r.DB.QueryRow(ctx, `
-		SELECT (SELECT mark FROM shared.relay_mark), count(*), coalesce(sum(octet_length(body)), 0),
-		       coalesce(extract(epoch FROM clock_timestamp() - min(at)), 0)::float8
-		FROM (SELECT body, at FROM shared.outbox WHERE xid >= (SELECT mark FROM shared.relay_mark) LIMIT 100000) AS waiting`).Scan(&s.Mark, &s.Rows, &s.Bytes, &s.Seconds)
+	err := r.DB.QueryRow(ctx, waitingSQL).Scan(&s.Mark, &s.Rows, &s.Bytes, &s.Seconds)
 	if err != nil {
 		return s, fmt.Errorf("relay status: %w", err)
 	}
