@@ -98,7 +98,7 @@ func (d *duo) start(name string, more ...string) *version {
 	l.Close()
 	args := append([]string{
 		"serve", "--http-addr", addr, "--jwt-secret", backboneSecret, "--refill-after", "2s", "--namespace", d.env.Namespace, "--postgres-url", d.env.PostgresURL,
-		"--rabbitmq-url", d.env.RabbitURL, "--redis-url", d.env.RedisURL, "--sandbox-url", d.sandbox, "--sandbox-key", backboneKey, "--reconcile-cooldown", "1s",
+		"--rabbitmq-url", d.env.RabbitURL, "--redis-url", d.env.RedisURL, "--sandbox-url", d.sandbox, "--sandbox-key", backboneKey, "--reconcile-cooldown", "1s", "--inventory-lanes", "1",
 	}, more...)
 	v := &version{duo: d, name: name, url: "http://" + addr, out: &output{}, done: make(chan error, 1)}
 	v.cmd = program(context.WithoutCancel(d.Context()), d.TempDir(), args...)
@@ -256,6 +256,7 @@ func (d *duo) complete() {
 // become what they would have become without.
 func TestTwoVersionsSideBySide(t *testing.T) {
 	t.Parallel()
+	queues := []string{"inventory", "inventory.lane.0", "order", "payment", "shelf", "view"}
 	d := newDuo(t)
 	this := d.start("this")
 	this.stock()
@@ -274,8 +275,19 @@ func TestTwoVersionsSideBySide(t *testing.T) {
 	this.end(syscall.SIGTERM) // and is over
 	next.buy("next", 20)
 	d.complete()
+	next.differs("next", len(queues))
+	for _, queue := range queues {
+		if code := next.tool("queues", "rebuild", queue); code != exitDone {
+			t.Errorf("the next version did not make %s anew: exit code %d", queue, code)
+		}
+	}
+	next.differs("next", 0)
 
 	this = d.start("this") // and is taken back: what the next version leaves waits for it
+	this.differs("this", len(queues))
+	if code := this.tool("queues", "rebuild", "view"); code != exitFailed {
+		t.Errorf("the older version made a queue anew: exit code %d", code)
+	}
 	both()
 	next.end(syscall.SIGKILL)
 	this.buy("optimistic", 20)
@@ -304,6 +316,34 @@ func TestTwoVersionsSideBySide(t *testing.T) {
 		t.Errorf("%d dead letters", n)
 	}
 	d.audit()
+}
+
+// tool runs another command of the same version against it.
+func (v *version) tool(args ...string) int {
+	v.Helper()
+	cmd := program(v.Context(), v.TempDir(), append(args, "--url", v.url, "--jwt-secret", backboneSecret)...)
+	cmd.Path, cmd.Args[0] = v.cmd.Path, v.cmd.Path
+	cmd.Stdout, cmd.Stderr = v.out, v.out
+	_ = cmd.Run()
+	return cmd.ProcessState.ExitCode()
+}
+
+// differs waits until a version names so many queues that are not as it declares them, and is ready all the same.
+func (v *version) differs(name string, want int) {
+	v.Helper()
+	testkit.Eventually(v, time.Minute, func() error {
+		var ready struct {
+			Checks map[string]string `json:"checks"`
+		}
+		status, answer, err := v.send(http.MethodGet, "/readyz", nil, "")
+		if err == nil {
+			err = json.Unmarshal(answer, &ready)
+		}
+		if named := strings.Count(ready.Checks["queues"], "holdfast queues rebuild"); err == nil && (status != http.StatusOK || named != want) {
+			err = fmt.Errorf("%d: %d queues differ from the %s version's, want %d: %s", status, named, name, want, answer)
+		}
+		return err
+	})
 }
 
 // audit has the next version prove that all is well.

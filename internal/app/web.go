@@ -28,6 +28,7 @@ func (s *server) newWeb() error {
 		Checks: map[string]func(context.Context) error{
 			"postgres": func(ctx context.Context) error { return s.db.Ping(ctx) },
 			"schema":   s.checkSchema,
+			"queues":   s.checkQueues,
 		},
 		Version: Version(), Document: api.Document, Unavailable: outage, MaxBody: s.cfg.MaxBody, TrustedProxies: proxies,
 	})
@@ -49,5 +50,6 @@ func (s *server) newWeb() error {
 	s.refills.Routes(routes)
 	audit.NewHTTP(auditOptions(s.db, s.patient, s.cfg.Servers, s.book, ledger, s.cfg.SandboxKey, Rest{Cooldown: s.cfg.ReconcileCooldown})).Routes(routes)
 	s.statusRoutes(routes)
+	s.queueRoutes(routes)
 	return nil
 }

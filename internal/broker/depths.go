@@ -14,6 +14,7 @@ type Depth struct {
 	Messages  int    `json:"messages"` // a message holds one fact or a batch of them
 	Consumers int    `json:"consumers"`
 	Missing   bool   `json:"missing,omitempty"` // the queue is not there
+	Differs   string `json:"differs,omitempty"` // how it differs from what this version declares: `holdfast queues rebuild`
 }
 
 // Depths counts all queues of the topology, by passive declaration: the management numbers lag by seconds.
@@ -28,7 +29,8 @@ func Depths(ctx context.Context, cfg Config) ([]Depth, error) {
 		depths, err = l.depths(cfg.Topology.names())
 		return err
 	})
-	for _, d := range depths {
+	for i, d := range depths {
+		depths[i].Differs = cfg.metrics().difference(d.Queue)
 		cfg.metrics().depth.WithLabelValues(d.Queue).Set(float64(d.Messages))
 	}
 	return depths, err

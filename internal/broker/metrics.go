@@ -26,7 +26,10 @@ type Metrics struct {
 	parked      *prometheus.GaugeVec // module
 	depth       *prometheus.GaugeVec // queue
 
+	differs *prometheus.GaugeVec // queue
+
 	mu          sync.Mutex
+	differences map[string]string // queues to how they differ from what this version declares
 	modules     map[string]*tally
 	batchFacts  *prometheus.HistogramVec
 	batchSecond *prometheus.HistogramVec
@@ -36,6 +39,8 @@ type Metrics struct {
 func NewMetrics(r prometheus.Registerer) *Metrics {
 	m := &Metrics{
 		modules:     map[string]*tally{},
+		differences: map[string]string{},
+		differs:     gauges("queue_differs", "1 for a queue or exchange that is there with other properties than this version declares.", "queue"),
 		published:   counter("published_total", "Messages handed to RabbitMQ, repetitions included."),
 		confirmed:   counter("confirmed_total", "Messages that RabbitMQ has confirmed."),
 		returned:    counter("returned_total", "Messages that RabbitMQ returned because no queue would take them."),
@@ -62,7 +67,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		}, []string{"module"}),
 	}
 	if r != nil {
-		r.MustRegister(m.unknown, m.published, m.confirmed, m.returned, m.reconnects, m.heard, m.failed, m.buried, m.batchFacts, m.batchSecond,
+		r.MustRegister(m.unknown, m.differs, m.published, m.confirmed, m.returned, m.reconnects, m.heard, m.failed, m.buried, m.batchFacts, m.batchSecond,
 			m.redelivered, m.strays, m.replaced, m.unconfirmed, m.parked, m.depth)
 	}
 	return m

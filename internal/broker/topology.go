@@ -88,7 +88,7 @@ func (t Topology) names() []string {
 	return names
 }
 
-// Declare makes all exchanges, queues and bindings that are not there yet. It fails when one is there with other properties.
+// Declare makes all exchanges, queues and bindings that are not there yet. What is there with other properties stays as it is.
 func Declare(ctx context.Context, cfg Config) error {
 	l, err := dial(ctx, cfg, "topology")
 	if err != nil {
@@ -139,89 +139,4 @@ func (l *link) alone(name string, do func() error) error {
 			return fmt.Errorf("wait for a turn to declare: %w", err)
 		}
 	}
-}
-
-// declareHere works on a channel of its own, since a refusal closes the channel.
-func (l *link) declareHere(cfg Config, modules []string) error {
-	ch, err := l.Channel()
-	if err != nil {
-		return fmt.Errorf("declare topology: %w", err)
-	}
-	defer ch.Close()
-	if err := l.whole(func() error { return declareExchanges(ch, cfg.Topology) }); err != nil {
-		return err
-	}
-	for _, name := range modules {
-		if err := l.whole(func() error { return l.declareQueue(ch, cfg, name) }); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// declareExchanges makes what does not belong to one module: the exchanges, the queue of the unrouted and the dead letters.
-func declareExchanges(ch *amqp.Channel, t Topology) error {
-	if err := ch.ExchangeDeclare(t.Unrouted(), amqp.ExchangeFanout, true, false, false, false, nil); err != nil {
-		return fmt.Errorf("declare exchange %s: %w", t.Unrouted(), err)
-	}
-	unrouted := amqp.Table{"x-queue-type": "quorum", "x-max-length": unroutedLimit, "x-overflow": "drop-head"}
-	if _, err := ch.QueueDeclare(t.Unrouted(), true, false, false, false, unrouted); err != nil {
-		return fmt.Errorf("declare queue %s: %w", t.Unrouted(), err)
-	}
-	if err := ch.QueueBind(t.Unrouted(), "", t.Unrouted(), false, nil); err != nil {
-		return fmt.Errorf("bind queue %s: %w", t.Unrouted(), err)
-	}
-	alternate := amqp.Table{"alternate-exchange": t.Unrouted()}
-	if err := ch.ExchangeDeclare(t.Exchange(), amqp.ExchangeTopic, true, false, false, false, alternate); err != nil {
-		return fmt.Errorf("declare exchange %s: %w", t.Exchange(), err)
-	}
-	dead := amqp.Table{"x-queue-type": "quorum", "x-delivery-limit": 1000 * deliveryLimit}
-	if _, err := ch.QueueDeclare(t.Dead(), true, false, false, false, dead); err != nil {
-		return fmt.Errorf("declare queue %s: %w", t.Dead(), err)
-	}
-	return nil
-}
-
-// declareQueue makes a module's queue and its bindings. Whether it had to be made is asked before: RabbitMQ does not tell.
-func (l *link) declareQueue(ch *amqp.Channel, cfg Config, name string) error {
-	t := cfg.Topology
-	queue := t.Queue(name)
-	before, err := l.depth(queue)
-	if err != nil {
-		return err
-	}
-	args := amqp.Table{
-		"x-queue-type":              "quorum",
-		"x-delivery-limit":          deliveryLimit,
-		"x-dead-letter-exchange":    "",
-		"x-dead-letter-routing-key": t.Dead(),
-		"x-dead-letter-strategy":    "at-least-once",  // a message leaves the queue when the dead letters have it
-		"x-overflow":                "reject-publish", // which that strategy asks for; no queue has a limit
-	}
-	if _, lane := t.Lanes[name]; lane {
-		args["x-single-active-consumer"] = true
-	}
-	if _, err := ch.QueueDeclare(queue, true, false, false, false, args); err != nil {
-		return fmt.Errorf("declare queue %s: %w", queue, err)
-	}
-	// Without an answer to each: a refusal closes the channel, and the one who is asked last says why.
-	for _, key := range t.Queues[name] {
-		if err := ch.QueueBind(queue, key, t.Exchange(), true, nil); err != nil {
-			return fmt.Errorf("bind queue %s to %s: %w", queue, key, err)
-		}
-	}
-	if _, err := ch.QueueDeclarePassive(queue, true, false, false, false, nil); err != nil {
-		return fmt.Errorf("bind queue %s: %w", queue, err)
-	}
-	if !before.Missing { // a new one has no bindings of former times
-		for _, key := range t.Lanes[name].Not {
-			if err := ch.QueueUnbind(queue, key, t.Exchange(), nil); err != nil {
-				return fmt.Errorf("unbind queue %s from %s: %w", queue, key, err)
-			}
-		}
-	}
-	if before.Missing && cfg.Anew != nil {
-		cfg.Anew(queue)
-	}
-	return nil
 }
