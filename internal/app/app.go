@@ -19,6 +19,7 @@ import (
 	"github.com/holdfast-checkout/holdfast/internal/deadletter"
 	"github.com/holdfast-checkout/holdfast/internal/inbox"
 	"github.com/holdfast-checkout/holdfast/internal/lease"
+	"github.com/holdfast-checkout/holdfast/internal/outbox"
 	"github.com/holdfast-checkout/holdfast/internal/payment"
 	"github.com/holdfast-checkout/holdfast/internal/postgres"
 	"github.com/holdfast-checkout/holdfast/internal/reconcile"
@@ -62,7 +63,9 @@ type server struct {
 	admission *redisx.Admission // to redis
 	repairs   *reconcile.Reconciler
 	memory    *reconcile.Memory
-	web       *web.Server
+
+	partitionsAhead *prometheus.GaugeVec // by table
+	web             *web.Server
 }
 
 // Check says what is wrong with a configuration beyond what its package can know: whether its strategies exist.
@@ -137,10 +140,15 @@ func (s *server) whenReady(ready func(context.Context, string) error) func(conte
 // open connects to Postgres, which must be there, and prepares the way to Redis and RabbitMQ, which may come later.
 func open(ctx context.Context, cfg config.Config, log *slog.Logger) (*server, error) {
 	s := &server{cfg: cfg, log: log, tables: saga.All(), registry: prometheus.NewRegistry(), keys: redisx.Keys{Namespace: cfg.Namespace}}
+	s.partitionsAhead = newPartitionsAhead(s.registry)
 	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	var err error
 	var schema postgres.Schema
 	if s.db, schema, err = openBooks(ctx, cfg.PostgresURL, postgres.Options{MaxConns: maxConns}); err != nil {
+		return nil, err
+	}
+	if err := outbox.CheckRights(ctx, s.db); err != nil {
+		s.db.Close()
 		return nil, err
 	}
 	if ahead := schema.Ahead(); ahead != nil {

@@ -13,7 +13,8 @@ import (
 	"github.com/holdfast-checkout/holdfast/internal/run"
 )
 
-// partitionInterval is how often the partitions of outbox and inboxes are looked after: they are made days ahead.
+// partitionInterval is how often the partitions of outbox and inboxes are looked after: they are made days ahead. What others have
+// kept from being dropped is tried again after a minute.
 const partitionInterval = 10 * time.Minute
 
 // partitionSlack is how much longer than its retention the outbox keeps a fact, since partitions go as a whole: for so long a
@@ -61,10 +62,9 @@ func (s *server) led(name string, work func(context.Context) error) run.Part {
 
 // keepPartitions makes and drops partitions, and forgets dead letters that were seen to long ago, and old deaths, until ctx ends.
 func (s *server) keepPartitions(ctx context.Context) error {
-	tick := time.NewTicker(partitionInterval)
-	defer tick.Stop()
 	for {
-		if err := outbox.KeepPartitions(ctx, s.db, s.cfg.OutboxRetention, s.cfg.InboxRetention); err != nil {
+		left, err := outbox.KeepPartitions(ctx, s.db, s.cfg.OutboxRetention, s.cfg.InboxRetention)
+		if err != nil {
 			return err
 		}
 		if err := s.letters.Clean(ctx, s.cfg.DeadLetterRetention, max(s.cfg.DeadLetterRetention, s.cfg.OutboxRetention+partitionSlack)); err != nil {
@@ -73,9 +73,11 @@ func (s *server) keepPartitions(ctx context.Context) error {
 		if err := (inbox.Alone{DB: s.db}).Clean(ctx, s.cfg.InboxRetention); err != nil {
 			return err
 		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
+		pause := partitionInterval
+		if left {
+			pause = time.Minute
+		}
+		if run.Pause(ctx, pause) != nil {
 			return nil
 		}
 	}

@@ -43,7 +43,7 @@ func (s *server) subscription(queue string) broker.Subscription {
 	module := s.broker.Topology.Module(queue)
 	return broker.Subscription{
 		Module: module, Queue: queue, Batch: s.cfg.ConsumerBatch, Handle: s.book.Hear(saga.Module(module), s.modules.actors()),
-		Permanent: permanent, Outage: outage, Knows: s.book.Knows(saga.Module(module)), PutBy: s.rollout.Put,
+		Permanent: s.permanent, Outage: outage, Knows: s.book.Knows(saga.Module(module)), PutBy: s.rollout.Put,
 	}
 }
 
@@ -85,9 +85,14 @@ func (s *server) clearLanesFrom(ctx context.Context, first int, letters *broker.
 
 // permanent says that no further attempt can heal what a fact met. An order that is not there is no such thing: the log of
 // Postgres, and so the relay, knows of a commit a moment before other transactions see it.
-func permanent(err error) bool {
-	return errors.Is(err, inbox.ErrTooOld) || errors.Is(err, saga.ErrNoRow)
+func (s *server) permanent(err error) bool {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	return errors.Is(err, saga.ErrNoRow) || inbox.TooOld(ctx, s.db, err)
 }
 
 // outage says that something is down for every fact, so that no fact is to blame.
-func outage(err error) bool { return postgres.Unavailable(err) || redisx.Unavailable(err) }
+func outage(err error) bool {
+	var outside *inbox.OutsideError // and not too old, see permanent
+	return postgres.Unavailable(err) || redisx.Unavailable(err) || errors.As(err, &outside)
+}

@@ -11,6 +11,7 @@ import (
 	"github.com/holdfast-checkout/holdfast/internal/broker"
 	"github.com/holdfast-checkout/holdfast/internal/deadletter"
 	"github.com/holdfast-checkout/holdfast/internal/lease"
+	"github.com/holdfast-checkout/holdfast/internal/outbox"
 	"github.com/holdfast-checkout/holdfast/internal/payment"
 	"github.com/holdfast-checkout/holdfast/internal/postgres"
 	"github.com/holdfast-checkout/holdfast/internal/reconcile"
@@ -29,6 +30,7 @@ type Status struct {
 	OutboxMode         string                 `json:"outbox_mode"`
 	Schema             postgres.Schema        `json:"schema"`
 	Outbox             relay.Status           `json:"outbox"`
+	Partitions         outbox.Reach           `json:"partitions_until"` // facts of later find no place
 	Leaders            []lease.Held           `json:"leaders"`
 	Queues             []broker.Depth         `json:"queues"`
 	QueuesError        string                 `json:"queues_error,omitempty"` // why the depths could not be had
@@ -63,6 +65,9 @@ func (s *server) status(c echo.Context) error {
 		return err
 	}
 	if st.Schema, err = postgres.ReadSchema(ctx, s.db); err != nil {
+		return err
+	}
+	if st.Partitions, _, err = outbox.ReadReach(ctx, s.db); err != nil {
 		return err
 	}
 	if st.Leaders, err = lease.List(ctx, s.db); err != nil {

@@ -26,9 +26,10 @@ func (s *server) newWeb() error {
 	s.web, err = web.New(web.Options{
 		Addr: s.cfg.HTTPAddr, AdminAddr: s.cfg.AdminAddr, Auth: auth, Log: s.log, Registry: s.registry,
 		Checks: map[string]func(context.Context) error{
-			"postgres": func(ctx context.Context) error { return s.db.Ping(ctx) },
-			"schema":   s.checkSchema,
-			"queues":   s.checkQueues,
+			"postgres":   func(ctx context.Context) error { return s.db.Ping(ctx) },
+			"schema":     s.checkSchema,
+			"queues":     s.checkQueues,
+			"partitions": s.checkPartitions,
 		},
 		Version: Version(), Document: api.Document, Unavailable: outage, MaxBody: s.cfg.MaxBody, TrustedProxies: proxies,
 	})

@@ -25,7 +25,8 @@ func TestScheduledWorkOfAZombie(t *testing.T) {
 		"expired keys":   func(ctx context.Context) error { _, err := s.modules.order.ForgetKeys(ctx, 10); return err },
 		"expired carts":  s.modules.cart.Sweep,
 		"partitions": func(ctx context.Context) error {
-			return outbox.KeepPartitions(ctx, s.db, 24*time.Hour, 7*24*time.Hour)
+			_, err := outbox.KeepPartitions(ctx, s.db, 24*time.Hour, 7*24*time.Hour)
+			return err
 		},
 	} {
 		ctx := lease.WithTerm(t.Context(), term)

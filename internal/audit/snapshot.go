@@ -69,6 +69,11 @@ func (d *desk) open(ctx context.Context) (*snapshot, error) {
 		return nil, fmt.Errorf("open snapshot: %w", err)
 	}
 	s := &snapshot{tx: tx}
+	// The partitions that it is yet to read are not dropped under it.
+	if _, err := tx.Exec(ctx, `LOCK TABLE shared.outbox, shared.inbox IN ACCESS SHARE MODE`); err != nil {
+		s.close(ctx)
+		return nil, fmt.Errorf("open snapshot: %w", err)
+	}
 	if _, err := tx.Exec(ctx, patience); err != nil {
 		s.close(ctx)
 		return nil, fmt.Errorf("open snapshot: %w", err)

@@ -3,9 +3,12 @@
 package inbox
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -14,9 +17,34 @@ import (
 	"github.com/holdfast-checkout/holdfast/internal/postgres"
 )
 
-// ErrTooOld says that a fact's id lies before the oldest partition (or past the newest): whether it was heard cannot be known
-// any more, so it must not be done.
-var ErrTooOld = errors.New("inbox: the fact lies outside the inbox's retention")
+// OutsideError says that there is no partition for a fact's id: it is too old, see TooOld, or the partition is missing.
+type OutsideError struct {
+	Module string
+	Fact   uuid.UUID
+}
+
+func (e *OutsideError) Error() string {
+	return fmt.Sprintf("inbox %s: there is no partition for fact %s", e.Module, e.Fact)
+}
+
+// tomorrow is how far in the future a fact's id may lie: further it is nonsense, and not ahead of its partition.
+const tomorrow = 24 * time.Hour
+
+// TooOld reports whether an error means that a fact must never be done: its id lies before the oldest partition, so that whether it
+// was handled cannot be known any more, or far in the future. While it cannot be known whether it is, it is not. A partition that is
+// missing above the oldest is a fault of the database's, to be waited for.
+func TooOld(ctx context.Context, db *postgres.DB, err error) bool {
+	var outside *OutsideError
+	if !errors.As(err, &outside) {
+		return false
+	}
+	var oldest, latest uuid.UUID
+	err = db.QueryRow(ctx, `
+		SELECT shared.uuid_from(to_timestamp(substr(min(c.relname), 7), 'YYYYMMDD')), shared.uuid_from(now() + $1::interval)
+		FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+		WHERE i.inhparent = 'shared.inbox'::regclass AND NOT i.inhdetachpending HAVING count(*) > 0`, tomorrow).Scan(&oldest, &latest)
+	return err == nil && (bytes.Compare(outside.Fact[:], oldest[:]) < 0 || bytes.Compare(outside.Fact[:], latest[:]) > 0)
+}
 
 const insert = `
 	INSERT INTO shared.inbox (module, fact_id, name, order_id)
@@ -25,9 +53,6 @@ const insert = `
 	ORDER BY id
 	ON CONFLICT DO NOTHING
 	RETURNING fact_id`
-
-// noPartition is the SQLSTATE of a row that fits no partition (check_violation).
-const noPartition = "23514"
 
 // Fresh writes down that module hears facts and gives those it had not heard before, in order, each once. It is the first
 // statement of the transaction of their effects: a second deliverer waits here for the first.
@@ -44,8 +69,8 @@ func Fresh(ctx context.Context, tx pgx.Tx, module string, facts []event.Fact) ([
 		return nil, fmt.Errorf("inbox %s: %w", module, err)
 	}
 	heard, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
-	if postgres.Code(err) == noPartition {
-		return nil, fmt.Errorf("inbox %s: %d facts from %s: %w", module, len(facts), ids[0], ErrTooOld)
+	if postgres.NoPartition(err) {
+		return nil, &OutsideError{module, slices.MinFunc(ids, func(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) })}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("inbox %s: %w", module, err)

@@ -111,8 +111,23 @@ func TestFactsOutsideTheRetentionAreNotDone(t *testing.T) {
 		for i := range 6 {
 			f.ID[i] = byte(ms >> (40 - 8*i))
 		}
-		if _, err := hear(t, env, "order", f); !errors.Is(err, inbox.ErrTooOld) {
+		if _, err := hear(t, env, "order", f); !inbox.TooOld(t.Context(), env.DB, err) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// A partition that is missing is no verdict on a fact: it waits until the partition is there.
+func TestAMissingPartitionIsAnOutage(t *testing.T) {
+	t.Parallel()
+	env := testkit.New(t)
+	if _, err := env.DB.Exec(t.Context(), `DO $$ BEGIN EXECUTE 'DROP TABLE shared.inbox_' || to_char(now() AT TIME ZONE 'UTC', 'YYYYMMDD'); END $$`); err != nil {
+		t.Fatal(err)
+	}
+	f := event.New(event.OrderCreated, "s", uuid.New(), event.Order{})
+	_, err := hear(t, env, "order", f)
+	var outside *inbox.OutsideError
+	if !errors.As(err, &outside) || inbox.TooOld(t.Context(), env.DB, err) {
+		t.Errorf("%v", err)
 	}
 }

@@ -71,7 +71,7 @@ func TestPartitionsGoOnceTheyArePublished(t *testing.T) {
 	}
 	before := partitions(t, env, "shared.outbox")
 	keep := func() []string {
-		if err := outbox.KeepPartitions(t.Context(), env.DB, time.Nanosecond, 7*24*time.Hour); err != nil {
+		if _, err := outbox.KeepPartitions(t.Context(), env.DB, time.Nanosecond, 7*24*time.Hour); err != nil {
 			t.Fatal(err)
 		}
 		return partitions(t, env, "shared.outbox")
@@ -101,7 +101,7 @@ func TestPartitionsThatWereDroppedByHandAreMadeAgain(t *testing.T) {
 	if _, err := env.DB.Exec(t.Context(), `DROP TABLE shared.`+pgx.Identifier{names[len(names)-1]}.Sanitize()); err != nil {
 		t.Fatal(err)
 	}
-	if err := outbox.KeepPartitions(t.Context(), env.DB, 24*time.Hour, 7*24*time.Hour); err != nil {
+	if _, err := outbox.KeepPartitions(t.Context(), env.DB, 24*time.Hour, 7*24*time.Hour); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(names, partitions(t, env, "shared.inbox")); diff != "" {

@@ -137,8 +137,14 @@ func IsUnique(err error, constraint string) bool {
 	return errors.As(err, &e) && e.Code == "23505" && e.ConstraintName == constraint
 }
 
+// NoPartition reports whether a row found no partition to go to: the one check violation that names no constraint.
+func NoPartition(err error) bool {
+	var e *pgconn.PgError
+	return errors.As(err, &e) && e.Code == "23514" && e.ConstraintName == ""
+}
+
 // Unavailable says whether an error means that the server could not be reached or is not serving, rather than that it
-// refused what was asked.
+// refused what was asked. A missing partition is an outage, too: nobody can write until it is made.
 func Unavailable(err error) bool {
 	var connect *pgconn.ConnectError
 	if errors.As(err, &connect) {
@@ -147,7 +153,7 @@ func Unavailable(err error) bool {
 	var e *pgconn.PgError
 	if errors.As(err, &e) {
 		class := e.Code[:2]
-		return class == "08" || class == "57" || class == "53" || e.Code == "55P03"
+		return class == "08" || class == "57" || class == "53" || e.Code == "55P03" || NoPartition(err)
 	}
 	return pgconn.Timeout(err) || pgconn.SafeToRetry(err) || connectionLost(err)
 }
