@@ -98,7 +98,10 @@ func (b *belt) run(ctx context.Context) error {
 		func(ctx context.Context) error { return b.confirm(ctx, loads) })
 }
 
+// send hands out what is visible to others, packed.
 func (b *belt) send(ctx context.Context, loads chan<- load) error {
+	sight := &sight{Relay: b.Relay}
+	defer sight.close(ctx)
 	for {
 		select {
 		case <-b.ready:
@@ -106,17 +109,31 @@ func (b *belt) send(ctx context.Context, loads chan<- load) error {
 			return ctx.Err()
 		}
 		for items := b.take(); len(items) > 0; items = b.take() {
-			l, err := b.dispatch(ctx, items)
-			if err != nil {
+			if err := b.sendAll(ctx, sight, items, loads); err != nil {
 				return err
-			}
-			select {
-			case loads <- l:
-			case <-ctx.Done():
-				return ctx.Err()
 			}
 		}
 	}
+}
+
+func (b *belt) sendAll(ctx context.Context, sight *sight, items []item, loads chan<- load) error {
+	for len(items) > 0 {
+		n, err := sight.wait(ctx, items)
+		if err != nil {
+			return err
+		}
+		l, err := b.dispatch(ctx, items[:n])
+		if err != nil {
+			return err
+		}
+		select {
+		case loads <- l:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		items = items[n:]
+	}
+	return nil
 }
 
 func (b *belt) take() []item {

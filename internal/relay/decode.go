@@ -23,6 +23,7 @@ type decoder struct {
 	*Relay
 	relations map[uint32]columns
 	inTx      bool
+	xid       uint32               // of the transaction that is being read
 	keys      map[[3]string]string // routing keys, made once
 }
 

@@ -5,7 +5,7 @@ import "github.com/prometheus/client_golang/prometheus"
 type metrics struct {
 	facts, messages, quarantined, recoveries, reconnects prometheus.Counter
 	troubles                                             *prometheus.CounterVec // trouble
-	leading, rows, bytes, seconds, retained              prometheus.Gauge
+	leading, rows, bytes, seconds, held, retained        prometheus.Gauge
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
@@ -28,13 +28,14 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		rows:     gauge("lag_rows", "Rows at or above the mark, on the instance that reads."),
 		bytes:    gauge("lag_bytes", "Bytes of their bodies."),
 		seconds:  gauge("lag_seconds", "Age of the oldest of them."),
+		held:     gauge("held_seconds", "How long the reader has held facts back whose commits are not visible yet."),
 		retained: gauge("slot_retained_bytes", "Log that the replication slot keeps."),
 	}
 	for _, t := range troubles {
 		m.troubles.WithLabelValues(string(t)) // shown as 0 before the first
 	}
 	if r != nil {
-		r.MustRegister(m.troubles, m.facts, m.messages, m.quarantined, m.recoveries, m.reconnects, m.leading, m.rows, m.bytes, m.seconds, m.retained)
+		r.MustRegister(m.troubles, m.facts, m.messages, m.quarantined, m.recoveries, m.reconnects, m.leading, m.rows, m.bytes, m.seconds, m.held, m.retained)
 	}
 	return m
 }
@@ -43,6 +44,7 @@ func (m *metrics) lag(s Status) {
 	m.rows.Set(float64(s.Rows))
 	m.bytes.Set(float64(s.Bytes))
 	m.seconds.Set(s.Seconds)
+	m.held.Set(s.Held)
 	if s.Slot != nil {
 		m.retained.Set(float64(s.Slot.Retained))
 	}

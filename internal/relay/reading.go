@@ -163,7 +163,7 @@ func (s *reading) take(data []byte) error {
 func (s *reading) handle(m pglogrepl.Message) error {
 	switch m := m.(type) {
 	case *pglogrepl.BeginMessage:
-		s.decoder.inTx = true
+		s.decoder.inTx, s.decoder.xid = true, m.Xid
 	case *pglogrepl.RelationMessage:
 		return s.decoder.learn(m)
 	case *pglogrepl.InsertMessage:
@@ -171,6 +171,7 @@ func (s *reading) handle(m pglogrepl.Message) error {
 		if err != nil || !ok {
 			return err
 		}
+		r.xid = s.decoder.xid
 		s.rows.Add(1)
 		s.belt.put(r)
 	case *pglogrepl.LogicalDecodingMessage:

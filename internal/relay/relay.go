@@ -56,11 +56,12 @@ type Options struct {
 // Relay is one instance's relay. Any number of instances may run: one reads, the others stand by.
 type Relay struct {
 	Options
-	slot    string      // name of the replication slot, and of the channel for notifications
-	leading atomic.Bool // this instance reads
-	ring    chan struct{}
-	wake    chan struct{}
-	m       *metrics
+	slot      string       // name of the replication slot, and of the channel for notifications
+	leading   atomic.Bool  // this instance reads
+	heldSince atomic.Int64 // since when facts are held back that are not visible yet, in Unix nanoseconds, or 0
+	ring      chan struct{}
+	wake      chan struct{}
+	m         *metrics
 
 	markEvery time.Duration // see there; tests shorten it
 }

@@ -19,6 +19,7 @@ type row struct {
 	id   uuid.UUID
 	key  string // routing key
 	body []byte // the finished event
+	xid  uint32 // low half of its transaction's id when it comes from the log, else 0
 }
 
 // parcel is one message with the rows in it.

@@ -14,11 +14,12 @@ import (
 // some of the last second's may be out already.
 type Status struct {
 	Mode    Mode    `json:"mode"`
-	Leading bool    `json:"leading"` // this instance reads
-	Rows    int64   `json:"rows"`    // waiting, counted up to 100,000
-	Bytes   int64   `json:"bytes"`   // of their bodies
-	Seconds float64 `json:"seconds"` // age of the oldest
-	Mark    uint64  `json:"mark"`    // every transaction below has been published
+	Leading bool    `json:"leading"`                // this instance reads
+	Rows    int64   `json:"rows"`                   // waiting, counted up to 100,000
+	Bytes   int64   `json:"bytes"`                  // of their bodies
+	Seconds float64 `json:"seconds"`                // age of the oldest
+	Mark    uint64  `json:"mark"`                   // every transaction below has been published
+	Held    float64 `json:"held_seconds,omitempty"` // for how long the reader has waited for a commit to be visible
 	Slot    *Slot   `json:"slot,omitempty"`
 
 	// Abandoned are other slots of the server that nobody reads, those that keep the most first, a hundred at most: they may fill its disk.
@@ -43,7 +44,7 @@ const waitingSQL = `
 
 // Status asks the database.
 func (r *Relay) Status(ctx context.Context) (Status, error) {
-	s := Status{Mode: r.Mode, Leading: r.leading.Load()}
+	s := Status{Mode: r.Mode, Leading: r.leading.Load(), Held: r.held()}
 	err := r.DB.QueryRow(ctx, waitingSQL).Scan(&s.Mark, &s.Rows, &s.Bytes, &s.Seconds)
 	if err != nil {
 		return s, fmt.Errorf("relay status: %w", err)
