@@ -22,20 +22,17 @@ import (
 	"github.com/holdfast-checkout/holdfast/internal/web"
 )
 
-// nextBuild builds the version after this one, once: this source with a strategy, a row and a queue argument more. It is built
-// as the tests are, so that only the packages that differ are compiled.
-var nextBuild = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "holdfast-next-")
-	if err != nil {
-		return "", err
-	}
-	file := filepath.Join(dir, "holdfast")
+// nextBuild builds the version after this one: this source with a strategy, a row and a queue argument more. It is built as the
+// tests are, so that only the packages that differ are compiled.
+func nextBuild(t *testing.T) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "next")
 	args := []string{"build", "-race", "-gcflags=github.com/stripe/stripe-go/v85=-l", "-tags", "nextbuild", "-o", file, "."}
-	if said, err := exec.Command("go", args...).CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build the next version: %w: %s", err, said)
+	if said, err := exec.CommandContext(t.Context(), "go", args...).CombinedOutput(); err != nil {
+		t.Fatalf("build the next version: %v: %s", err, said)
 	}
-	return file, nil
-})
+	return file
+}
 
 // duo is two versions on the same servers, one instance of each at the most.
 type duo struct {
@@ -52,11 +49,7 @@ type duo struct {
 
 func newDuo(t *testing.T) *duo {
 	t.Helper()
-	d := &duo{T: t, env: testkit.New(t), orders: map[string]string{}}
-	var err error
-	if d.next, err = nextBuild(); err != nil {
-		t.Fatal(err)
-	}
+	d := &duo{T: t, env: testkit.New(t), next: nextBuild(t), orders: map[string]string{}}
 	provider, err := sandbox.Open(sandbox.Options{Addr: "127.0.0.1:0", LedgerFile: filepath.Join(t.TempDir(), "ledger.jsonl"), APIKey: backboneKey, Log: d.env.Log})
 	if err != nil {
 		t.Fatal(err)
