@@ -38,6 +38,8 @@ type sandboxCmd struct {
 	Drop    float64       `help:"Share of charges and refunds whose first answer is lost." placeholder:"P"`
 	Late    float64       `help:"Share of charges and refunds that are late." placeholder:"P"`
 
+	KeepErrors bool `help:"Keep an answer of 500 or 422 under its request's Idempotency-Key and give it again, as Stripe does."`
+
 	WebhookURL     string        `name:"webhook-url" help:"Where charges and refunds are told of; empty: nowhere." placeholder:"http://…"`
 	WebhookSecret  string        `help:"What webhooks are signed with: whsec_ and 24 bytes or more in base64." placeholder:"SECRET"`
 	WebhookDelay   time.Duration `default:"500ms" help:"Between a charge and its webhook."`
@@ -52,7 +54,7 @@ type sandboxCmd struct {
 func (c *sandboxCmd) Run(ctx context.Context) error {
 	server, err := sandbox.Open(sandbox.Options{
 		Addr: c.Addr, LedgerFile: c.Ledger, APIKey: c.Key, Latency: c.Latency, Seed: c.Seed,
-		Faults: sandbox.Faults{Decline: c.Decline, Error: c.Error, Drop: c.Drop, Late: c.Late}, Log: newLog(c.LogLevel, c.LogFormat),
+		Faults: sandbox.Faults{Decline: c.Decline, Error: c.Error, Drop: c.Drop, Late: c.Late}, KeepErrors: c.KeepErrors, Log: newLog(c.LogLevel, c.LogFormat),
 		Webhooks: sandbox.Webhooks{
 			URL: c.WebhookURL, Secret: c.WebhookSecret, Delay: c.WebhookDelay,
 			Late: c.WebhookLate, Repeat: c.WebhookRepeat, Reorder: c.WebhookReorder,

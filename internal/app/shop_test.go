@@ -51,6 +51,7 @@ type shop struct {
 	slowBy       time.Duration // how long it takes to charge pm_slow
 	hangFor      time.Duration // how long it leaves open what it does not answer; 0: 200 ms
 	faults       sandbox.Faults
+	keepErrors   bool // of the provider
 	hooks        sandbox.Webhooks
 	seed         uint64 // of the faults
 	stopProvider func()
@@ -96,7 +97,7 @@ func (s *shop) startProvider(addr string) {
 	s.t.Helper()
 	provider, err := sandbox.Open(sandbox.Options{
 		Addr: addr, LedgerFile: s.ledger, APIKey: sandboxKey, Log: s.env.Log,
-		SlowBy: s.slowBy, Faults: s.faults, Seed: s.seed, HangFor: cmp.Or(s.hangFor, 200*time.Millisecond), Webhooks: s.hooks,
+		SlowBy: s.slowBy, Faults: s.faults, KeepErrors: s.keepErrors, Seed: s.seed, HangFor: cmp.Or(s.hangFor, 200*time.Millisecond), Webhooks: s.hooks,
 	})
 	if err != nil {
 		s.t.Fatal(err)

@@ -3,7 +3,6 @@ package payment
 import (
 	"cmp"
 	"context"
-	"errors"
 	"log/slog"
 	"sync"
 	"time"
@@ -187,22 +186,10 @@ func (c *Charger) ask(ctx context.Context, task *row) (Outcome, error) {
 	return outcome, err
 }
 
-// errLate is a charge that was not asked for, because its claim is over.
-var errLate = errors.New("not asked for: this process stood still for longer than its claim lasts")
-
-// inTime reports an error if the claim is over: others have taken the payment up by now, and the provider may have forgotten the key.
-// A process that was frozen learns it by the monotonic clock, one on a machine that was suspended by the other.
-func (c *Charger) inTime(task *row) error {
-	if max(time.Since(task.claimedAt), time.Now().Round(0).Sub(task.claimedAt.Round(0))) < c.options.Lease {
-		return nil
-	}
-	return errLate
-}
-
 // charge makes the charge, and opens it first where that is the provider's way. Whoever dies before the id is committed has charged
 // nothing, and whoever comes next opens it again.
 func (c *Charger) charge(ctx context.Context, task *row) (Outcome, error) {
-	if err := c.inTime(task); err != nil {
+	if err := c.intent(task).InTime(); err != nil {
 		return Outcome{}, err
 	}
 	if opener, opens := c.provider.(Opener); opens && task.OpenedAs == "" {
@@ -212,9 +199,6 @@ func (c *Charger) charge(ctx context.Context, task *row) (Outcome, error) {
 			return outcome, err
 		}
 		if err := c.keepOpened(ctx, task, outcome.ChargeID); err != nil {
-			return Outcome{}, err
-		}
-		if err := c.inTime(task); err != nil {
 			return Outcome{}, err
 		}
 	}
@@ -227,11 +211,19 @@ func (c *Charger) keepOpened(ctx context.Context, task *row, id string) error {
 	return keepOpened(ctx, c.db, task, id)
 }
 
+// intent is what the provider is asked about. A charge is to be sent under the claim: later, others have taken the payment up, and the
+// provider may have forgotten the key.
+func (c *Charger) intent(task *row) Intent {
+	in := task.intent()
+	in.SendBy = task.claimedAt.Add(c.options.Lease)
+	return in
+}
+
 // through makes one call to the provider.
 func (c *Charger) through(ctx context.Context, name string, call func(Provider, context.Context, Intent) (Outcome, error), task *row) (Outcome, error) {
 	failpoint.Reach("asking", name) // the attempt is committed
 	began := time.Now()
-	outcome, err := call(c.provider, ctx, task.intent())
+	outcome, err := call(c.provider, ctx, c.intent(task))
 	task.asked(name, began, outcome, err)
 	failpoint.Reach("asked", name)
 	return outcome, err

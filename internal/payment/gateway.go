@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strconv"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -52,6 +53,8 @@ type Intent struct {
 	ChargeID  string // the provider's id of the charge; "" until one is known
 	Terms     event.Terms
 
+	SendBy time.Time // a charge is not sent later; zero: whenever
+
 	ErrorAnswers int // how many answers about it were errors; a key under which an answer is kept ends with it, see KeyOf
 }
 
@@ -61,6 +64,18 @@ func (in Intent) KeyOf(key string) string {
 		return key
 	}
 	return key + "-" + strconv.Itoa(in.ErrorAnswers)
+}
+
+// errLate is a charge that was not asked for, because its claim is over.
+var errLate = errors.New("not asked for: this process stood still for longer than its claim lasts")
+
+// InTime reports an error if a charge may not be sent any more. A provider looks right before it sends one. A process that was frozen
+// learns it by the monotonic clock, one on a machine that was suspended by the other.
+func (in Intent) InTime() error {
+	if now := time.Now(); in.SendBy.IsZero() || now.Before(in.SendBy) && now.Round(0).Before(in.SendBy.Round(0)) {
+		return nil
+	}
+	return errLate
 }
 
 // ErrAnswered is an error that the provider has answered, unlike an answer that was lost.

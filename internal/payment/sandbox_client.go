@@ -94,8 +94,11 @@ func (r refusal) Is(target error) bool { return target == ErrAnswered }
 
 // Charge takes the money.
 func (s *Sandbox) Charge(ctx context.Context, in Intent) (Outcome, error) {
+	if err := in.InTime(); err != nil {
+		return Outcome{}, fmt.Errorf("charge order %s: %w", in.OrderID, err)
+	}
 	var got entry
-	err := s.do(ctx, http.MethodPut, "/charges/"+url.PathEscape(in.ChargeKey), map[string]any{
+	err := s.put(ctx, in.KeyOf(in.ChargeKey), "/charges/"+url.PathEscape(in.ChargeKey), map[string]any{
 		"order_id": in.OrderID, "amount_minor": in.Terms.TotalMinor, "currency": in.Terms.Currency, "payment_method": in.Terms.PaymentMethod,
 	}, &got)
 	if errors.Is(err, refusal{http.StatusConflict, "key_closed"}) {
@@ -110,7 +113,7 @@ func (s *Sandbox) Charge(ctx context.Context, in Intent) (Outcome, error) {
 // Refund gives the money back.
 func (s *Sandbox) Refund(ctx context.Context, in Intent) (Outcome, error) {
 	var got entry
-	err := s.do(ctx, http.MethodPut, "/refunds/"+url.PathEscape(in.RefundKey), map[string]any{
+	err := s.put(ctx, in.KeyOf(in.RefundKey), "/refunds/"+url.PathEscape(in.RefundKey), map[string]any{
 		"charge_id": in.ChargeID, "amount_minor": in.Terms.TotalMinor, "currency": in.Terms.Currency,
 	}, &got)
 	if errors.Is(err, refusal{http.StatusUnprocessableEntity, "refund_exceeds_charge"}) { // it was given back under a key that is forgotten
@@ -209,6 +212,21 @@ func (s *Sandbox) doUpTo(ctx context.Context, most int64, method, path string, b
 	if err != nil {
 		return err
 	}
+	return s.exchange(request, most, into)
+}
+
+// put makes a request that is done once per path, and whose answer is kept under the key.
+func (s *Sandbox) put(ctx context.Context, key, path string, body, into any) error {
+	request, err := s.request(ctx, http.MethodPut, path, body)
+	if err != nil {
+		return err
+	}
+	request.Header.Set("Idempotency-Key", key)
+	return s.exchange(request, maxAnswer, into)
+}
+
+// exchange sends a request and reads its answer, of so many bytes at most.
+func (s *Sandbox) exchange(request *http.Request, most int64, into any) error {
 	response, err := s.client.Do(request)
 	if err != nil {
 		return err

@@ -24,6 +24,7 @@ type Options struct {
 	HangFor    time.Duration // how long a request that is never answered is held before its connection is dropped; 0: 30 s
 	Seed       uint64        // decides the faults, those of pm_flaky and those below
 	Faults     Faults        // what goes wrong with any payment method
+	KeepErrors bool          // an answer of 500 or 422 is kept under the request's Idempotency-Key, and given again
 	Webhooks   Webhooks      // where charges and refunds are told of
 	KeyMemory  time.Duration // how long a key is remembered; 0: 24 h
 	Now        func() time.Time
@@ -57,6 +58,7 @@ type Server struct {
 	options  Options
 	books    *books
 	troubles *troubles
+	kept     *kept
 	herald   *herald // nil: nobody is told
 	listener net.Listener
 	stopping chan struct{} // closed when Run is told to end
@@ -79,7 +81,7 @@ func Open(o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{options: o, books: books, troubles: newTroubles(o.Seed, o.Faults), stopping: make(chan struct{})}
+	s := &Server{options: o, books: books, troubles: newTroubles(o.Seed, o.Faults), kept: newKept(o.Now, o.KeyMemory), stopping: make(chan struct{})}
 	if s.herald, err = openHerald(o, books.entries); err != nil {
 		return nil, errors.Join(fmt.Errorf("open sandbox: %w", err), books.journal.close())
 	}

@@ -56,6 +56,9 @@ func (s *Stripe) Charge(ctx context.Context, in payment.Intent) (payment.Outcome
 	if in.OpenedAs == "" {
 		return payment.Outcome{}, fmt.Errorf("charge order %s: %w", in.OrderID, errNotOpened)
 	}
+	if err := in.InTime(); err != nil {
+		return payment.Outcome{}, fmt.Errorf("charge order %s: %w", in.OrderID, err)
+	}
 	params := &stripe.PaymentIntentConfirmParams{
 		PaymentMethod: stripe.String(s.method(in.Terms.PaymentMethod)), ErrorOnRequiresAction: stripe.Bool(true),
 	}

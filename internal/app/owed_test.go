@@ -1,0 +1,83 @@
+package app_test
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/holdfast-checkout/holdfast/internal/sandbox"
+	"github.com/holdfast-checkout/holdfast/internal/testkit"
+)
+
+// A provider answers the first charge and the first refund of every order with a 500, half of them when it is done, and keeps that
+// answer under the request's key for a day: every order is charged all the same, and every refund is made.
+func TestErrorsThatAreKeptStopNoOrder(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	s.stopProvider()
+	s.faults, s.keepErrors, s.seed = sandbox.Faults{Error: 1}, true, testkit.Seed(t)
+	s.startProvider(strings.TrimPrefix(s.cfg.SandboxURL, "http://"))
+	mug := s.product("MUG", 1275, 100)
+	const orders = 12
+	var ids []string
+	for i := range orders {
+		ids = append(ids, s.customer(fmt.Sprint("customer ", i)).insists(mug, false))
+	}
+	for i, id := range ids {
+		c := s.customerOf(id)
+		if o := c.end(id); o.Status != "COMPLETED" {
+			t.Errorf("order %s is %s", id, o.Status)
+		}
+		if i%2 == 0 {
+			if a, err := c.send(http.MethodPost, "/orders/"+id+"/cancel", nil, "Idempotency-Key", "k"); err != nil || a.status/100 != 2 {
+				t.Fatalf("cancel: %d %s %v", a.status, a.body, err)
+			}
+		}
+	}
+	s.refunded(orders / 2)
+	s.clean()
+}
+
+// refunded waits until so many payments were given back, and none is under way.
+func (s *shop) refunded(n int) {
+	s.t.Helper()
+	testkit.Eventually(s.t, time.Minute, func() error {
+		var back, open int
+		err := s.env.DB.QueryRow(s.t.Context(), `
+			SELECT count(*) FILTER (WHERE state = 'REFUNDED'), count(*) FILTER (WHERE due_at IS NOT NULL) FROM payment.payments`).Scan(&back, &open)
+		if err == nil && (back != n || open > 0) {
+			err = fmt.Errorf("%d were given back, %d are under way", back, open)
+		}
+		return err
+	})
+}
+
+// The provider is away from a Friday to a Monday: nothing is known of the charge of an order any more, whose customer cancels it. It
+// ends, and nothing is charged.
+func TestOrderEndsThoughItsKeyIsForgotten(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	addr := strings.TrimPrefix(s.cfg.SandboxURL, "http://")
+	mug := s.product("MUG", 1275, 100)
+	s.stopProvider()
+	c := s.customer("customer")
+	id := c.insists(mug, false)
+	testkit.Eventually(t, time.Minute, func() error {
+		done, err := s.env.DB.Exec(t.Context(), `
+			UPDATE payment.payments SET attempted_at = now() - interval '3 days' WHERE order_id = $1 AND state = 'UNKNOWN'`, id)
+		if err == nil && done.RowsAffected() == 0 {
+			err = fmt.Errorf("the payment is not unknown yet")
+		}
+		return err
+	})
+	if a, err := c.send(http.MethodPost, "/orders/"+id+"/cancel", nil, "Idempotency-Key", "k"); err != nil || a.status/100 != 2 {
+		t.Fatalf("cancel: %d %s %v", a.status, a.body, err)
+	}
+	s.startProvider(addr)
+	if o := c.end(id); o.Status != "CANCELLED" {
+		t.Errorf("the order is %s", o.Status)
+	}
+	s.clean()
+}
