@@ -38,7 +38,7 @@ type sandboxCmd struct {
 	Drop    float64       `help:"Share of charges and refunds whose first answer is lost." placeholder:"P"`
 	Late    float64       `help:"Share of charges and refunds that are late." placeholder:"P"`
 
-	KeepErrors bool `help:"Keep an answer of 500 or 422 under its request's Idempotency-Key and give it again, as Stripe does."`
+	KeepErrors bool `help:"Keep an answer of 500 or 422 under its request's Request-Key and give it again, as Stripe does."`
 
 	WebhookURL     string        `name:"webhook-url" help:"Where charges and refunds are told of; empty: nowhere." placeholder:"http://…"`
 	WebhookSecret  string        `help:"What webhooks are signed with: whsec_ and 24 bytes or more in base64." placeholder:"SECRET"`

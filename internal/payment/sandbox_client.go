@@ -216,12 +216,13 @@ func (s *Sandbox) doUpTo(ctx context.Context, most int64, method, path string, b
 }
 
 // put makes a request that is done once per path, and whose answer is kept under the key.
+// The header is not named Idempotency-Key: Go would send the request once more by itself, unseen and late, when a connection breaks.
 func (s *Sandbox) put(ctx context.Context, key, path string, body, into any) error {
 	request, err := s.request(ctx, http.MethodPut, path, body)
 	if err != nil {
 		return err
 	}
-	request.Header.Set("Idempotency-Key", key)
+	request.Header.Set("Request-Key", key)
 	return s.exchange(request, maxAnswer, into)
 }
 

@@ -25,8 +25,8 @@
 //	{"type":"charge.succeeded|charge.declined|refund.succeeded","timestamp":"…","data":Entry}
 //
 // With KeepErrors it treats errors as Stripe does: the first answer of 500 or 422 to a charge or refund is kept under the header
-// Idempotency-Key (without one, under the key in the path), and given again for as long as keys are remembered, done or not. Under
-// another Idempotency-Key the same request is taken up anew; the key in the path charges and refunds once all the same.
+// Request-Key (without one, under the key in the path), and given again for as long as keys are remembered, done or not. Under
+// another Request-Key the same request is taken up anew; the key in the path charges and refunds once all the same.
 //
 // The payment method says what happens to a charge; see methods.go. A method that is not known there is declined.
 package sandbox

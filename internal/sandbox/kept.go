@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// kept are answers that were errors, by the request's Idempotency-Key. They are lost at a restart.
+// kept are answers that were errors, by the request's Request-Key. They are lost at a restart.
 type kept struct {
 	now    func() time.Time
 	memory time.Duration
@@ -57,13 +57,13 @@ func (h *heard) Write(b []byte) (int, error) {
 	return h.ResponseWriter.Write(b)
 }
 
-// keeping gives the first error under an Idempotency-Key again and again, if the sandbox is to keep errors.
+// keeping gives the first error under an Request-Key again and again, if the sandbox is to keep errors.
 func (s *Server) keeping(next http.HandlerFunc) http.HandlerFunc {
 	if !s.options.KeepErrors {
 		return next
 	}
 	return func(w http.ResponseWriter, r *http.Request) {
-		key := r.Pattern + " " + cmp.Or(r.Header.Get("Idempotency-Key"), r.PathValue("key"))
+		key := r.Pattern + " " + cmp.Or(r.Header.Get("Request-Key"), r.PathValue("key"))
 		if a, there := s.kept.find(key); there {
 			w.Header().Set("Content-Type", "application/json")
 			w.Header().Set("Idempotent-Replayed", "true")

@@ -24,7 +24,7 @@ type Options struct {
 	HangFor    time.Duration // how long a request that is never answered is held before its connection is dropped; 0: 30 s
 	Seed       uint64        // decides the faults, those of pm_flaky and those below
 	Faults     Faults        // what goes wrong with any payment method
-	KeepErrors bool          // an answer of 500 or 422 is kept under the request's Idempotency-Key, and given again
+	KeepErrors bool          // an answer of 500 or 422 is kept under the request's Request-Key, and given again
 	Webhooks   Webhooks      // where charges and refunds are told of
 	KeyMemory  time.Duration // how long a key is remembered; 0: 24 h
 	Now        func() time.Time
