@@ -174,6 +174,7 @@ func (r *Relay) newReading(ctx context.Context, s *stream, term lease.Term, publ
 		caughtUp: make(chan struct{}), marked: make(chan struct{}, 1),
 	}
 	reading.confirmed.Store(uint64(s.from))
+	reading.noted.Store(uint64(s.from))
 	return reading, nil
 }
 

@@ -304,3 +304,13 @@ func (b *bench) exec(t *testing.T, sql string, args ...any) {
 		t.Fatal(err)
 	}
 }
+
+// all is how many facts were published, repetitions included.
+func (e *ears) all() (n int) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, copies := range e.copies {
+		n += copies
+	}
+	return n
+}

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -234,5 +235,34 @@ func TestWritesOfAZombie(t *testing.T) {
 	}
 	if after := state(); after != before {
 		t.Errorf("a zombie changed the mark from %s to %s", before, after)
+	}
+}
+
+// Who is killed in a backlog has noted how far it is out: the next one repeats what was confirmed since, and not all of it.
+func TestKilledInABacklogRepeatsLittle(t *testing.T) {
+	t.Parallel()
+	bench := newBench(t, testkit.New(t))
+	for _, mode := range []Mode{CDC, Polling} {
+		t.Run(string(mode), func(t *testing.T) {
+			b := bench.again()
+			startLeading(t, b.relay(t, mode))() // from now on the slot has what is said
+			backlog := facts(20_000)
+			for part := range slices.Chunk(backlog, page) {
+				b.say(t, part...)
+			}
+			before := b.heard.all()
+			first := startInstance(t, b, mode)
+			testkit.Eventually(t, patience, func() bool { return b.heard.all()-before > len(backlog)/2 })
+			first.signal(t, syscall.SIGKILL)
+			second := b.relay(t, mode)
+			startLeading(t, second)
+			b.heard.wait(t, backlog...)
+			b.rest(t, second)
+			again := b.heard.all() - before - len(backlog)
+			if again > len(backlog)/2 {
+				t.Errorf("%d of %d facts were published again", again, len(backlog))
+			}
+			t.Logf("%d of %d facts were published again", again, len(backlog))
+		})
 	}
 }

@@ -14,6 +14,8 @@ const (
 	markSettle = 3 * time.Second  // after the last row: a mark may be held down by a transaction that was still under way
 	markIdle   = 10 * time.Second // so that an idle outbox does not pin the log
 	markWait   = 2 * time.Second  // for one statement
+	noteEvery  = 4                // notes of the position in the time of a mark while rows flow, and
+	noteRows   = 1000             // rows after which it is noted at the latest: a crash has published again what came since
 )
 
 func (r *Relay) markPrefix() string { return r.slot + ".mark" }
@@ -22,8 +24,10 @@ func (r *Relay) markPrefix() string { return r.slot + ".mark" }
 // when one has come out at the other end, and renews the term. A failure is made good by the next mark; only the end of the
 // term, or a change of the publication, ends the reading.
 func (s *reading) keepMark(ctx context.Context) error {
-	ticker := time.NewTicker(s.markEvery)
+	ticker, often := time.NewTicker(s.markEvery), time.NewTicker(s.markEvery/noteEvery)
 	defer ticker.Stop()
+	defer often.Stop()
+	var flowed int64
 	var seen int64 = -1       // a new reader does not know what was published since the last mark
 	var at, changed time.Time // of the last mark, and of the last look that found new rows
 	for {
@@ -31,6 +35,12 @@ func (s *reading) keepMark(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-s.marked:
+		case <-often.C:
+			rows := s.rows.Load()
+			if rows == flowed {
+				continue
+			}
+			flowed = rows
 		case <-ticker.C:
 			if err := s.note(ctx, "term not renewed", func(ctx context.Context) error { return s.Lease.Renew(ctx, s.term) }); ends(err) {
 				return err
@@ -57,12 +67,13 @@ func (s *reading) keepMark(ctx context.Context) error {
 // moveMark stores how far everything is published.
 func (s *reading) moveMark(ctx context.Context) error {
 	mark, position := s.mark.Load(), s.confirmed.Load()
-	if s.waiting() || mark == s.notedMark && position == s.noted {
+	if s.waiting() || mark == s.notedMark && position == s.noted.Load() {
 		return nil
 	}
 	err := s.advance(ctx, s.term, mark, pglogrepl.LSN(position))
 	if err == nil {
-		s.notedMark, s.noted = mark, position
+		s.notedMark = mark
+		s.noted.Store(position)
 	}
 	return err
 }

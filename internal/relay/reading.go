@@ -28,12 +28,13 @@ type reading struct {
 	from        horizon
 	exact       bool // the stream carries on from the mark
 
-	confirmed atomic.Uint64 // position before which everything is published; what is acknowledged
+	confirmed atomic.Uint64 // position before which everything is published
 	mark      atomic.Uint64 // newest mark that has been reached
-	marked    chan struct{} // holds a token when mark has grown
+	marked    chan struct{} // holds a token when mark has grown, or many rows are confirmed
+	told      int64         // rows that were confirmed at the last such token; owned by the belt
 	rows      atomic.Int64  // seen in this stream
 	notedMark uint64        // what is stored of the mark, and of the position; owned by keepMark
-	noted     uint64
+	noted     atomic.Uint64 // what is acknowledged: Postgres never knows more than what whoever comes next goes on from
 	caughtUp  chan struct{} // closed when the rows from before the slot are out
 
 	acked     uint64 // owned by read
@@ -119,9 +120,11 @@ func (s *reading) waiting() bool {
 	}
 }
 
-// acknowledge sends the confirmed position: soon after it has moved, at once when Postgres asks, and every second.
+// acknowledge sends the noted position: soon after it has moved, immediately when Postgres asks, and every second. Not the confirmed
+// one: were it acknowledged and not noted, a reader that comes after a crash could not tell that the stream carries on from the mark,
+// and would publish from the table what comes in the stream again.
 func (s *reading) acknowledge(ctx context.Context) error {
-	position, since := s.confirmed.Load(), time.Since(s.ackedAt)
+	position, since := s.noted.Load(), time.Since(s.ackedAt)
 	if !s.replyAsap && since < min(ackEvery, s.stream.timeout/4) && (position == s.acked || since < ackSoon) {
 		return nil
 	}
@@ -192,9 +195,14 @@ func (s *reading) handle(m pglogrepl.Message) error {
 
 // reach moves the confirmed position to lsn once everything on the belt is confirmed.
 func (s *reading) reach(lsn pglogrepl.LSN) {
+	rows := s.rows.Load()
 	s.belt.checkpoint(func() {
 		if uint64(lsn) > s.confirmed.Load() { // only the belt's goroutine writes it
 			s.confirmed.Store(uint64(lsn))
+		}
+		if rows-s.told >= noteRows {
+			s.told = rows
+			poke(s.marked)
 		}
 	})
 }
