@@ -33,7 +33,7 @@ var mayImport = map[string][]string{
 		"internal/run", "internal/saga", "internal/stack", "internal/web", "lua",
 	},
 	"internal/compare":           {"internal/client", "internal/replay", "internal/run"},
-	"internal/replay":            {"internal/client", "internal/run"},
+	"internal/replay":            {"internal/client", "internal/run", "internal/text"},
 	"internal/client":            {"internal/run"},
 	"internal/saga":              {"internal/event", "internal/failpoint", "internal/inventory", "internal/order", "internal/outbox", "internal/payment", "internal/postgres"},
 	"internal/order":             base,

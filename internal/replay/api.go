@@ -73,8 +73,10 @@ type problemJSON struct {
 	Status int    `json:"status"`
 	Detail string `json:"detail"`
 	Errors []struct {
+		Field     string `json:"field"`
 		ProductID string `json:"product_id"`
 		SKU       string `json:"sku"`
+		Detail    string `json:"detail"`
 	} `json:"errors"`
 }
 

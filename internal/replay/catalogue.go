@@ -3,6 +3,7 @@ package replay
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -54,7 +55,7 @@ func (p *player) upsert(ctx context.Context, page []product) (map[string]product
 		return nil, err
 	}
 	if a.Status >= 300 {
-		return nil, a.unexpected("upsert products")
+		return nil, p.refusedProducts(a, page)
 	}
 	got, err := decode[struct {
 		Products []productJSON `json:"products"`
@@ -72,6 +73,23 @@ func (p *player) upsert(ctx context.Context, page []product) (map[string]product
 		}
 	}
 	return made, nil
+}
+
+// refusedProducts leads from the fields that the server names to the lines of the file.
+func (p *player) refusedProducts(a answer, page []product) error {
+	errs := []error{a.unexpected("upsert products")}
+	for _, wrong := range a.problem().Errors {
+		var i int
+		if _, err := fmt.Sscanf(wrong.Field, "products[%d]", &i); err != nil || i < 0 || i >= len(page) {
+			continue
+		}
+		where := fmt.Sprintf("%s: line %d", p.options.Products, page[i].line)
+		if page[i].line == 0 {
+			where = p.options.Orders + ": a product that only the orders name"
+		}
+		errs = append(errs, fmt.Errorf("%s: sku %q: %s: %s", where, page[i].sku, wrong.Field, wrong.Detail))
+	}
+	return errors.Join(errs...)
 }
 
 func (p *player) topUpAll(ctx context.Context, page []product, made map[string]productJSON) error {

@@ -11,6 +11,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
+
+	"github.com/holdfast-checkout/holdfast/internal/text"
 )
 
 // maxQuantity of one row. It is far above what a server takes and far below where sums overflow.
@@ -22,6 +25,7 @@ type product struct {
 	name  string
 	price int64 // minor units
 	stock int64
+	line  int // of the file; 0: only the invoices name it
 }
 
 // row is one line of an invoice, as the file has it.
@@ -33,8 +37,8 @@ type row struct {
 
 // skipped counts the rows of the file of orders that are no orders.
 type skipped struct {
-	cancellations int // rows of invoices whose number begins with C
-	negative      int // rows with a quantity of 0 or less
+	cancellations int // rows of invoices whose number begins with C, with a quantity below 0
+	negative      int // other rows with a quantity of 0 or less
 }
 
 // table reads a CSV file by the names of its header.
@@ -69,6 +73,9 @@ func eachRow(path string, required []string, take func(t *table) error) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", path, err) // names the line
 		}
+		if err := t.notText(); err != nil {
+			return fmt.Errorf("%s: %w", path, err)
+		}
 		if err := errors.Join(take(t), t.err); err != nil {
 			line, _ := t.reader.FieldPos(0)
 			return fmt.Errorf("%s: line %d: %w", path, line, err)
@@ -76,11 +83,21 @@ func eachRow(path string, required []string, take func(t *table) error) error {
 	}
 }
 
-// unzipped looks at the content, not at the name.
+// byteOrderMark is what some programs begin a file of UTF-8 with.
+const byteOrderMark = "\ufeff"
+
+// unzipped looks at the content, not at the name, and leaves a byte order mark out.
 func unzipped(file io.Reader) (io.Reader, error) {
 	b := bufio.NewReaderSize(file, 1<<16)
 	if head, _ := b.Peek(2); len(head) == 2 && head[0] == 0x1f && head[1] == 0x8b {
-		return gzip.NewReader(b)
+		plain, err := gzip.NewReader(b)
+		if err != nil {
+			return nil, err
+		}
+		b = bufio.NewReaderSize(plain, 1<<16)
+	}
+	if head, _ := b.Peek(len(byteOrderMark)); string(head) == byteOrderMark {
+		_, _ = b.Discard(len(byteOrderMark)) // it was peeked at
 	}
 	return b, nil
 }
@@ -95,16 +112,39 @@ func newTable(path string, plain io.Reader, required []string) (*table, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
+	if t.record = header; t.notText() != nil {
+		return nil, fmt.Errorf("%s: %w", path, t.notText())
+	}
 	for i, name := range header {
-		name = strings.ToLower(strings.TrimSpace(strings.TrimPrefix(name, "\ufeff")))
-		t.column[name] = i
+		t.column[strings.ToLower(strings.TrimSpace(name))] = i
 	}
 	for _, name := range required {
 		if _, ok := t.column[name]; !ok {
-			return nil, fmt.Errorf("%s: line 1: no column %q", path, name)
+			return nil, fmt.Errorf("%s: line 1: no column %q among %q%s", path, name, header, guess(header))
 		}
 	}
 	return t, nil
+}
+
+// guess says which separator a header has instead of commas.
+func guess(header []string) string {
+	for _, separator := range []string{";", "\t", "|"} {
+		if len(header) == 1 && strings.Contains(header[0], separator) {
+			return fmt.Sprintf(": its columns seem to be separated by %q, not by commas", separator)
+		}
+	}
+	return ""
+}
+
+// notText says where a record is not UTF-8.
+func (t *table) notText() error {
+	for i, field := range t.record {
+		if !utf8.ValidString(field) {
+			line, column := t.reader.FieldPos(i)
+			return fmt.Errorf("line %d, column %d: not UTF-8", line, column)
+		}
+	}
+	return nil
 }
 
 // text gives a field, empty where the file has no such column.
@@ -153,6 +193,22 @@ func (t *table) wrong(err error) {
 	}
 }
 
+// check says what a server would refuse, before anything is sent.
+func (p product) check() error {
+	for name, field := range map[string]struct {
+		text string
+		most int
+	}{"sku": {p.sku, 64}, "name": {p.name, 300}} {
+		if n := utf8.RuneCountInString(field.text); n > field.most {
+			return fmt.Errorf("%s has %d characters, more than %d", name, n, field.most)
+		}
+		if why := text.Wrong(field.text); why != "" {
+			return fmt.Errorf("%s %q must be %s", name, field.text, why)
+		}
+	}
+	return nil
+}
+
 // readProducts reads the file of products. A sku may stand in it once.
 func readProducts(path string) ([]product, error) {
 	var products []product
@@ -162,11 +218,15 @@ func readProducts(path string) ([]product, error) {
 		if p.price < 0 {
 			return fmt.Errorf("unit_price_minor %d is below 0", p.price)
 		}
+		p.line, _ = t.reader.FieldPos(0)
 		if seen[p.sku] {
 			return fmt.Errorf("sku %q stands twice", p.sku)
 		}
 		if p.name == "" {
 			p.name = p.sku
+		}
+		if err := p.check(); err != nil {
+			return err
 		}
 		seen[p.sku] = true
 		products = append(products, p)
@@ -186,7 +246,7 @@ func readOrders(path string) ([]row, skipped, error) {
 		}
 		switch {
 		case t.err != nil:
-		case strings.HasPrefix(strings.ToUpper(r.invoice), "C"):
+		case strings.HasPrefix(strings.ToUpper(r.invoice), "C") && r.quantity < 0:
 			skip.cancellations++
 		case r.quantity <= 0:
 			skip.negative++

@@ -40,8 +40,10 @@ var compare = cmp.AllowUnexported(product{}, row{}, skipped{}, invoice{}, line{}
 func TestReadProducts(t *testing.T) {
 	t.Parallel()
 	content := "\ufeffname,Unit_Price_Minor,sku,more\n\"LAMP, \"\"RED\"\"\",1275, 22423 ,x\n,0,10002,\n"
-	want := []product{{sku: "22423", name: `LAMP, "RED"`, price: 1275}, {sku: "10002", name: "10002"}}
-	for name, file := range map[string]string{"plain.csv.gz": content, "packed.csv": zipped(t, content)} {
+	want := []product{{sku: "22423", name: `LAMP, "RED"`, price: 1275, line: 2}, {sku: "10002", name: "10002", line: 3}}
+	for name, file := range map[string]string{
+		"plain.csv.gz": content, "packed.csv": zipped(t, content), "quoted.csv": strings.Replace(content, "name,", `"name",`, 1),
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			got, err := readProducts(written(t, name, file))
@@ -60,7 +62,8 @@ func TestReadOrdersSkipsWhatIsNoOrder(t *testing.T) {
 	path := written(t, "orders.csv", `invoice,customer,ts,sku,quantity,unit_price_minor,country
 536365,17850,2010-12-01T08:26:00Z,21730,6,425,United Kingdom
 C536379,14527,2010-12-01T09:41:00Z,D,-1,2750,United Kingdom
-c536380,14527,2010-12-01T09:41:00Z,D,1,2750,United Kingdom
+c536380,14527,2010-12-01T09:41:00Z,D,-2,2750,United Kingdom
+C0FFEE,14527,2010-12-01T09:42:00Z,D,1,2750,United Kingdom
 536589,,2010-12-01T16:50:00Z,21777,-10,0,United Kingdom
 536590,,2010-12-01T16:51:00Z,21777,0,0,United Kingdom
 536591,,2010-12-01T16:52:00Z,21777,2,0,"Korea, Republic of"
@@ -71,6 +74,7 @@ c536380,14527,2010-12-01T09:41:00Z,D,1,2750,United Kingdom
 	}
 	want := []row{
 		{invoice: "536365", customer: "17850", sku: "21730", quantity: 6, price: 425, at: time.Date(2010, 12, 1, 8, 26, 0, 0, time.UTC)},
+		{invoice: "C0FFEE", customer: "14527", sku: "D", quantity: 1, price: 2750, at: time.Date(2010, 12, 1, 9, 42, 0, 0, time.UTC)},
 		{invoice: "536591", sku: "21777", quantity: 2, at: time.Date(2010, 12, 1, 16, 52, 0, 0, time.UTC)},
 	}
 	if diff := cmp.Diff(want, rows, compare); diff != "" {
@@ -86,7 +90,11 @@ func TestBadRowsNameFileAndLine(t *testing.T) {
 	const header = "invoice,customer,ts,sku,quantity\n1,a,2010-12-01T08:26:00Z,s,1\n"
 	cases := map[string]struct{ content, want string }{
 		"empty file":       {"", "orders.csv: empty"},
-		"missing column":   {"invoice,customer,ts,sku\n", `orders.csv: line 1: no column "quantity"`},
+		"missing column":   {"invoice,customer,ts,sku\n", `orders.csv: line 1: no column "quantity" among ["invoice" "customer" "ts" "sku"]`},
+		"semicolons":       {"invoice;customer;ts;sku;quantity\n", `separated by ";", not by commas`},
+		"tabs":             {"invoice\tcustomer\tts\tsku\tquantity\n", `separated by "\t", not by commas`},
+		"Latin-1":          {header + "2,caf\xe9,2010-12-01T08:26:00Z,s,1\n", "orders.csv: line 3, column 3: not UTF-8"},
+		"Latin-1 header":   {"invoice,customer,ts,sku,quantity,libell\xe9\n", "orders.csv: line 1, column 34: not UTF-8"},
 		"too few fields":   {header + "2,a\n", "orders.csv: record on line 3"},
 		"open quote":       {header + "\"2,a,2010-12-01T08:26:00Z,s,1\n", "orders.csv: parse error on line 3"},
 		"no number":        {header + "2,a,2010-12-01T08:26:00Z,s,1.5\n", `orders.csv: line 3: quantity "1.5"`},
@@ -113,6 +121,8 @@ func TestBadProducts(t *testing.T) {
 	cases := map[string]struct{ row, want string }{
 		"price below 0": {"b,B,-1", "line 3: unit_price_minor -1"},
 		"no price":      {"b,B,", "line 3: unit_price_minor"},
+		"invisible":     {"b\u200b,B,1", "line 3: sku \"b\\u200b\" must be printable"},
+		"long name":     {"b," + strings.Repeat("n", 301) + ",1", "line 3: name has 301 characters"},
 		"sku twice":     {"a,B,1", `line 3: sku "a" stands twice`},
 	}
 	for name, c := range cases {

@@ -62,9 +62,9 @@ func TestStockIsAFactorOfTheDemandThatIsPlayed(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []product{
-		{sku: "a", name: "LAMP", price: 100, stock: 3},
-		{sku: "b", name: "CUP, BLUE", price: 250, stock: 3},
-		{sku: "z", name: "NEVER ASKED FOR", price: 1},
+		{sku: "a", name: "LAMP", price: 100, stock: 3, line: 2},
+		{sku: "b", name: "CUP, BLUE", price: 250, stock: 3, line: 3},
+		{sku: "z", name: "NEVER ASKED FOR", price: 1, line: 4},
 		{sku: "new", name: "new", price: 80, stock: 4},
 	}
 	if diff := cmp.Diff(want, s.products, compare); diff != "" {

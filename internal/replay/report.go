@@ -126,6 +126,10 @@ func (r Report) print(out io.Writer) {
 		}
 	}
 	fmt.Fprintf(w, "\nrun %s\t%d invoices, %d lines, seed %d\n", r.RunID, r.Invoices, r.Lines, r.Seed)
+	if r.SkippedCancellations+r.SkippedNegative > 0 {
+		row("rows skipped, of cancellations", r.SkippedCancellations)
+		row("rows skipped, other quantities of 0 or less", r.SkippedNegative)
+	}
 	row("orders placed", r.OrdersPlaced)
 	row("orders completed", r.OrdersCompleted)
 	reasons("orders failed", r.OrdersFailed)

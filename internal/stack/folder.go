@@ -7,11 +7,12 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"regexp"
 	"syscall"
 )
 
 // folder is where a stack lives: the small files in dir, the servers' data in data. The two differ when the user that the
-// servers run as cannot reach dir.
+// servers run as cannot reach dir, or their scripts cannot cope with its name.
 type folder struct {
 	dir  string
 	data string
@@ -57,10 +58,16 @@ func (f *folder) close() { unlockFile(f.lock) }
 // prepare decides where the data is, and makes or empties the place.
 func (f *folder) prepare(r *record, opts Options) error {
 	f.data = filepath.Join(f.dir, "data")
-	if !f.as.reaches(f.dir) {
+	why := ""
+	switch {
+	case !f.as.reaches(f.dir):
+		why = "the servers' user cannot reach this folder: their data is kept elsewhere"
+	case !plainPath.MatchString(f.dir):
+		why = "RabbitMQ's scripts cannot cope with this folder's name: the servers' data is kept elsewhere"
+	}
+	if why != "" {
 		f.data = elsewhere(f.dir)
-		opts.Log.Warn("the servers' user cannot reach this folder: their data is kept elsewhere",
-			slog.String("user", f.as.name), slog.String("folder", f.dir), slog.String("data", f.data))
+		opts.Log.Warn(why, slog.String("user", f.as.name), slog.String("folder", f.dir), slog.String("data", f.data))
 	}
 	// Data that the record does not know belongs to a folder of the same name that somebody threw away.
 	if opts.Fresh || r.Data != f.data {
@@ -73,6 +80,9 @@ func (f *folder) prepare(r *record, opts Options) error {
 	}
 	return r.setData(f.data)
 }
+
+// plainPath are the paths that a shell script can take without quotes, which RabbitMQ's scripts leave out: no spaces among others.
+var plainPath = regexp.MustCompile(`^[A-Za-z0-9/._@%+,:=-]*$`)
 
 // elsewhere is a folder under /var/lib that belongs to dir alone, or under the temporary folder where that cannot be written.
 func elsewhere(dir string) string {

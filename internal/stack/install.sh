@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs the Debian packages of those servers whose programs are not on this machine, where that may be done: as root, with
-# apt-get. It starts none of their services and leaves those that run alone. With nothing missing, or where it may not install,
+# Installs the Debian packages of those servers whose programs are not on this machine, and with --compiler of a C compiler, where
+# that may be done: as root, with apt-get. It starts none of their services and leaves those that run alone. With nothing missing, or where it may not install,
 # it does nothing: the program itself says then what is missing. A server that HOLDFAST_..._URL names is not missing.
 set -euo pipefail
 
@@ -16,6 +16,7 @@ packages=()
 [ -n "${HOLDFAST_POSTGRES_URL:-}" ] || has '/usr/lib/postgresql/*/bin/initdb' initdb || packages+=(postgresql)
 [ -n "${HOLDFAST_REDIS_URL:-}" ] || has /usr/bin/redis-server redis-server || packages+=(redis-server)
 [ -n "${HOLDFAST_RABBITMQ_URL:-}" ] || has /usr/lib/rabbitmq/bin/rabbitmq-server rabbitmq-server || packages+=(rabbitmq-server)
+[ "${1:-}" != --compiler ] || has /usr/bin/gcc "${CC:-gcc}" || packages+=(gcc libc6-dev)
 [ ${#packages[@]} -gt 0 ] || exit 0
 [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null || exit 0
 

@@ -15,7 +15,7 @@ type anInstallation struct {
 	root, bin string
 	apt       string // what apt-get does, in shell
 	user      string // its number
-	env       []string
+	env, args []string
 }
 
 const policyPath = "usr/sbin/policy-rc.d"
@@ -32,7 +32,7 @@ func (i anInstallation) run(t *testing.T) (printed, told string, err error) {
 			t.Fatal(err)
 		}
 	}
-	cmd := exec.CommandContext(t.Context(), "bash", "install.sh")
+	cmd := exec.CommandContext(t.Context(), "bash", append([]string{"install.sh"}, i.args...)...)
 	cmd.Env = append([]string{"PATH=" + i.bin + ":" + os.Getenv("PATH"), "INSTALL_ROOT=" + i.root}, i.env...)
 	out, err := cmd.CombinedOutput()
 	return string(out), content(t, told), err
@@ -121,6 +121,7 @@ func TestInstallsOnlyWhatIsMissing(t *testing.T) {
 	for name, c := range map[string]struct {
 		plant []string
 		env   []string
+		args  []string
 		user  string
 		want  string // the packages, "" when apt-get is not called
 	}{
@@ -128,12 +129,13 @@ func TestInstallsOnlyWhatIsMissing(t *testing.T) {
 		"a client alone":   {plant: []string{"usr/lib/postgresql/15/bin/psql", "usr/bin/redis-server"}, user: "0", want: "postgresql rabbitmq-server\n"},
 		"one elsewhere":    {env: []string{"HOLDFAST_RABBITMQ_URL=amqp://x"}, user: "0", want: "postgresql redis-server\n"},
 		"not root":         {user: "1000"},
+		"with a compiler":  {args: []string{"--compiler"}, user: "0", want: "postgresql redis-server rabbitmq-server gcc libc6-dev\n"},
 		"nothing, as root": {user: "0", want: "postgresql redis-server rabbitmq-server\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			i := newInstallation(t)
-			i.user, i.env = c.user, c.env
+			i.user, i.env, i.args = c.user, c.env, c.args
 			plant(t, i.root, c.plant...)
 			printed, told, err := i.run(t)
 			if err != nil {
