@@ -41,11 +41,40 @@ var breaks = []struct {
 	{"S2 units from nowhere, which Redis has not heard of", func(b *broken) {
 		b.exec(`UPDATE inventory.stock SET available = available + 1 WHERE product_id = $1`, b.id(plenty))
 	}, "S2 R1"},
+	{"S2 a balance that nothing led to", func(b *broken) {
+		b.exec(`UPDATE inventory.movements SET balance = balance + 5 WHERE kind = 'reserve' AND order_id = $1`, b.id(completed))
+	}, "S2"},
+	{"M1 paid by another method than the order's", func(b *broken) {
+		b.exec(`UPDATE payment.payments SET payment_method = 'pm_other' WHERE order_id = $1`, b.id(completed))
+	}, "M1"},
+	{"O1 an order that ended before it was made", func(b *broken) {
+		b.exec(`UPDATE orders.orders SET ended_at = created_at - interval '1 hour' WHERE id = $1`, b.id(completed))
+		b.exec(`UPDATE orders.view SET ended_at = created_at - interval '1 hour' WHERE id = $1`, b.id(completed))
+	}, "O1"},
+	{"O2 an order whose key is gone", func(b *broken) {
+		b.exec(`DELETE FROM orders.idempotency_keys WHERE order_id = $1`, b.id(completed))
+	}, "O2"},
+	{"V1 no lines are shown", func(b *broken) { b.exec(`UPDATE orders.view SET lines = '[]' WHERE id = $1`, b.id(completed)) }, "V1"},
+	{"V1 another price is shown", func(b *broken) {
+		b.exec(`UPDATE orders.view SET lines = jsonb_set(lines, '{0,unit_price_minor}', '7') WHERE id = $1`, b.id(completed))
+	}, "V1"},
+	{"V1 another version is shown", func(b *broken) { b.exec(`UPDATE orders.view SET version = version + 1 WHERE id = $1`, b.id(completed)) }, "V1"},
+	{"V1 another end is shown", func(b *broken) {
+		b.exec(`UPDATE orders.view SET ended_at = ended_at + interval '1 s' WHERE id = $1`, b.id(completed))
+	}, "V1"},
+	{"V1 another reason is shown", func(b *broken) {
+		b.exec(`UPDATE orders.view SET failure_reason = 'TIMED_OUT' WHERE id = $1`, b.id(declined))
+	}, "V1"},
+	{"E1 another customer and total are said", func(b *broken) {
+		b.exec(`UPDATE shared.outbox SET body = convert_to(replace(replace(convert_from(body, 'UTF8'), '"total_minor":', '"total_minor":9'), '"customer":"', '"customer":"not '), 'UTF8')
+			WHERE order_id = $1 AND name = 'order.completed'`, b.id(completed))
+	}, "E1"},
 	{"S3 taken twice and given back once", func(b *broken) {
 		b.exec(`DROP INDEX inventory.movements_once`)
 		for _, kind := range []string{"reserve", "release"} {
 			b.exec(`INSERT INTO inventory.movements (product_id, id, kind, quantity, balance, order_id, fact_id)
-				SELECT product_id, $2, $3::text, CASE $3::text WHEN 'reserve' THEN quantity ELSE -quantity END, balance, order_id, fact_id
+				SELECT product_id, $2, $3::text, CASE $3::text WHEN 'reserve' THEN quantity ELSE -quantity END,
+					CASE $3::text WHEN 'reserve' THEN balance ELSE balance - quantity END, order_id, fact_id
 				FROM inventory.movements WHERE order_id = $1 AND kind = 'reserve' LIMIT 1`, b.id(completed), uuid.Must(uuid.NewV7()), kind)
 		}
 	}, "S3"},
@@ -56,7 +85,7 @@ var breaks = []struct {
 		b.exec(`UPDATE orders.lines SET quantity = quantity * 2, unit_price_minor = 0 WHERE order_id = $1`, b.id(completed))
 		b.exec(`UPDATE orders.orders SET total_minor = 0 WHERE id = $1`, b.id(completed))
 		b.exec(`UPDATE orders.view SET total_minor = 0 WHERE id = $1`, b.id(completed))
-	}, "S3 M1 M2"}, // the total is no more what was paid
+	}, "S3 M1 M2 V1 E1"}, // the total is no more what was paid, nor what is shown and was said
 	{"M1 two payments of one order", func(b *broken) {
 		b.exec(`ALTER TABLE payment.payments DROP CONSTRAINT payments_pkey`)
 		b.exec(`INSERT INTO payment.payments SELECT * FROM payment.payments WHERE order_id = $1`, b.id(declined))
@@ -110,18 +139,18 @@ var breaks = []struct {
 		b.free("orders.orders")
 		b.exec(`UPDATE orders.orders SET payment_status = 'DECLINED' WHERE id = $1`, b.id(completed))
 		b.exec(`UPDATE orders.view SET payment_status = 'DECLINED' WHERE id = $1`, b.id(completed))
-	}, "O1"},
+	}, "O1 E1"},
 	{"O1 cancelled and still paid", func(b *broken) {
 		b.free("orders.orders")
 		b.exec(`UPDATE orders.orders SET payment_status = 'SUCCESS' WHERE id = $1`, b.id(cancelled))
 		b.exec(`UPDATE orders.view SET payment_status = 'SUCCESS' WHERE id = $1`, b.id(cancelled))
-	}, "O1"},
+	}, "O1 E1"},
 	{"O1 a total that is not the sum", func(b *broken) {
 		b.exec(`UPDATE orders.lines SET unit_price_minor = unit_price_minor + 1 WHERE order_id = $1`, b.id(completed))
-	}, "O1"},
+	}, "O1 V1 E1"},
 	{"O1 a strategy that has no table", func(b *broken) {
 		b.exec(`UPDATE orders.orders SET strategy = 'guesswork' WHERE id = $1`, b.id(completed))
-	}, "O1"},
+	}, "O1 V1"},
 	{"O2 two orders under one key", func(b *broken) {
 		b.exec(`ALTER TABLE orders.idempotency_keys DROP CONSTRAINT idempotency_keys_pkey, DROP CONSTRAINT idempotency_keys_order_id_key`)
 		b.exec(`INSERT INTO orders.idempotency_keys SELECT * FROM orders.idempotency_keys LIMIT 1`)
@@ -132,7 +161,7 @@ var breaks = []struct {
 	{"O3 an order that nothing ends", func(b *broken) {
 		b.exec(`UPDATE orders.orders SET status = 'ENDING', owes_stock = true, inventory_status = 'NOT_STARTED', ended_at = NULL,
 			deadline = now() - interval '1 hour' WHERE id = $1`, b.id(declined))
-		b.exec(`UPDATE orders.view SET status = 'ENDING', inventory_status = 'NOT_STARTED' WHERE id = $1`, b.id(declined))
+		b.exec(`UPDATE orders.view SET status = 'ENDING', inventory_status = 'NOT_STARTED', ended_at = NULL WHERE id = $1`, b.id(declined))
 	}, "O3"},
 	{"O3 a failed order that still has its units: they are no more in stock than it says", func(b *broken) {
 		b.free("inventory.reservations")

@@ -44,6 +44,22 @@ func held(says, table, when string) rule {
 		SELECT d.module, d.fact_id, d.order_id FROM shared.` + table + ` d WHERE ` + when + ` AND d.order_id IS NOT NULL AND ` + paid("d.order_id")}
 }
 
+// otherWords finds the final facts of orders that say something else than the order's row.
+const otherWords = `
+	SELECT f.id AS fact_id, f.name, o.id AS order_id, f.said->>'customer' AS customer, f.said->>'total_minor' AS total_minor, f.said->>'status' AS status
+	FROM (SELECT id, name, order_id, convert_from(body, 'UTF8')::jsonb->'data' AS said FROM shared.outbox
+	      WHERE name IN ('order.completed', 'order.failed', 'order.cancelled') AND order_id IS NOT NULL) f
+	JOIN orders.orders o ON o.id = f.order_id
+	WHERE (f.said->>'customer', (f.said->>'total_minor')::bigint, f.said->>'currency') IS DISTINCT FROM (o.customer, o.total_minor, o.currency)
+	   OR (f.said->>'version')::bigint = o.version AND o.status IN ('COMPLETED', 'FAILED', 'CANCELLED')
+	      AND (f.said->>'status', f.said->>'payment_status', f.said->>'inventory_status', coalesce(f.said->>'failure_reason', ''))
+	          IS DISTINCT FROM (o.status, o.payment_status, o.inventory_status, coalesce(o.failure_reason, ''))
+	   OR (f.said->>'version')::bigint > o.version
+	   OR EXISTS (SELECT FROM jsonb_to_recordset(f.said->'lines') AS e(product_id uuid, sku text, name text, quantity bigint, unit_price_minor bigint)
+	              FULL JOIN (SELECT * FROM orders.lines WHERE order_id = o.id) l ON l.product_id = e.product_id
+	              WHERE (e.product_id, e.sku, e.name, e.quantity, e.unit_price_minor)
+	                    IS DISTINCT FROM (l.product_id, l.sku, l.name, l.quantity, l.unit_price_minor))`
+
 // proveHeardOnce is E1. Whether an effect's fact was heard can be said as far back as the inbox goes.
 func proveHeardOnce(ctx context.Context, a *auditor, v *Verdict) error {
 	return a.check(ctx, v, `SELECT count(*) FROM shared.inbox`,
@@ -53,6 +69,7 @@ func proveHeardOnce(ctx context.Context, a *auditor, v *Verdict) error {
 			SELECT i.module, i.fact_id, i.name, i.order_id, i.at AS heard_at FROM shared.inbox i
 			WHERE i.fact_id >= shared.uuid_from((SELECT min(at) FROM shared.outbox) + interval '1 minute')
 			  AND NOT EXISTS (SELECT FROM shared.outbox f WHERE f.id = i.fact_id)`},
+		rule{says: "an order's last word says what the order is", sql: otherWords},
 		rule{says: "a state that followed from a fact names it", sql: `
 			SELECT o.id AS order_id, o.status, o.version, o.last_fact FROM orders.orders o
 			WHERE o.last_fact IS NULL AND o.version > 1 AND o.failure_reason IS DISTINCT FROM 'TIMED_OUT' -- the clock names none

@@ -7,6 +7,12 @@ const countOrders = `SELECT count(*) FROM orders.orders`
 // allowedState spells an order's state as Options.States does.
 const allowedState = `concat_ws('/', o.strategy, o.status, coalesce(o.failure_reason, ''), o.payment_status, o.inventory_status)`
 
+// clocks is how far the clocks of instances and of Postgres may be apart.
+const clocks = `interval '30 s'`
+
+// keysLive is for how long every order has its key at least: keys are kept for 24 hours.
+const keysLive = `interval '23 hours'`
+
 // proveNoImpossibleState is O1.
 func proveNoImpossibleState(ctx context.Context, a *auditor, v *Verdict) error {
 	return a.check(ctx, v, countOrders,
@@ -21,6 +27,8 @@ func proveNoImpossibleState(ctx context.Context, a *auditor, v *Verdict) error {
 		rule{says: "a final order has an end and no other has", sql: `
 			SELECT o.id AS order_id, o.status, o.ended_at FROM orders.orders o
 			WHERE (o.ended_at IS NOT NULL) <> (o.status IN ('COMPLETED', 'FAILED', 'CANCELLED'))`},
+		rule{says: "an order ends after it was made", sql: `
+			SELECT o.id AS order_id, o.created_at, o.ended_at FROM orders.orders o WHERE o.ended_at < o.created_at - ` + clocks},
 		rule{says: "the total is the sum of the lines", sql: `
 			SELECT o.id AS order_id, o.total_minor, coalesce(l.total, 0) AS lines_total
 			FROM orders.orders o
@@ -39,6 +47,12 @@ func proveOneOrderPerKey(ctx context.Context, a *auditor, v *Verdict) error {
 			GROUP BY customer, key HAVING count(*) > 1`},
 		rule{says: "an order was made under one key", sql: `
 			SELECT order_id, array_agg(key) AS keys FROM orders.idempotency_keys GROUP BY order_id HAVING count(*) > 1`},
+		rule{says: "an order of the last day has its key", sql: `
+			SELECT o.id AS order_id, o.created_at FROM orders.orders o
+			WHERE o.created_at > now() - ` + keysLive + ` AND NOT EXISTS (SELECT FROM orders.idempotency_keys k WHERE k.order_id = o.id)`},
+		rule{says: "a key outlives the making of its order by a day", sql: `
+			SELECT k.customer, k.key, k.order_id, k.created_at, k.expires_at FROM orders.idempotency_keys k
+			WHERE k.expires_at < k.created_at + ` + keysLive + ` OR k.created_at > now() + ` + clocks},
 		rule{says: "a key's order is there and is its customer's", sql: `
 			SELECT k.customer, k.key, k.order_id, o.customer AS orders_customer
 			FROM orders.idempotency_keys k LEFT JOIN orders.orders o ON o.id = k.order_id
@@ -95,5 +109,18 @@ func proveViewAgrees(ctx context.Context, a *auditor, v *Verdict) error {
 			FROM orders.orders o JOIN orders.view w ON w.id = o.id
 			WHERE w.display_status <> ` + displayed + `
 			   OR (w.customer, w.status, w.payment_status, w.inventory_status, w.total_minor, w.currency)
-			      IS DISTINCT FROM (o.customer, o.status, o.payment_status, o.inventory_status, o.total_minor, o.currency)`})
+			      IS DISTINCT FROM (o.customer, o.status, o.payment_status, o.inventory_status, o.total_minor, o.currency)`},
+		rule{says: "the read model shows the order's version, strategy, reason and times", sql: `
+			SELECT o.id AS order_id, w.version AS shown_version, o.version, w.strategy AS shown_strategy, o.strategy, w.failure_reason AS shown_reason,
+				o.failure_reason, w.created_at AS shown_created_at, o.created_at, w.ended_at AS shown_ended_at, o.ended_at
+			FROM orders.orders o JOIN orders.view w ON w.id = o.id
+			WHERE (w.version, w.strategy, w.failure_reason, date_trunc('milliseconds', w.created_at), date_trunc('milliseconds', w.ended_at))
+			      IS DISTINCT FROM (o.version, o.strategy, o.failure_reason, date_trunc('milliseconds', o.created_at), date_trunc('milliseconds', o.ended_at))`},
+		rule{says: "the read model shows the order's lines", sql: `
+			SELECT coalesce(w.id, l.order_id) AS order_id, w.product_id AS shown, l.product_id AS ordered
+			FROM (SELECT w.id, e.* FROM orders.view w, jsonb_to_recordset(w.lines)
+			          AS e(product_id uuid, sku text, name text, quantity bigint, unit_price_minor bigint)) w
+			FULL JOIN orders.lines l ON l.order_id = w.id AND l.product_id = w.product_id
+			WHERE (w.product_id, w.sku, w.name, w.quantity, w.unit_price_minor)
+			      IS DISTINCT FROM (l.product_id, l.sku, l.name, l.quantity, l.unit_price_minor)`})
 }

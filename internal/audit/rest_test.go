@@ -26,7 +26,7 @@ var waits = []struct {
 		underWay(b)
 		b.exec(`UPDATE orders.orders SET payment_status = 'UNKNOWN' WHERE id = $1`, order)
 		b.exec(`UPDATE orders.view SET status = 'PROCESSING', payment_status = 'UNKNOWN', display_status = 'AWAITING_PAYMENT',
-			failure_reason = NULL WHERE id = $1`, order)
+			failure_reason = NULL, ended_at = NULL WHERE id = $1`, order)
 		b.Ledger = &audit.Ledger{URL: "http://127.0.0.1:1", APIKey: apiKey}
 	}, func(b *broken, report audit.Report) {
 		wantSkipped(b, report, "M1", "M2", "M3")

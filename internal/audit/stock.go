@@ -26,6 +26,16 @@ const taken = `
 	FROM inventory.reservations r JOIN inventory.reservation_lines l ON l.order_id = r.order_id
 	WHERE r.state IN ('RESERVED', 'GATHERING', 'RETURNING') AND NOT l.returned GROUP BY l.product_id`
 
+// brokenChains finds products whose movements do not lead from nothing to what is available, each from the balance of another, whatever
+// their order: every balance but the last is what some movement began with, and every beginning but the first is some balance.
+const brokenChains = `
+	SELECT product_id, units, sum(n) AS missing FROM (
+		SELECT product_id, balance - quantity AS units, 1 AS n FROM inventory.movements
+		UNION ALL SELECT product_id, balance, -1 FROM inventory.movements
+		UNION ALL SELECT product_id, 0, -1 FROM inventory.stock
+		UNION ALL SELECT product_id, available, 1 FROM inventory.stock) e
+	GROUP BY product_id, units HAVING sum(n) <> 0`
+
 // proveStockConserved is S2.
 func proveStockConserved(ctx context.Context, a *auditor, v *Verdict) error {
 	return a.check(ctx, v, countStock,
@@ -34,6 +44,7 @@ func proveStockConserved(ctx context.Context, a *auditor, v *Verdict) error {
 			FROM inventory.stock s
 			FULL JOIN (SELECT product_id, sum(quantity) AS moved FROM inventory.movements GROUP BY product_id) m ON m.product_id = s.product_id
 			WHERE s.available IS DISTINCT FROM coalesce(m.moved, 0)`},
+		rule{says: "each movement's balance is what the one before it left", sql: brokenChains},
 		rule{says: "what was supplied is available or allocated to orders that are not undone", sql: `
 			SELECT s.product_id, coalesce(m.supplied, 0) AS supplied, s.available, s.allocated, coalesce(t.units, 0) AS taken
 			FROM inventory.stock s
