@@ -74,8 +74,12 @@ func (s *server) keepPartitions(ctx context.Context) error {
 			return err
 		}
 		pause := partitionInterval
-		if left {
+		if left != nil {
 			pause = time.Minute
+			s.log.InfoContext(ctx, "partitions that have had their time are kept by open transactions", "left", len(left), "first", left[0])
+		}
+		if err := s.checkPartitions(ctx); err != nil { // for its metric, which nobody may ask for
+			s.log.WarnContext(ctx, "partitions", "error", err)
 		}
 		if run.Pause(ctx, pause) != nil {
 			return nil

@@ -8,7 +8,7 @@ import (
 // keptSince is the moment from which on the outbox is whole: its partitions go as a whole, the oldest first. Clocks may differ by
 // a minute.
 const keptSince = `(SELECT to_timestamp(min(substr(c.relname, 8)), 'YYYYMMDD_HH24') + interval '1 minute'
-	FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = 'shared.outbox'::regclass)`
+	FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = 'shared.outbox'::regclass AND NOT i.inhdetachpending)`
 
 // follows gives what may follow as three columns of one length: $1 strategies, $2 facts, $3 what may be said on hearing them.
 func (o Options) follows() []any {

@@ -46,24 +46,27 @@ type partition struct {
 //
 // No reader or writer waits for it longer than 50 ms, whatever transactions are open: a partition is made apart and attached, which
 // conflicts with neither, and detached concurrently before it is dropped. What others keep from being detached or dropped is left,
-// and is done by a later call: left says that there is such a thing.
-func KeepPartitions(ctx context.Context, db *postgres.DB, outboxRetention, inboxRetention time.Duration) (left bool, err error) {
+// and is done by a later call: left says what, and why.
+func KeepPartitions(ctx context.Context, db *postgres.DB, outboxRetention, inboxRetention time.Duration) (left []error, err error) {
 	if err := db.InTx(ctx, func(pgx.Tx) error { return nil }); err != nil { // asks the context's fence
-		return false, err
+		return nil, err
 	}
 	// A connection of its own: these statements run in no transaction.
 	config := db.Config().ConnConfig.Copy()
 	config.RuntimeParams["statement_timeout"], config.RuntimeParams["lock_timeout"] = longest, lockWait
 	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
-		return false, fmt.Errorf("partitions: %w", err)
+		return nil, fmt.Errorf("partitions: %w", err)
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
 	k := keeper{conn: conn}
 	var ours bool
 	err = conn.QueryRow(ctx, `SELECT pg_try_advisory_lock(hashtext('shared.partitions')), now()`).Scan(&ours, &k.now)
-	if err != nil || !ours {
-		return true, err
+	if err == nil && !ours {
+		return []error{errors.New("another instance looks after the partitions")}, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("partitions: %w", err)
 	}
 	before := map[string]time.Time{"outbox": k.now.Add(-outboxRetention), "inbox": k.now.Add(-inboxRetention)}
 	all := map[string][]partition{}
@@ -72,13 +75,17 @@ func KeepPartitions(ctx context.Context, db *postgres.DB, outboxRetention, inbox
 			err = k.makeAll(ctx, t, all[t.name])
 		}
 		if err != nil {
-			return false, err
+			return nil, err
 		}
 	}
 	for _, t := range tables {
-		for _, p := range all[t.name] {
-			if err := k.drop(ctx, t, p, before[t.name]); err != nil {
-				return false, err
+		for _, p := range all[t.name] { // the oldest first, and none before an older one: what is kept has no holes
+			detached, err := k.drop(ctx, t, p, before[t.name])
+			if err != nil {
+				return nil, err
+			}
+			if !detached {
+				break
 			}
 		}
 	}
@@ -89,7 +96,7 @@ func KeepPartitions(ctx context.Context, db *postgres.DB, outboxRetention, inbox
 type keeper struct {
 	conn *pgx.Conn
 	now  time.Time // on Postgres' clock
-	left bool
+	left []error
 }
 
 // list returns the partitions of a table, and tables that were or are to become some, by time.
@@ -142,15 +149,15 @@ func (k *keeper) makeAll(ctx context.Context, t table, list []partition) error {
 	return nil
 }
 
-// drop ends a partition that lies wholly before a moment, as far as others let it.
-func (k *keeper) drop(ctx context.Context, t table, p partition, before time.Time) error {
+// drop ends a partition that lies wholly before a moment, as far as others let it, and reports whether it is none any more.
+func (k *keeper) drop(ctx context.Context, t table, p partition, before time.Time) (detached bool, err error) {
 	if p.from.Add(t.width).After(before) {
-		return nil
+		return false, nil
 	}
 	if p.attached && !p.pending && t.name == "outbox" {
 		published, err := k.published(ctx, p)
 		if err != nil || !published {
-			return err
+			return false, err
 		}
 	}
 	how := ` CONCURRENTLY`
@@ -158,10 +165,10 @@ func (k *keeper) drop(ctx context.Context, t table, p partition, before time.Tim
 		how = ` FINALIZE`
 	}
 	if p.attached && !k.could(ctx, `ALTER TABLE shared.`+t.name+` DETACH PARTITION shared.`+p.name+how) {
-		return ctx.Err()
+		return false, ctx.Err()
 	}
 	k.could(ctx, `DROP TABLE shared.`+p.name)
-	return ctx.Err()
+	return true, ctx.Err()
 }
 
 // published reports whether the relay has published everything that is in a partition of the outbox.
@@ -178,7 +185,9 @@ func (k *keeper) published(ctx context.Context, p partition) (all bool, err erro
 // later. Detaching that is broken off goes on later with FINALIZE.
 func (k *keeper) could(ctx context.Context, sql string) bool {
 	_, err := k.conn.Exec(ctx, sql)
-	k.left = k.left || err != nil
+	if err != nil {
+		k.left = append(k.left, fmt.Errorf("%s: %w", sql, err))
+	}
 	return err == nil
 }
 

@@ -84,12 +84,12 @@ func TestPartitionsTurnWithoutAnybodyWaiting(t *testing.T) {
 	if _, err := env.DB.Exec(t.Context(), `UPDATE shared.relay_mark SET mark = '1000000000'`); err != nil { // all is published
 		t.Fatal(err)
 	}
-	turn := func() (left bool) {
+	turn := func() bool {
 		left, err := outbox.KeepPartitions(t.Context(), env.DB, time.Hour, time.Hour)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return left
+		return left != nil
 	}
 	end := reader(t, env)
 	stop := writing(t, env)
