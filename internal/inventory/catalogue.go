@@ -269,9 +269,20 @@ func (s *Service) Restock(ctx context.Context, productID uuid.UUID, quantity int
 	if utf8.RuneCountInString(reason) > MaxReason {
 		return Movement{}, fault.Unprocessable("the reason is longer than %d characters", MaxReason).With(fault.Line{Field: "reason", Detail: "too long"})
 	}
+	move := s.restockHere
 	if s.InLanes {
-		return s.restockInLane(ctx, productID, quantity, reason)
+		move = s.restockInLane
 	}
+	moved, err := move(ctx, productID, quantity, reason)
+	if err != nil {
+		return Movement{}, err
+	}
+	moved.Visible = s.visible(ctx, productID)
+	return moved, nil
+}
+
+// restockHere moves the stock in a transaction of its own.
+func (s *Service) restockHere(ctx context.Context, productID uuid.UUID, quantity int64, reason string) (Movement, error) {
 	var moved Movement
 	err := s.db.InTx(ctx, func(tx pgx.Tx) error {
 		books, err := lockBooks(ctx, tx, []uuid.UUID{productID})

@@ -133,6 +133,12 @@ type movementResponse struct {
 	At        time.Time  `json:"at" validate:"required"`
 } //	@name	Movement
 
+// restockResponse is the movement that a restock made.
+type restockResponse struct {
+	movementResponse
+	Visible bool `json:"visible" validate:"required"` // buyers see it; false: Redis is away, and they will once it is back
+} //	@name	Restocked
+
 func showMovement(m Movement) movementResponse {
 	shown := movementResponse{
 		ID: m.ID, ProductID: m.ProductID, Kind: m.Kind, Quantity: m.Quantity, Balance: m.Balance, FactID: m.FactID, Reason: m.Reason, At: m.At.UTC(),
@@ -152,7 +158,7 @@ func showMovement(m Movement) movementResponse {
 //	@Security	Bearer
 //	@Param		id					path		string			true	"product id"	format(uuid)
 //	@Param		body				body		restockRequest	true	"signed quantity and reason"
-//	@Success	200					{object}	movementResponse
+//	@Success	200					{object}	restockResponse
 //	@Failure	400,401,403,404,422	{object}	web.Problem
 //	@Failure	409					{object}	web.Problem	"the stock would be below zero"
 //	@Failure	503					{object}	web.Problem	"the product's lane (strategy sequenced) did not answer in 10 s, and nothing was done"
@@ -170,7 +176,7 @@ func (s *Service) restock(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return web.JSON(c, http.StatusOK, showMovement(moved))
+	return web.JSON(c, http.StatusOK, restockResponse{movementResponse: showMovement(moved), Visible: moved.Visible})
 }
 
 // listMovements shows a product's ledger.

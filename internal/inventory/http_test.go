@@ -216,7 +216,7 @@ func TestRestockOverHTTP(t *testing.T) {
 	moved := s.want(200, s.ask("POST", path+"/restock", `{"quantity":7,"reason":"delivery"}`)).body
 	want := map[string]any{
 		"id": moved["id"], "product_id": p[0].String(), "kind": "restock", "quantity": 7.0, "balance": 12.0, "order_id": nil,
-		"fact_id": moved["fact_id"], "reason": "delivery", "at": moved["at"],
+		"fact_id": moved["fact_id"], "reason": "delivery", "at": moved["at"], "visible": true,
 	}
 	if diff := cmp.Diff(want, moved); diff != "" {
 		t.Fatal(diff)

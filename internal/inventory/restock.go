@@ -13,6 +13,7 @@ import (
 	"github.com/holdfast-checkout/holdfast/internal/event"
 	"github.com/holdfast-checkout/holdfast/internal/fault"
 	"github.com/holdfast-checkout/holdfast/internal/outbox"
+	"github.com/holdfast-checkout/holdfast/internal/redisx"
 )
 
 // States of what an operator has asked a lane for. Whoever is first decides: the lane, or the operator who waits no longer.
@@ -66,6 +67,18 @@ func (s *Service) restockInLane(ctx context.Context, productID uuid.UUID, quanti
 	f := fault.New(fault.Unavailable, "The product's lane does not answer, and the stock was not changed; try again shortly.")
 	f.RetryAfter = time.Second
 	return Movement{}, f
+}
+
+// visible brings a product's stock to Redis after its movement was committed, and reports whether buyers are decided by it from
+// here on. The movement stands either way: its fact brings the stock there later.
+func (s *Service) visible(ctx context.Context, productID uuid.UUID) bool {
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), redisx.Budget)
+	defer cancel()
+	if err := s.shelf.SettleStock(bounded, []uuid.UUID{productID}); err != nil {
+		s.log.WarnContext(ctx, "restock is not visible to buyers yet", "product_id", productID, "error", err)
+		return false
+	}
+	return true
 }
 
 // restocked is what a lane has made of a restock.

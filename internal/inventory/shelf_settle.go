@@ -39,6 +39,20 @@ func (s *Shelf) Settle(ctx context.Context, facts []event.Fact) error {
 	return nil
 }
 
+// SettleStock brings the committed stock of products to Redis, and ends no hold. Units that an order has taken count twice
+// until the fact that ends its hold arrives: too few can be held meanwhile, never too many.
+func (s *Shelf) SettleStock(ctx context.Context, productIDs []uuid.UUID) error {
+	stock, err := readStock(ctx, s.db, productIDs, nil)
+	if err != nil {
+		return err
+	}
+	calls := make([]redisx.Call, 0, len(stock))
+	for p, row := range stock {
+		calls = append(calls, redisx.Call{Script: lua.Settle, Keys: s.keys.Product(p), Args: []any{row.version, row.available}})
+	}
+	return s.all(ctx, "settle stock", calls)
+}
+
 // change is what is to be done to one product.
 type change struct {
 	version, available int64 // 0: the stock stays

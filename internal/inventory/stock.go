@@ -31,6 +31,7 @@ type Movement struct {
 	FactID    uuid.UUID // the fact that caused it; for the others the one that says it
 	Reason    string
 	At        time.Time
+	Visible   bool `db:"-"` // buyers are decided by it already; known to the restock that made it only
 }
 
 // Stock is a product's stock row.
