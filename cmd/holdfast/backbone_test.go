@@ -202,8 +202,8 @@ func (b *backbone) send(ctx context.Context, to *instance, method, path string, 
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
 	text, err := json.Marshal(body)
-	if err != nil {
-		return 0, nil, err
+	if err != nil || body == nil { // what asks says nothing
+		text = nil
 	}
 	req, err := http.NewRequestWithContext(ctx, method, to.url+path, bytes.NewReader(text))
 	if err != nil {

@@ -46,7 +46,7 @@ var breaks = []struct {
 	}, "S2"},
 	{"M1 paid by another method than the order's", func(b *broken) {
 		b.exec(`UPDATE payment.payments SET payment_method = 'pm_other' WHERE order_id = $1`, b.id(completed))
-	}, "M1"},
+	}, "M1 E1"},
 	{"O1 an order that ended before it was made", func(b *broken) {
 		b.exec(`UPDATE orders.orders SET ended_at = created_at - interval '1 hour' WHERE id = $1`, b.id(completed))
 		b.exec(`UPDATE orders.view SET ended_at = created_at - interval '1 hour' WHERE id = $1`, b.id(completed))
@@ -101,7 +101,7 @@ var breaks = []struct {
 	}, "M1 M3"},
 	{"M1 charged another amount than the total", func(b *broken) {
 		b.exec(`UPDATE payment.payments SET amount_minor = amount_minor + 1 WHERE order_id = $1`, b.id(completed))
-	}, "M1 M2 M3"},
+	}, "M1 M2 M3 E1"},
 	{"M2 a failed order whose payment is still asked for", func(b *broken) {
 		b.free("payment.payments")
 		b.exec(`UPDATE payment.payments SET state = 'UNKNOWN' WHERE order_id = $1`, b.id(declined))
@@ -131,10 +131,10 @@ var breaks = []struct {
 	}, "M3"},
 	{"M3 a charge that the provider does not know", func(b *broken) {
 		b.exec(`UPDATE payment.payments SET charge_id = 'ch_none' WHERE order_id = $1`, b.id(completed))
-	}, "M3"},
+	}, "M3 E1"},
 	{"M3 a refund that the provider does not know", func(b *broken) {
 		b.exec(`UPDATE payment.payments SET refund_id = 're_none' WHERE order_id = $1`, b.id(refunded))
-	}, "M3"},
+	}, "M3 E1"},
 	{"O1 completed and declined", func(b *broken) {
 		b.free("orders.orders")
 		b.exec(`UPDATE orders.orders SET payment_status = 'DECLINED' WHERE id = $1`, b.id(completed))
@@ -150,7 +150,7 @@ var breaks = []struct {
 	}, "O1 V1 E1"},
 	{"O1 a strategy that has no table", func(b *broken) {
 		b.exec(`UPDATE orders.orders SET strategy = 'guesswork' WHERE id = $1`, b.id(completed))
-	}, "O1 V1"},
+	}, "M1 O1 V1"},
 	{"O2 two orders under one key", func(b *broken) {
 		b.exec(`ALTER TABLE orders.idempotency_keys DROP CONSTRAINT idempotency_keys_pkey, DROP CONSTRAINT idempotency_keys_order_id_key`)
 		b.exec(`INSERT INTO orders.idempotency_keys SELECT * FROM orders.idempotency_keys LIMIT 1`)

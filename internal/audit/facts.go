@@ -50,7 +50,8 @@ const otherWords = `
 	FROM (SELECT id, name, order_id, convert_from(body, 'UTF8')::jsonb->'data' AS said FROM shared.outbox
 	      WHERE name IN ('order.completed', 'order.failed', 'order.cancelled') AND order_id IS NOT NULL) f
 	JOIN orders.orders o ON o.id = f.order_id
-	WHERE (f.said->>'customer', (f.said->>'total_minor')::bigint, f.said->>'currency') IS DISTINCT FROM (o.customer, o.total_minor, o.currency)
+	WHERE (f.said->>'customer', (f.said->>'total_minor')::bigint, f.said->>'currency', (f.said->>'hold_id')::uuid)
+	      IS DISTINCT FROM (o.customer, o.total_minor, o.currency, coalesce(o.hold_id, '00000000-0000-0000-0000-000000000000'))
 	   OR (f.said->>'version')::bigint = o.version AND o.status IN ('COMPLETED', 'FAILED', 'CANCELLED')
 	      AND (f.said->>'status', f.said->>'payment_status', f.said->>'inventory_status', coalesce(f.said->>'failure_reason', ''))
 	          IS DISTINCT FROM (o.status, o.payment_status, o.inventory_status, coalesce(o.failure_reason, ''))
@@ -59,6 +60,18 @@ const otherWords = `
 	              FULL JOIN (SELECT * FROM orders.lines WHERE order_id = o.id) l ON l.product_id = e.product_id
 	              WHERE (e.product_id, e.sku, e.name, e.quantity, e.unit_price_minor)
 	                    IS DISTINCT FROM (l.product_id, l.sku, l.name, l.quantity, l.unit_price_minor))`
+
+// otherPayments finds facts of payment that say something else than its row: amounts, and the provider's ids and reason as far as the
+// payment has come by now.
+const otherPayments = `
+	SELECT f.id AS fact_id, f.name, p.order_id, f.said->>'charge_id' AS charge_id, f.said->>'refund_id' AS refund_id, f.said->>'reason' AS reason
+	FROM (SELECT id, name, order_id, convert_from(body, 'UTF8')::jsonb->'data' AS said FROM shared.outbox
+	      WHERE name IN ('payment.processed', 'payment.failed', 'payment.refunded') AND order_id IS NOT NULL) f
+	JOIN payment.payments p ON p.order_id = f.order_id
+	WHERE ((f.said->>'total_minor')::bigint, f.said->>'currency', f.said->>'payment_method') IS DISTINCT FROM (p.amount_minor, p.currency, p.payment_method)
+	   OR f.name <> 'payment.failed' AND coalesce(f.said->>'charge_id', '') <> coalesce(p.charge_id, '')
+	   OR f.name = 'payment.refunded' AND p.state = 'REFUNDED' AND coalesce(f.said->>'refund_id', '') <> coalesce(p.refund_id, '')
+	   OR f.name = 'payment.failed' AND coalesce(f.said->>'reason', '') <> p.reason`
 
 // proveHeardOnce is E1. Whether an effect's fact was heard can be said as far back as the inbox goes.
 func proveHeardOnce(ctx context.Context, a *auditor, v *Verdict) error {
@@ -70,6 +83,7 @@ func proveHeardOnce(ctx context.Context, a *auditor, v *Verdict) error {
 			WHERE i.fact_id >= shared.uuid_from((SELECT min(at) FROM shared.outbox) + interval '1 minute')
 			  AND NOT EXISTS (SELECT FROM shared.outbox f WHERE f.id = i.fact_id)`},
 		rule{says: "an order's last word says what the order is", sql: otherWords},
+		rule{says: "what payment has said of an order is what its row says", sql: otherPayments},
 		rule{says: "a state that followed from a fact names it", sql: `
 			SELECT o.id AS order_id, o.status, o.version, o.last_fact FROM orders.orders o
 			WHERE o.last_fact IS NULL AND o.version > 1 AND o.failure_reason IS DISTINCT FROM 'TIMED_OUT' -- the clock names none

@@ -34,9 +34,10 @@ func proveNobodyPaysTwice(ctx context.Context, a *auditor, v *Verdict) error {
 	ours := []rule{
 		{says: "an order has one payment", sql: `
 			SELECT order_id, count(*) AS payments FROM payment.payments GROUP BY order_id HAVING count(*) > 1`},
-		{says: "a payment is asked for by the order's method", sql: `
-			SELECT p.order_id, p.state, p.payment_method, o.payment_method AS orders_method FROM payment.payments p JOIN orders.orders o ON o.id = p.order_id
-			WHERE p.payment_method <> o.payment_method AND (p.state <> 'VOIDED' OR p.payment_method <> '')`},
+		{says: "a payment is asked for by the order's method, in its strategy", sql: `
+			SELECT p.order_id, p.state, p.payment_method, o.payment_method AS orders_method, p.strategy, o.strategy AS orders_strategy
+			FROM payment.payments p JOIN orders.orders o ON o.id = p.order_id
+			WHERE p.payment_method <> o.payment_method AND (p.state <> 'VOIDED' OR p.payment_method <> '') OR p.strategy <> o.strategy`},
 		{says: "the amount asked for is the order's total", sql: `
 			SELECT p.order_id, p.state, p.amount_minor, p.currency, o.total_minor, o.currency AS orders_currency
 			FROM payment.payments p LEFT JOIN orders.orders o ON o.id = p.order_id
