@@ -44,7 +44,7 @@ func (s *server) newWeb() error {
 	s.modules.inventory.Register(routes)
 	cart.NewHTTP(s.modules.cart).Routes(routes)
 	order.NewHTTP(s.modules.order).Routes(routes)
-	payment.NewHTTP(s.modules.notices).Routes(routes)
+	payment.NewHTTP(s.modules.notices, s.modules.charger).Routes(routes)
 	timeline.New(s.db, s.book.Does()).Routes(routes)
 	reconcile.NewHTTP(s.repairs).Routes(routes)
 	s.letters.Routes(routes)

@@ -49,6 +49,7 @@ var unaudited = map[string]string{
 	"payment.payments.undo_traceparent":    "for traces",
 	"payment.payments.attempted_at":        "the provider's memory of the key counts from it while the outcome is not known",
 	"payment.payments.refund_attempted_at": "shown while a refund is owed",
+	"payment.payments.owed_since":          "shown while a refund is owed",
 	"payment.payments.tries":               "of use while the payment is under way",
 	"payment.payments.claim":               "fences chargers, of use while the payment is under way",
 	"payment.payments.leased_until":        "as claim",

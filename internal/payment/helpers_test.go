@@ -202,6 +202,15 @@ func (w *world) reach(order uuid.UUID, state payment.State) {
 	})
 }
 
+// eventually waits until a statement says true.
+func (w *world) eventually(sql string, args ...any) {
+	w.Helper()
+	testkit.Eventually(w.TB, enough, func() (so bool) {
+		err := w.env.DB.QueryRow(w.Context(), sql, args...).Scan(&so)
+		return err == nil && so
+	})
+}
+
 // rest waits until no payment is under way.
 func (w *world) rest() {
 	w.Helper()

@@ -14,13 +14,19 @@ import (
 const maxNotice = 64 << 10
 
 // HTTP is the module's part of the API.
-type HTTP struct{ notices *Notices }
+type HTTP struct {
+	notices *Notices
+	charger *Charger
+}
 
 // NewHTTP makes it.
-func NewHTTP(notices *Notices) *HTTP { return &HTTP{notices: notices} }
+func NewHTTP(notices *Notices, charger *Charger) *HTTP { return &HTTP{notices, charger} }
 
 // Routes adds the module's routes.
-func (h *HTTP) Routes(r web.Routes) { r.Public.POST("/webhooks/payments/:provider", h.hear) }
+func (h *HTTP) Routes(r web.Routes) {
+	r.Public.POST("/webhooks/payments/:provider", h.hear)
+	h.adminRoutes(r.Admin)
+}
 
 // hear takes a webhook of the payment provider.
 //

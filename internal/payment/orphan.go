@@ -2,7 +2,6 @@ package payment
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -191,7 +190,8 @@ func (h *Hunter) giveBack(ctx context.Context) error {
 	}
 	var calls sync.WaitGroup
 	var mu sync.Mutex
-	var charges, refunds, refused []string
+	var charges, refunds []string
+	var failed failures
 	slots := make(chan struct{}, orphanCalls)
 	for _, in := range rows {
 		slots <- struct{}{}
@@ -203,20 +203,16 @@ func (h *Hunter) giveBack(ctx context.Context) error {
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			if errors.Is(err, ErrAnswered) {
-				refused = append(refused, in.ChargeID)
-			}
 			if err != nil {
+				failed.add(in.ChargeID, err)
 				return
 			}
 			charges, refunds = append(charges, in.ChargeID), append(refunds, o.RefundID)
 		})
 	}
 	calls.Wait()
-	if len(refused) > 0 {
-		if _, err := h.db.Exec(ctx, `UPDATE payment.orphans SET error_answers = error_answers + 1 WHERE provider_id = ANY($1)`, refused); err != nil {
-			return fmt.Errorf("note the refusals of %d orphans: %w", len(refused), err)
-		}
+	if err := failed.note(ctx, h.db); err != nil {
+		return err
 	}
 	if len(charges) == 0 {
 		return nil
@@ -229,14 +225,14 @@ func (h *Hunter) giveBack(ctx context.Context) error {
 }
 
 const refundedSQL = `
-	UPDATE payment.orphans o SET refund_id = r.refund_id, refunded_at = now(), due_at = NULL
+	UPDATE payment.orphans o SET refund_id = r.refund_id, refunded_at = now(), due_at = NULL, last_error = ''
 	FROM unnest($1::text[], $2::text[]) AS r(charge_id, refund_id) WHERE o.provider_id = r.charge_id AND o.refund_id IS NULL`
 
 func (h *Hunter) claimOrphans(ctx context.Context) (due []Intent, err error) {
 	err = h.db.InTx(ctx, func(tx pgx.Tx) error {
 		due = nil
 		rows, err := tx.Query(ctx, `
-			UPDATE payment.orphans o SET attempted_at = coalesce(attempted_at, now()), due_at = now() + $3 * interval '1 millisecond'
+			UPDATE payment.orphans o SET attempted_at = coalesce(attempted_at, now()), tries = tries + 1, due_at = now() + $3 * interval '1 millisecond'
 			FROM (SELECT provider_id FROM payment.orphans
 			      WHERE due_at <= now() AND provider = $1
 			      ORDER BY due_at LIMIT $2) d

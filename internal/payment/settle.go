@@ -101,9 +101,7 @@ func (p *row) apply(r result) event.Name {
 		p.LastError = ""
 		return p.Hear(r.outcome)
 	}
-	if p.LastError = strings.ToValidUTF8(r.err.Error(), "?"); len(p.LastError) > maxLastError {
-		p.LastError = strings.ToValidUTF8(p.LastError[:maxLastError], "")
-	}
+	p.LastError = lastError(r.err)
 	if errors.Is(r.err, ErrAnswered) {
 		p.ErrorAnswers++
 	}
@@ -112,6 +110,15 @@ func (p *row) apply(r result) event.Name {
 
 // maxLastError is how many bytes of an error are kept.
 const maxLastError = 1000
+
+// lastError is an error as it is kept.
+func lastError(err error) string {
+	text := strings.ToValidUTF8(err.Error(), "?")
+	if len(text) > maxLastError {
+		text = strings.ToValidUTF8(text[:maxLastError], "")
+	}
+	return strings.ReplaceAll(text, "\x00", "?")
+}
 
 // dueIn says when to take up what is under way: at once if there is something new to do, else later and later.
 func (p *row) dueIn(r result) time.Duration {

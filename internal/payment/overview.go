@@ -1,0 +1,153 @@
+package payment
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/holdfast-checkout/holdfast/internal/fault"
+)
+
+// Shown is a payment as operators see it.
+type Shown struct {
+	OrderID       uuid.UUID  `json:"order_id" validate:"required" format:"uuid"`
+	State         State      `json:"state" validate:"required" swaggertype:"string" enums:"PENDING,UNKNOWN,SUCCESS,DECLINED,REFUNDING,REFUNDED,VOIDED"`
+	Strategy      string     `json:"strategy" validate:"required" example:"optimistic"`
+	AmountMinor   int64      `json:"amount_minor" validate:"required"`
+	Currency      string     `json:"currency" validate:"required" example:"EUR"`
+	PaymentMethod string     `json:"payment_method" validate:"required" example:"pm_ok"`
+	ChargeID      string     `json:"charge_id,omitempty"` // the provider's
+	RefundID      string     `json:"refund_id,omitempty"` // the provider's
+	OpenedAs      string     `json:"opened_as,omitempty"` // the provider's id of what was opened to be charged
+	Reason        string     `json:"reason,omitempty"`    // why it was declined
+	GivingBack    bool       `json:"giving_back"`         // the order wants nothing of it any more
+	Tries         int        `json:"tries"`               // times it was taken up for what is to be done now
+	Attempts      int64      `json:"attempts"`            // calls to the provider whose end was noted, of all kinds
+	ErrorAnswers  int        `json:"error_answers"`       // answers of the provider that were errors
+	LastError     string     `json:"last_error,omitempty"`
+	FirstTry      *time.Time `json:"first_try,omitempty" format:"date-time"`  // when the charge, or the refund that is owed, was first asked for
+	OwedSince     *time.Time `json:"owed_since,omitempty" format:"date-time"` // since when a refund is owed
+	Asking        bool       `json:"asking"`                                  // somebody is asking the provider right now
+	DueAt         *time.Time `json:"due_at,omitempty" format:"date-time"`     // when the provider is asked next; absent: nothing is left to do
+	CreatedAt     time.Time  `json:"created_at" validate:"required" format:"date-time"`
+	ChangedAt     time.Time  `json:"changed_at" validate:"required" format:"date-time"`
+} //	@name	Payment
+
+const shownColumns = `p.order_id, p.state, p.strategy, p.amount_minor, p.currency, p.payment_method,
+	coalesce(p.charge_id, ''), coalesce(p.refund_id, ''), coalesce(p.opened_as, ''), p.reason, p.undo_cause IS NOT NULL,
+	p.tries, (SELECT count(*) FROM payment.attempts a WHERE a.order_id = p.order_id), p.error_answers, p.last_error,
+	CASE WHEN p.state IN ('REFUNDING', 'REFUNDED') THEN p.refund_attempted_at ELSE p.attempted_at END, p.owed_since,
+	coalesce(p.leased_until > now(), false), p.due_at, p.created_at, p.changed_at`
+
+// Which payments are listed: all that are under way, those of one state, or those that fail.
+const (
+	listAll     = "open"
+	listFailing = "failing"
+)
+
+// The payments that are under way have an index of their own and are few: they are read first, so that no plan walks along the others.
+const listSQL = `
+	WITH p AS MATERIALIZED (SELECT * FROM payment.payments WHERE due_at IS NOT NULL)
+	SELECT ` + shownColumns + ` FROM p
+	WHERE p.order_id > $1 AND ($2 = '` + listAll + `' OR p.state = $2 OR $2 = '` + listFailing + `' AND p.last_error <> '')
+	ORDER BY p.order_id LIMIT $3`
+
+// List gives payments that are under way, by their orders' ids, after one.
+func (c *Charger) List(ctx context.Context, which string, after uuid.UUID, limit int) ([]Shown, error) {
+	rows, err := c.db.Query(ctx, listSQL, after, which, limit)
+	if err != nil {
+		return nil, fmt.Errorf("list payments: %w", err)
+	}
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Shown])
+	if err != nil {
+		return nil, fmt.Errorf("list payments: %w", err)
+	}
+	for i := range list {
+		list[i].inUTC()
+	}
+	return list, nil
+}
+
+// Show gives the payment of an order.
+func (c *Charger) Show(ctx context.Context, order uuid.UUID) (Shown, error) {
+	rows, err := c.db.Query(ctx, `SELECT `+shownColumns+` FROM payment.payments p WHERE p.order_id = $1`, order)
+	if err != nil {
+		return Shown{}, fmt.Errorf("show the payment of order %s: %w", order, err)
+	}
+	s, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByPos[Shown])
+	if errors.Is(err, pgx.ErrNoRows) {
+		return s, fault.New(fault.NotFound, "No payment of such an order is known.")
+	}
+	if err != nil {
+		return s, fmt.Errorf("show the payment of order %s: %w", order, err)
+	}
+	s.inUTC()
+	return s, nil
+}
+
+func (s *Shown) inUTC() {
+	s.CreatedAt, s.ChangedAt = s.CreatedAt.UTC(), s.ChangedAt.UTC()
+	for _, t := range []*time.Time{s.FirstTry, s.OwedSince, s.DueAt} {
+		if t != nil {
+			*t = t.UTC()
+		}
+	}
+}
+
+// Orphan is money that only one side knows of, as operators see it.
+type Orphan struct {
+	ProviderID   string     `json:"provider_id" validate:"required"` // of the charge or refund
+	Provider     string     `json:"provider" validate:"required" example:"sandbox"`
+	Kind         string     `json:"kind" validate:"required" enums:"charge,refund"`
+	Found        string     `json:"found" validate:"required" enums:"stray,no order,foreign,wrong,missing"`
+	OrderID      string     `json:"order_id"` // as the provider has it
+	Key          string     `json:"key"`
+	AmountMinor  int64      `json:"amount_minor"`
+	Currency     string     `json:"currency"`
+	FoundAt      time.Time  `json:"found_at" validate:"required" format:"date-time"`
+	DueAt        *time.Time `json:"due_at,omitempty" format:"date-time"`    // when it is given back next; absent: a person must see to it, or it is done
+	FirstTry     *time.Time `json:"first_try,omitempty" format:"date-time"` // when its refund was first asked for
+	Tries        int        `json:"tries"`
+	ErrorAnswers int        `json:"error_answers"` // answers of the provider that were errors
+	LastError    string     `json:"last_error,omitempty"`
+	RefundID     string     `json:"refund_id,omitempty"`
+	RefundedAt   *time.Time `json:"refunded_at,omitempty" format:"date-time"`
+} //	@name	Orphan
+
+// orphanPosition is where a page of orphans begins: after one.
+type orphanPosition struct {
+	FoundAt time.Time `json:"found_at"`
+	ID      string    `json:"id"`
+}
+
+const listOrphansSQL = `
+	SELECT provider_id, provider, kind, found, order_id, key, amount_minor, currency, found_at, due_at, attempted_at, tries,
+	       error_answers, last_error, coalesce(refund_id, ''), refunded_at
+	FROM payment.orphans
+	WHERE (found_at, provider_id) > ($1, $2) AND (NOT $3 OR refund_id IS NULL)
+	ORDER BY found_at, provider_id LIMIT $4`
+
+// Orphans gives what only one side knows of, the oldest first; open leaves out what was given back.
+func (c *Charger) Orphans(ctx context.Context, open bool, after orphanPosition, limit int) ([]Orphan, error) {
+	rows, err := c.db.Query(ctx, listOrphansSQL, after.FoundAt, after.ID, open, limit)
+	if err != nil {
+		return nil, fmt.Errorf("list orphans: %w", err)
+	}
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Orphan])
+	if err != nil {
+		return nil, fmt.Errorf("list orphans: %w", err)
+	}
+	for i := range list {
+		list[i].FoundAt = list[i].FoundAt.UTC()
+		for _, t := range []*time.Time{list[i].DueAt, list[i].FirstTry, list[i].RefundedAt} {
+			if t != nil {
+				*t = t.UTC()
+			}
+		}
+	}
+	return list, nil
+}
