@@ -24,6 +24,21 @@ UPDATE cart.carts c SET state = 'DROPPED', turn = turn + 1, changed_at = now() F
 	return tag.RowsAffected(), nil
 }
 
+// closeEmptied closes open carts that have had no lines for long: nothing of them expires. Whoever puts something in at that moment
+// is at another turn, and begins again with a new cart.
+func closeEmptied(ctx context.Context, db querier) (int64, error) {
+	tag, err := db.Exec(ctx, `
+WITH old AS (
+    SELECT id FROM cart.carts WHERE state = 'OPEN' AND expires_at IS NULL AND changed_at < now() - $1::interval
+    ORDER BY changed_at LIMIT $2 FOR UPDATE SKIP LOCKED
+)
+UPDATE cart.carts c SET state = 'DROPPED', turn = turn + 1, changed_at = now() FROM old WHERE c.id = old.id`, keep, batch)
+	if err != nil {
+		return 0, fmt.Errorf("close emptied carts: %w", err)
+	}
+	return tag.RowsAffected(), nil
+}
+
 // withCopies gives closed carts whose copies may still be there.
 func withCopies(ctx context.Context, db querier) ([]uuid.UUID, error) {
 	rows, err := db.Query(ctx, `

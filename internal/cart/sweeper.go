@@ -6,7 +6,7 @@ import (
 )
 
 const (
-	keep       = 24 * time.Hour // how long the lines of an expired cart stay, and the row of a closed one
+	keep       = 24 * time.Hour // how long an expired or emptied cart stays open, and the row of a closed one
 	keepLines  = time.Minute    // how long the lines of a closed cart stay, for calls that were under way when it was closed
 	afterClose = time.Second    // how long after a cart was bought its copy is dropped
 	batch      = 500            // carts that one statement sweeps
@@ -22,7 +22,7 @@ func (b bell) ring() {
 	}
 }
 
-// Sweeper clears carts away that are of no more use: it closes those that were left alone for a day after they expired,
+// Sweeper clears carts away that are of no more use: it closes those that were left alone for a day after they expired or were emptied,
 // drops the copies and the lines of those that were bought or closed, and in the end their rows. Nothing depends on it but
 // space. Any number of instances may run.
 type Sweeper struct {
@@ -66,7 +66,7 @@ func (w *Sweeper) Run(ctx context.Context) error {
 
 // Sweep does all there is to do now, in batches.
 func (s *Service) Sweep(ctx context.Context) error {
-	for _, step := range []func(context.Context, querier) (int64, error){closeExpired, s.dropCopies, deleteLines, deleteClosed} {
+	for _, step := range []func(context.Context, querier) (int64, error){closeExpired, closeEmptied, s.dropCopies, deleteLines, deleteClosed} {
 		if err := s.inBatches(ctx, step); err != nil {
 			return err
 		}

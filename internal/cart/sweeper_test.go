@@ -77,6 +77,35 @@ func TestSweepTidiesWhatWasBought(t *testing.T) {
 	}
 }
 
+// A cart that was emptied ends like one that expired. One that is filled just then is another cart with all that was put in.
+func TestSweepEndsWhatWasEmptied(t *testing.T) {
+	t.Parallel()
+	s := newShop(t, usual)
+	tea := s.product(50)
+	v := s.put("ann", tea, 2)
+	s.put("ann", tea, 0)
+	s.exec(`
+INSERT INTO cart.carts (id, customer, changed_at)
+SELECT gen_random_uuid(), 'c' || n, now() - interval '25 hours' FROM generate_series(1, 1200) n`) // more than a batch
+	s.exec(`UPDATE cart.carts SET changed_at = now() - interval '23 hours' WHERE id = $1`, *v.ID)
+	s.sweep()
+	if got := s.count("carts WHERE state = 'OPEN'"); got != 1 {
+		t.Errorf("%d open carts are left, want the one whose day is not over", got)
+	}
+	s.exec(`UPDATE cart.carts SET changed_at = now() - interval '25 hours' WHERE id = $1`, *v.ID)
+	s.sweep()
+	next := s.put("ann", tea, 3)
+	if *next.ID == *v.ID || s.onShelf(tea)[*next.ID] != 3 {
+		t.Errorf("the cart after is %+v, and the shelf has %v", next, s.onShelf(tea))
+	}
+	s.exec(`UPDATE cart.carts SET changed_at = now() - interval '25 hours' WHERE state = 'DROPPED'`)
+	s.sweep() // their lines, had they any
+	s.sweep()
+	if got := s.count("carts"); got != 1 {
+		t.Errorf("%d carts are left, want the new one", got)
+	}
+}
+
 func TestSweepersOfSeveralInstancesSweepMoreThanABatch(t *testing.T) {
 	t.Parallel()
 	s := newShop(t, usual)
