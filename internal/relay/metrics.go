@@ -5,6 +5,7 @@ import "github.com/prometheus/client_golang/prometheus"
 type metrics struct {
 	facts, messages, quarantined, recoveries, reconnects prometheus.Counter
 	troubles                                             *prometheus.CounterVec // trouble
+	holder                                               *prometheus.GaugeVec   // pid, gid, database
 	leading, rows, bytes, seconds, held, retained        prometheus.Gauge
 }
 
@@ -24,6 +25,9 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		troubles: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: "holdfast", Subsystem: "relay", Name: "troubles_total", Help: "What happened to slot, publication, server and reader, and was healed.",
 		}, []string{"trouble"}),
+		holder: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Namespace: "holdfast", Subsystem: "relay", Name: "held_by", Help: "1 for the open transaction that holds facts or the mark up.",
+		}, []string{"pid", "gid", "database"}),
 		leading:  gauge("leading", "1 while this instance reads the outbox."),
 		rows:     gauge("lag_rows", "Rows at or above the mark, on the instance that reads."),
 		bytes:    gauge("lag_bytes", "Bytes of their bodies."),
@@ -35,7 +39,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		m.troubles.WithLabelValues(string(t)) // shown as 0 before the first
 	}
 	if r != nil {
-		r.MustRegister(m.troubles, m.facts, m.messages, m.quarantined, m.recoveries, m.reconnects, m.leading, m.rows, m.bytes, m.seconds, m.held, m.retained)
+		r.MustRegister(m.troubles, m.holder, m.facts, m.messages, m.quarantined, m.recoveries, m.reconnects, m.leading, m.rows, m.bytes, m.seconds, m.held, m.retained)
 	}
 	return m
 }

@@ -21,6 +21,7 @@ type Status struct {
 	Mark    uint64  `json:"mark"`                   // every transaction below has been published
 	Held    float64 `json:"held_seconds,omitempty"` // for how long the reader has waited for a commit to be visible
 	Slot    *Slot   `json:"slot,omitempty"`
+	HeldBy  *Holder `json:"held_by,omitempty"` // the open transaction that holds them up, or only the mark in cdc mode
 
 	// Abandoned are other slots of the server that nobody reads, those that keep the most first, a hundred at most: they may fill its disk.
 	Abandoned []Slot `json:"abandoned_slots,omitempty"`
@@ -48,6 +49,9 @@ func (r *Relay) Status(ctx context.Context) (Status, error) {
 	err := r.DB.QueryRow(ctx, waitingSQL).Scan(&s.Mark, &s.Rows, &s.Bytes, &s.Seconds)
 	if err != nil {
 		return s, fmt.Errorf("relay status: %w", err)
+	}
+	if s.HeldBy, err = r.holder(ctx); err != nil {
+		return s, err
 	}
 	slots, err := r.slots(ctx)
 	for _, slot := range slots {
@@ -91,7 +95,9 @@ func (r *Relay) tellAbandoned(ctx context.Context) {
 // measure keeps the gauges fresh, on the instance that reads.
 func (r *Relay) measure(ctx context.Context) error {
 	r.tellAbandoned(ctx)
+	var held Holder
 	for run.Pause(ctx, 5*time.Second) == nil {
+		held = r.tellHolder(ctx, held)
 		if !r.leading.Load() {
 			r.m.lag(Status{})
 			continue
