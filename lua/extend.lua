@@ -1,8 +1,8 @@
 #!lua
 -- extend moves the expiry of a live hold to a later time. It never shortens one, never brings one back, and it alone decides
--- whether the hold has expired.
+-- whether the hold has expired. A checkout marks it, so that it can undo this and nobody else can.
 -- KEYS    the product's five (product.inc.lua)
--- ARGV    hold id, expiry in ms
+-- ARGV    hold id, expiry in ms, then the token of a checkout, or nothing
 -- answers {1, quantity, expiry}   live, at least until then
 --         {0, 0, 0}               no such hold (never taken, ended, lost, or expired and cleaned away)
 --         {-2, quantity, expiry}  it has expired
@@ -11,11 +11,13 @@
 local id, e = ARGV[1], whole(ARGV[2], 1, MOST)
 if not named(id) then return refuse('extend: id') end
 if not e then return refuse('extend: expiry is no whole number of ms') end
+local one = ARGV[3]
+if one and not token(one) then return refuse('extend: token') end
 local s = shelf()
 if not s.loaded then return { -1, 0, 0 } end
 local value = redis.call('HGET', HOLDS, id)
 if not value then return { 0, 0, 0 } end
-local q, was, owner = entry(value)
+local q, was, owner, marks, back = entry(value)
 if not q then
   spoil(s)
   return { -1, 0, 0 }
@@ -24,9 +26,10 @@ if was <= clock() then
   finish(s, { id }, s.reserved - q)
   return { -2, q, was }
 end
-if e > was then
+local now = one and mark(marks, one) or marks
+if e > was or now ~= marks then
   touch(s)
-  put(id, q, e, owner)
-  note(owner, id, was, q, e)
+  put(id, q, math.max(e, was), owner, now, back or was)
+  note(owner, id, was, q, math.max(e, was))
 end
 return { 1, q, math.max(e, was) }

@@ -1,9 +1,11 @@
 #!lua
 -- hold sets the hold of one id on one product to a quantity, absolutely: the same call twice is the same as once. The id's own
 -- hold never stands in its way. Limits are decided here, where no two calls can pass them together; they refuse what takes
--- more, or holds for longer, than before, and nothing else.
+-- more, or holds for longer, than before, and nothing else. What checkouts have marked ends no sooner by it: the time is then the
+-- one to go back to, and longer is what is longer than that.
 -- KEYS    the product's five (product.inc.lua)
--- ARGV    hold id, quantity 1..2^53-1, expiry in ms; then, or none of these:
+-- ARGV    hold id, quantity 1..2^53-1, expiry in ms, or of a checkout "expiry:token:back" with the time to go back to if it comes to
+--         nothing, 0 for none; then, or none of these:
 --         owner, or ''; millionths of the stock that may be held once this hold is; most units of one owner, 0: any; most
 --         millionths of the stock for one owner; longest time in ms that an owner may go on holding, 0: any; the pause in ms
 --         after which that time begins anew; the moment in ms of the owner's last purchase, or 0; up to 500 ids of holds of
@@ -19,9 +21,14 @@
 -- cost    O(log holds); at most 100 expired entries are dropped. With an owner O(holds of the owner), at most 100; the first
 --         time after owners:{p} was lost it is made anew from the entries, if these are 500 at most
 local id, q, e = ARGV[1], whole(ARGV[2], 1, MOST), whole(ARGV[3], 1, MOST)
+local one, back
+if not e then
+  e, one, back = string.match(ARGV[3] or '', '^(%d+):([%w_-]+):(%d+)$')
+  e, back = whole(e, 1, MOST), whole(back, 0, MOST)
+end
 if not named(id) then return refuse('hold: id') end
 if not q then return refuse('hold: quantity is no whole number from 1 to 2^53-1') end
-if not e then return refuse('hold: expiry is no whole number of ms') end
+if not e or (one and not (back and token(one))) then return refuse('hold: expiry is no whole number of ms') end
 local ALL = 1000000
 local owner, share, units, part, age, pause, bought = nil, ALL, 0, ALL, 0, 0, 0
 if #ARGV > 3 then
@@ -38,13 +45,13 @@ local now = clock()
 if e <= now then return { -2 } end
 local gone = due(now)
 local value = redis.call('HGET', HOLDS, id)
-local own, was, whose = entry(value)
+local own, was, whose, marks, floor = entry(value)
 if not gone or (value and not own) then
   spoil(s)
   return { -1 }
 end
 owner = owner or whose
-if own and gone.set[id] then own, was = nil, nil end
+if own and gone.set[id] then own, was, marks, floor = nil, nil, nil, nil end
 local had, reserved = own or 0, s.reserved - gone.sum
 local most = s.n - reserved + had
 local function parts(of) return math.max(1, math.floor(s.n * of / ALL)) end
@@ -82,7 +89,7 @@ if owner then
     over = { 3, math.max(allowed - rest, had), limit, allowed, 0 }
   elseif q > had and r.n >= 100 and not r.holds[id] then
     over = { 3, had, 5, 100, 0 }
-  elseif age > 0 and e > (was or 0) and e > r.since + age + math.floor(age / 60) then -- clocks differ a little
+  elseif age > 0 and e > (floor or was or 0) and e > r.since + age + math.floor(age / 60) then -- clocks differ a little
     local last = r.last
     for _, hold in pairs(r.holds) do last = math.max(last, hold[2]) end
     over = { 3, had, 4, age, last + pause }
@@ -97,9 +104,12 @@ if owner then
   end
 end
 
-if own ~= q or was ~= e or whose ~= owner or #gone.ids > 0 then
+local has = one and mark(marks, one) or marks
+if one then back = floor or back elseif marks then back = e end
+if has and was then e = math.max(e, was) end
+if own ~= q or was ~= e or whose ~= owner or has ~= marks or (has and back ~= floor) or #gone.ids > 0 then
   finish(s, gone.ids, reserved - had + q)
-  put(id, q, e, owner)
+  put(id, q, e, owner, has, back)
   if r then
     lay(r, id, q, e)
     keep(owner, r, now)

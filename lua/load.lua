@@ -4,7 +4,7 @@
 -- are on the shelf stay as they are. If the product's keys do not agree they are all replaced.
 -- Many holds go in several calls: all but the last with done 0, each with the sequence that the one before answered.
 -- KEYS    the product's five (product.inc.lua)
--- ARGV    seq, done (0 or 1), available, version, then up to 500 times: hold id, quantity, expiry in ms or "expiry:owner"
+-- ARGV    seq, done (0 or 1), available, version, then up to 500 times: hold id, quantity, expiry in ms or "expiry:owner[:mark]"
 -- answers {1, seq} written, or was loaded already; {2, seq} changed meanwhile or older than what is known: open and read again
 -- cost    O(entries x log holds)
 local seq, done, n, v = whole(ARGV[1], 1, MOST), ARGV[2], whole(ARGV[3], 0, MOST), whole(ARGV[4], 0, MOST)
@@ -25,9 +25,9 @@ if not s.sound then
 end
 if s.n then redis.call('HDEL', STOCK, 'n') end
 for i = 5, #ARGV, 3 do
-  local id, q, e, owner = ARGV[i], tonumber(ARGV[i + 1]), dated(ARGV[i + 2])
+  local id, q, e, owner, one = ARGV[i], tonumber(ARGV[i + 1]), dated(ARGV[i + 2])
   if e > now and redis.call('HEXISTS', HOLDS, id) == 0 then
-    put(id, q, e, owner)
+    put(id, q, e, owner, one, 0)
     note(owner, id, now, q, e)
     reserved, changed = reserved + q, true
   end

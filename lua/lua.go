@@ -13,6 +13,7 @@ const (
 	Hold       = "hold"
 	Release    = "release"
 	Extend     = "extend"
+	Undo       = "undo"
 	Settle     = "settle"
 	Read       = "read"
 	Tell       = "tell"
@@ -41,7 +42,7 @@ func Sources() map[string]string {
 	for _, name := range []string{Settle, Read, Tell, Sweep, Open, State} {
 		sources[name] = behind(common, read(name))
 	}
-	for _, name := range []string{Hold, Release, Extend, Load, Repair} {
+	for _, name := range []string{Hold, Release, Extend, Undo, Load, Repair} {
 		sources[name] = behind(owners, read(name))
 	}
 	for _, name := range []string{CartPut, CartDrop, CartRepair, Unlock, Memory, Take} {

@@ -74,11 +74,14 @@ local function note(owner, id, now, q, e)
   keep(owner, r, now)
 end
 
--- dated reads an expiry that may have an owner behind it: "expiry" or "expiry:owner". nil: it is neither.
+-- dated reads an expiry that may have an owner behind it, and a mark: "expiry", "expiry:owner", "expiry:owner:mark", the owner of
+-- the last perhaps empty. nil: it is none of these.
 local function dated(s)
-  local e, owner = string.match(type(s) == 'string' and s or '', '^(%d+)(.*)$')
+  local e, rest = string.match(type(s) == 'string' and s or '', '^(%d+)(.*)$')
   e = whole(e, 1, MOST)
-  if not e or owner == '' then return e end
-  if string.sub(owner, 1, 1) ~= ':' or not owned(string.sub(owner, 2)) then return nil end
-  return e, string.sub(owner, 2)
+  if not e or rest == '' then return e end
+  local owner, one = string.match(rest, '^:([%w_-]*):([%w_-]+)$')
+  if not one then owner = string.match(rest, '^:([%w_-]+)$') end
+  if not owner or (not owned(owner) and not (one and owner == '')) or (one and not token(one)) then return nil end
+  return e, owner ~= '' and owner or nil, one
 end

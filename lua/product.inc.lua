@@ -1,11 +1,15 @@
 -- The common part of every script that touches a product. lua.go puts it in front of those that declare these keys:
 --   KEYS[1] stock:{p}     hash    n: units in the books, v: version of the stock row, seq: changes with every change of any of the four
 --   KEYS[2] reserved:{p}  string  sum of the quantities of all entries of holds:{p}
---   KEYS[3] holds:{p}     hash    hold id -> "quantity:expiry in ms", and ":owner" where limits for customers are on (owner.inc.lua)
+--   KEYS[3] holds:{p}     hash    hold id -> "quantity:expiry in ms", and ":owner" where limits for customers are on (owner.inc.lua);
+--                                 ":owner:marks:back" while checkouts have it, or once an order does (the owner may be empty)
 --   KEYS[4] expiry:{p}    zset    hold id by expiry in ms; the same ids as holds:{p}
 --   KEYS[5] owners:{p}    hash    what customers have of the product, where limits for customers are on (owner.inc.lua)
 -- A product is loaded when n is there and the first four agree. Whatever else is found, a key lost or of the wrong type, counts as
 -- not loaded, so that it is loaded anew and never guessed. An entry whose expiry is now or earlier counts for nobody.
+-- A mark is the token of one checkout; several are joined by dots. What is marked ends later than its cart says: back is when it
+-- ends if all checkouts come to nothing, 0 if it was not held before them. Only undo takes a mark away, so that no checkout and
+-- no change of the cart ever shortens what another checkout has.
 local STOCK, RESERVED, HOLDS, EXPIRY = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local MOST = 9007199254740991 -- 2^53-1, the last whole number that a Lua number holds exactly
 local DROP = 100              -- expired entries that one call drops
@@ -33,15 +37,44 @@ local function clock()
   return tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000)
 end
 
--- entry reads one entry: its quantity, its expiry and, where there is one, its owner; or nil.
+-- entry reads one entry: its quantity, its expiry and, where there are such, its owner, its marks with the time to go back to; or nil.
 local function entry(value)
   if not value then return nil end
-  local q, e, owner = string.match(value, '^(%d+):(%d+)(.*)$')
+  local q, e, rest = string.match(value, '^(%d+):(%d+)(.*)$')
   q, e = whole(q, 1, MOST), whole(e, 1, MOST)
   if not (q and e) then return nil end
-  if owner == '' then return q, e end
-  if #owner ~= 17 or not string.find(owner, '^:[%w_-]+$') then return nil end
-  return q, e, string.sub(owner, 2)
+  if rest == '' then return q, e end
+  local owner, marks, back = string.match(rest, '^:([%w_-]*):([%w_.-]+):(%d+)$')
+  back = whole(back, 0, MOST)
+  if not back then owner = string.match(rest, '^:([%w_-]+)$') end
+  if not owner or (#owner ~= 16 and not (back and owner == '')) then return nil end
+  return q, e, owner ~= '' and owner or nil, back and marks, back
+end
+
+-- token says whether s can be the mark of a checkout.
+local function token(s) return type(s) == 'string' and #s >= 1 and #s <= 16 and string.find(s, '^[%w_-]+$') ~= nil end
+
+-- marks are at most this many; then one is put there that nobody takes away, until the entry is compared with the rows.
+local MARKS, FULL = 6, '_'
+
+-- mark adds a checkout's mark to others, or to none.
+local function mark(marks, one)
+  if not marks then return one end
+  local n = 1
+  for each in string.gmatch(marks, '[^.]+') do
+    if each == one or each == FULL then return marks end
+    n = n + 1
+  end
+  return marks .. '.' .. (n < MARKS and one or FULL)
+end
+
+-- unmark takes a mark away, and gives what is left, or nil for nothing, and whether it was there.
+local function unmark(marks, one)
+  local left, found = {}, false
+  for each in string.gmatch(marks or '', '[^.]+') do
+    if each == one then found = true else left[#left + 1] = each end
+  end
+  return #left > 0 and table.concat(left, '.') or nil, found
 end
 
 -- try calls a command that may meet a key of the wrong type, and then gives nil.
@@ -105,8 +138,9 @@ local function finish(s, gone, reserved)
   touch(s)
 end
 
--- put writes one entry. The owner may be nil.
-local function put(id, q, e, owner)
-  redis.call('HSET', HOLDS, id, text(q) .. ':' .. text(e) .. (owner and ':' .. owner or ''))
+-- put writes one entry. The owner may be nil, and the marks, without which there is no time to go back to.
+local function put(id, q, e, owner, marks, back)
+  local rest = marks and ':' .. (owner or '') .. ':' .. marks .. ':' .. text(back) or owner and ':' .. owner or ''
+  redis.call('HSET', HOLDS, id, text(q) .. ':' .. text(e) .. rest)
   redis.call('ZADD', EXPIRY, text(e), id)
 end

@@ -3,7 +3,7 @@
 -- KEYS    the product's five (product.inc.lua)
 -- ARGV    seq; stock and version, or '' and '' to leave them; reserved as the sum of all entries shown, or '' to trust what is
 --         stored; the number of ids to remove, these ids; then entries to set: hold id, quantity, expiry in ms or
---         "expiry:owner" (one that has expired is left out; without an owner it keeps the one it has). At most 500 ids and 500 entries.
+--         "expiry:owner[:mark]" (one that has expired is left out; without an owner it keeps the one it has). At most 500 ids and 500 entries.
 -- answers {1, seq} written, {2, seq} changed meanwhile, {-1, '0'} not loaded, or the keys do not agree: load it instead
 -- cost    O((ids + entries) x log holds)
 local seq, drops = whole(ARGV[1], 1, MOST), whole(ARGV[5], 0, MANY)
@@ -33,9 +33,9 @@ for i = 6, #ARGV do -- what is to be removed, and what is to be replaced
 end
 local entries = {}
 for i = first, #ARGV, 3 do
-  local id, q, e, owner = ARGV[i], tonumber(ARGV[i + 1]), dated(ARGV[i + 2])
+  local id, q, e, owner, one = ARGV[i], tonumber(ARGV[i + 1]), dated(ARGV[i + 2])
   if e > now and seen[id] ~= 'put' then
-    seen[id], entries[#entries + 1] = 'put', { id, q, e, owner or whose[id] }
+    seen[id], entries[#entries + 1] = 'put', { id, q, e, owner or whose[id], one }
     reserved = reserved + q
   end
 end
@@ -43,7 +43,7 @@ if reserved < 0 then return refuse('repair: reserved is less than what is remove
 finish(s, gone, reserved)
 for _, id in ipairs(gone) do note(whose[id], id, now) end
 for _, one in ipairs(entries) do
-  put(one[1], one[2], one[3], one[4])
+  put(one[1], one[2], one[3], one[4], one[5], 0)
   note(one[4], one[1], now, one[2], one[3])
 end
 if n then redis.call('HSET', STOCK, 'n', text(n), 'v', text(v)) end

@@ -58,7 +58,7 @@ func (c cartsForOrders) Checkout(ctx context.Context, customer string, version *
 	if err != nil {
 		return order.Basket{}, err
 	}
-	basket := order.Basket{CartID: b.CartID, Version: b.Version, Until: b.ExpiresAt, Items: itemsOf(b.Lines), Shown: make([]fault.Price, len(b.Shown))}
+	basket := order.Basket{CartID: b.CartID, Version: b.Version, Until: b.ExpiresAt, Checkout: b.Checkout, Items: itemsOf(b.Lines), Shown: make([]fault.Price, len(b.Shown))}
 	for i, l := range b.Shown {
 		basket.Shown[i] = fault.Price{UnitPriceMinor: l.UnitPriceMinor, Currency: l.Currency}
 	}
@@ -75,6 +75,14 @@ func (c cartsForOrders) ShowPrices(ctx context.Context, cartID uuid.UUID, lines 
 
 func (c cartsForOrders) Take(ctx context.Context, tx pgx.Tx, b order.Basket, orderID uuid.UUID) error {
 	return c.m.cart.Take(ctx, tx, b.CartID, b.Version, orderID)
+}
+
+func (c cartsForOrders) GiveUp(ctx context.Context, b order.Basket) {
+	products := make([]uuid.UUID, len(b.Items))
+	for i, item := range b.Items {
+		products[i] = item.ProductID
+	}
+	c.m.cart.GiveUp(ctx, b.CartID, b.Checkout, products)
 }
 
 func itemsOf(lines []event.OrderLine) []order.Item {
@@ -149,7 +157,7 @@ func (m *modules) holdsOf(ctx context.Context, customer string, product uuid.UUI
 type shelfForCarts struct{ shelf *inventory.Shelf }
 
 func (s shelfForCarts) Hold(ctx context.Context, by cart.Holder, lines []event.OrderLine, until time.Time) (map[uuid.UUID]cart.Short, error) {
-	answers, err := s.shelf.HoldFor(ctx, inventory.Holder{HoldID: by.CartID, Customer: by.Customer, Buying: by.Buying}, lines, until)
+	answers, err := s.shelf.HoldFor(ctx, inventory.Holder{HoldID: by.CartID, Customer: by.Customer, Buying: by.Checkout != "", Checkout: by.Checkout, Back: by.Back}, lines, until)
 	if errors.Is(err, inventory.ErrPast) {
 		return nil, fmt.Errorf("%w: %w", cart.ErrPast, err)
 	}
@@ -168,12 +176,12 @@ func (s shelfForCarts) Hold(ctx context.Context, by cart.Holder, lines []event.O
 	return short, nil
 }
 
-func (s shelfForCarts) Extend(ctx context.Context, cartID uuid.UUID, lines []event.OrderLine, until time.Time) (expired, lost []uuid.UUID, err error) {
+func (s shelfForCarts) Extend(ctx context.Context, by cart.Holder, lines []event.OrderLine, until time.Time) (expired, lost []uuid.UUID, err error) {
 	products := make([]uuid.UUID, len(lines))
 	for i, l := range lines {
 		products[i] = l.ProductID
 	}
-	answers, err := s.shelf.Extend(ctx, cartID, products, until)
+	answers, err := s.shelf.ExtendFor(ctx, inventory.Holder{HoldID: by.CartID, Checkout: by.Checkout}, products, until)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -186,6 +194,10 @@ func (s shelfForCarts) Extend(ctx context.Context, cartID uuid.UUID, lines []eve
 		}
 	}
 	return expired, lost, nil
+}
+
+func (s shelfForCarts) UndoCheckout(ctx context.Context, cartID uuid.UUID, checkout string, products []uuid.UUID) error {
+	return s.shelf.UndoCheckout(ctx, cartID, checkout, products)
 }
 
 func (s shelfForCarts) Release(ctx context.Context, cartID uuid.UUID, products []uuid.UUID) error {

@@ -2,6 +2,7 @@ package audit_test
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/google/uuid"
 )
@@ -222,6 +223,11 @@ var breaks = []struct {
 	{"R1 a hold is lost", func(b *broken) { b.redis("HDEL", b.keys().Product(b.id(plenty))[2], b.id(liveCart).String()) }, "R1"},
 	{"R1 a hold of nobody", func(b *broken) {
 		b.redis("HSET", b.keys().Product(b.id(plenty))[2], uuid.NewString(), "1:9007199254740991")
+	}, "R1"},
+	{"R1 a hold that lasts longer than its cart", func(b *broken) {
+		key := b.keys().Product(b.id(plenty))[2]
+		entry := strings.Split(b.Redis.HGet(b.Context(), key, b.id(liveCart).String()).Val(), ":")
+		b.redis("HSET", key, b.id(liveCart).String(), entry[0]+":9007199254740991")
 	}, "R1"},
 	{"R1 another sum", func(b *broken) { b.redis("INCR", b.keys().Product(b.id(plenty))[1]) }, "R1"},
 	{"R1 a key of the wrong type", func(b *broken) {

@@ -18,7 +18,8 @@ import (
 // hold is what somebody holds of a product: an entry of holds:{p}, or the rows in Postgres that it stands for.
 type hold struct {
 	units   int64
-	expires int64 // ms; an entry counts until then, rows must be in Redis until then and may be for longer
+	expires int64 // ms; an entry counts until then, rows must be in Redis until then
+	most    int64 // ms; of rows: an entry that lasts for longer keeps units from everybody that nobody is to have
 }
 
 // product is what Postgres says of a product.
@@ -137,6 +138,10 @@ func differing(is, should map[string]hold, now int64) (string, string) {
 	for _, id := range slices.Sorted(maps.Keys(ids)) {
 		here, there := is[id], should[id]
 		over := there.expires <= now && here.units == 0
+		if here.units > 0 && here.units == there.units && here.expires > there.most && len(left) < firstRows {
+			left = append(left, fmt.Sprintf("%s: %d until %d", id, here.units, here.expires))
+			right = append(right, fmt.Sprintf("%s: %d until %d", id, there.units, there.expires))
+		}
 		if here.units != there.units && !over && len(left) < firstRows {
 			left, right = append(left, fmt.Sprintf("%s: %d", id, here.units)), append(right, fmt.Sprintf("%s: %d", id, there.units))
 		}
@@ -145,17 +150,19 @@ func differing(is, should map[string]hold, now int64) (string, string) {
 }
 
 // expectedHolds are the holds that Postgres knows of: lines of open carts that were held, and lines of orders under way of
-// which inventory has not heard yet. A cart whose time is over may still hold in Redis, which decides that (a checkout that
-// came to nothing had moved the end there alone); an order whose deadline has passed may not.
+// which inventory has not heard yet. An entry lasts as long as its cart, which a checkout that came to nothing has given its time
+// back; an order's until a while after its deadline, and longer while it is refreshed.
 const expectedHolds = `
 	WITH under_way AS MATERIALIZED ( -- few, found by an index of their own, among many lines
 		SELECT id, hold_id, deadline FROM orders.orders WHERE status IN ('CREATED', 'PROCESSING', 'ENDING') AND hold_id IS NOT NULL
 	)
-	SELECT l.product_id, c.id, l.quantity, (extract(epoch FROM c.expires_at) * 1000)::bigint
+	SELECT l.product_id, c.id, l.quantity, (extract(epoch FROM c.expires_at) * 1000)::bigint,
+		(extract(epoch FROM c.expires_at + interval '1 second') * 1000)::bigint
 	FROM cart.lines l JOIN cart.carts c ON c.id = l.cart_id
 	WHERE l.product_id = ANY($1) AND l.held AND c.state = 'OPEN' AND c.expires_at IS NOT NULL
 	UNION ALL
-	SELECT l.product_id, o.hold_id, l.quantity, (extract(epoch FROM o.deadline) * 1000)::bigint
+	SELECT l.product_id, o.hold_id, l.quantity, (extract(epoch FROM o.deadline) * 1000)::bigint,
+		(extract(epoch FROM greatest(o.deadline, now()) + interval '2 minutes') * 1000)::bigint
 	FROM under_way o JOIN orders.lines l ON l.order_id = o.id
 	WHERE l.product_id = ANY($1) AND NOT EXISTS (SELECT FROM inventory.reservations r WHERE r.order_id = o.id AND (r.state <> 'GATHERING'
 		OR EXISTS (SELECT FROM inventory.reservation_lines t WHERE t.order_id = o.id AND t.product_id = l.product_id))) -- its lanes take one by one`
@@ -179,7 +186,7 @@ func readProducts(ctx context.Context, q querier, ids []uuid.UUID) (map[uuid.UUI
 	}
 	var holder uuid.UUID
 	var h hold
-	if _, err := pgx.ForEachRow(rows, []any{&id, &holder, &h.units, &h.expires}, func() error {
+	if _, err := pgx.ForEachRow(rows, []any{&id, &holder, &h.units, &h.expires, &h.most}, func() error {
 		if p, known := books[id]; known { // a line of a product that is no more holds nothing
 			p.holds[holder.String()] = h
 		}

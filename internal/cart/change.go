@@ -17,7 +17,9 @@ type Change struct {
 	Lower  []event.OrderLine // is left on the shelf after the rows are written: the shelf never has less than the rows
 	Free   []uuid.UUID       // comes off the shelf after the rows are written
 	Until  time.Time         // the end of those holds
-	Buying bool              // the holds are for an order
+	// Checkout is the token of the checkout that does it: what it takes, no row says, until an order has it.
+	Checkout string
+	Back     map[uuid.UUID]time.Time // until when a checkout's products are held if it comes to nothing
 	// Refuse says what the call is refused with when some lines cannot be held (by product). Without it those lines are kept
 	// and marked as not held.
 	Refuse func(short map[uuid.UUID]Short) error
@@ -75,7 +77,7 @@ func (ch Change) concerns(id uuid.UUID) bool {
 
 // holder is who holds what the change puts on the shelf.
 func (ch *Change) holder() Holder {
-	return Holder{CartID: ch.After.ID, Customer: ch.After.Customer, Buying: ch.Buying}
+	return Holder{CartID: ch.After.ID, Customer: ch.After.Customer, Checkout: ch.Checkout, Back: ch.Back}
 }
 
 // mark notes which of the holds are there, or refuses the change. What a limit lets go on no longer is given back, since it
@@ -93,7 +95,7 @@ func (ch *Change) mark(short map[uuid.UUID]Short) error {
 			if missing && met.Limit != nil && l.Held {
 				ch.Free = append(ch.Free, h.ProductID)
 			}
-			l.Held = !missing
+			l.Held = !missing && (l.Held || ch.Checkout == "")
 		}
 	}
 	return nil

@@ -20,6 +20,7 @@ type Basket struct {
 	ExpiresAt time.Time // until when its units are held
 	Lines     []event.OrderLine
 	Shown     []Line // the lines with the prices that were last shown, in the same order
+	Checkout  string // the token under which its units are held
 }
 
 // takenLately is how long a customer whose cart was bought is told so, rather than that there is nothing to buy: a twin of
@@ -27,7 +28,8 @@ type Basket struct {
 const takenLately = time.Minute
 
 // Checkout reads the customer's cart for buying and keeps its units held until then. Units that are not held any more are
-// held again. The version wanted, if any, must be the current one.
+// held again. The version wanted, if any, must be the current one. What it does to the holds is marked as its own: when no
+// order comes of it, GiveUp leaves them as they were found.
 //
 // It refuses with cart-empty; with cart-changed; with hold-expired if units of a cart that had expired cannot be had again,
 // with hold-lost if the cart had not expired, each with the lines; and with unavailable if units would have to be held again
@@ -43,20 +45,22 @@ func (s *Service) Checkout(ctx context.Context, customer string, version *int64,
 		return Basket{}, err
 	}
 	c, now := m.cart, m.now
+	b := Basket{CartID: c.ID, Version: c.Version, ExpiresAt: until, Lines: orderLines(c.Lines), Shown: c.Lines, Checkout: newToken()}
 	switch {
 	case version != nil && *version != c.Version:
 		return Basket{}, cartChanged()
 	case len(c.Lines) == 0:
 		return Basket{}, s.nothingToBuy(ctx, c)
 	case c.Live(now):
-		until, err = s.extend(ctx, c, until)
+		b.ExpiresAt, err = s.extend(ctx, c, until, b.Checkout)
 	default:
-		err = s.retake(ctx, c, now, until)
+		err = s.retake(ctx, c, until, b.Checkout)
 	}
 	if err != nil {
+		s.refused(ctx, b, c, err)
 		return Basket{}, err
 	}
-	return Basket{CartID: c.ID, Version: c.Version, ExpiresAt: until, Lines: orderLines(c.Lines), Shown: c.Lines}, nil
+	return b, nil
 }
 
 // ShowPrices remembers prices that the customer is being told, so that the next checkout is at them.
@@ -97,7 +101,7 @@ func (s *Service) nothingToBuy(ctx context.Context, c Cart) error {
 
 // extend keeps the units of a live cart held until then, and holds those again that the shelf has lost or the cart could not
 // have before. It gives the time until which they are held.
-func (s *Service) extend(ctx context.Context, c Cart, until time.Time) (time.Time, error) {
+func (s *Service) extend(ctx context.Context, c Cart, until time.Time, token string) (time.Time, error) {
 	var held, again []Line
 	for _, l := range c.Lines {
 		if l.Held {
@@ -106,7 +110,7 @@ func (s *Service) extend(ctx context.Context, c Cart, until time.Time) (time.Tim
 			again = append(again, l)
 		}
 	}
-	expired, lost, err := s.shelf.Extend(ctx, c.ID, orderLines(held), until)
+	expired, lost, err := s.shelf.Extend(ctx, Holder{CartID: c.ID, Checkout: token}, orderLines(held), until)
 	if unavailable(err) && len(again) == 0 {
 		s.log.WarnContext(ctx, "cart goes to checkout on the word of its rows", "cart", c.ID, "error", err)
 		return c.ExpiresAt, nil
@@ -118,13 +122,14 @@ func (s *Service) extend(ctx context.Context, c Cart, until time.Time) (time.Tim
 	if len(lost) > 0 {
 		kind = fault.HoldLost
 	}
+	back := make(map[uuid.UUID]time.Time)
 	for _, id := range append(expired, lost...) {
-		again = append(again, *c.Line(id))
+		again, back[id] = append(again, *c.Line(id)), c.ExpiresAt
 	}
 	if len(again) == 0 {
 		return until, nil
 	}
-	ch := Change{Before: c, After: c.clone(), Hold: orderLines(again), Until: until, Buying: true}
+	ch := Change{Before: c, After: c.clone(), Hold: orderLines(again), Until: until, Checkout: token, Back: back}
 	if err := s.doOnce(ctx, &ch); err != nil {
 		return until, err
 	}
@@ -134,17 +139,17 @@ func (s *Service) extend(ctx context.Context, c Cart, until time.Time) (time.Tim
 	return until, nil
 }
 
-// retake holds all units of an expired cart again, or none of them.
-func (s *Service) retake(ctx context.Context, c Cart, now, until time.Time) error {
-	ch := Change{Before: c, After: c.clone(), Hold: orderLines(c.Lines), Until: until, Buying: true}
-	s.rules.renew(&ch.After, now)
+// retake holds all units of an expired cart again, or none of them. The cart stays expired until an order has it: a checkout
+// that comes to nothing is no way to hold for longer.
+func (s *Service) retake(ctx context.Context, c Cart, until time.Time, token string) error {
+	ch := Change{Before: c, After: c.clone(), Hold: orderLines(c.Lines), Until: until, Checkout: token}
 	ch.Refuse = func(short map[uuid.UUID]Short) error { return notHeld(fault.HoldExpired, c.Lines, short) }
 	return s.doOnce(ctx, &ch)
 }
 
 // doOnce does a change that a checkout needs. A checkout that loses a race is told that the cart has changed.
 func (s *Service) doOnce(ctx context.Context, ch *Change) error {
-	var rest left
+	rest := left{checkout: ch.Checkout}
 	err := s.do(ctx, ch, &rest)
 	s.putRight(ctx, rest)
 	if errors.Is(err, errTurn) {

@@ -135,7 +135,7 @@ type shelf struct {
 
 func (s shelf) Hold(ctx context.Context, by cart.Holder, lines []event.OrderLine, until time.Time) (map[uuid.UUID]cart.Short, error) {
 	once(&s.hooks.beforeHold)
-	answers, err := s.shelf.HoldFor(ctx, inventory.Holder{HoldID: by.CartID, Customer: by.Customer, Buying: by.Buying}, lines, until)
+	answers, err := s.shelf.HoldFor(ctx, inventory.Holder{HoldID: by.CartID, Customer: by.Customer, Buying: by.Checkout != "", Checkout: by.Checkout, Back: by.Back}, lines, until)
 	once(&s.hooks.afterHold)
 	if errors.Is(err, inventory.ErrPast) {
 		return nil, fmt.Errorf("%w: %w", cart.ErrPast, err)
@@ -149,12 +149,12 @@ func (s shelf) Hold(ctx context.Context, by cart.Holder, lines []event.OrderLine
 	return short, err
 }
 
-func (s shelf) Extend(ctx context.Context, cartID uuid.UUID, lines []event.OrderLine, until time.Time) (expired, lost []uuid.UUID, err error) {
+func (s shelf) Extend(ctx context.Context, by cart.Holder, lines []event.OrderLine, until time.Time) (expired, lost []uuid.UUID, err error) {
 	products := make([]uuid.UUID, len(lines))
 	for i, l := range lines {
 		products[i] = l.ProductID
 	}
-	answers, err := s.shelf.Extend(ctx, cartID, products, until)
+	answers, err := s.shelf.ExtendFor(ctx, inventory.Holder{HoldID: by.CartID, Checkout: by.Checkout}, products, until)
 	for i, a := range answers {
 		switch {
 		case a.Outcome == inventory.Expired:
@@ -168,6 +168,10 @@ func (s shelf) Extend(ctx context.Context, cartID uuid.UUID, lines []event.Order
 
 func (s shelf) EndIfOver(ctx context.Context, cartID uuid.UUID, products []uuid.UUID) ([]uuid.UUID, error) {
 	return s.shelf.EndIfOver(ctx, cartID, products)
+}
+
+func (s shelf) UndoCheckout(ctx context.Context, cartID uuid.UUID, checkout string, products []uuid.UUID) error {
+	return s.shelf.UndoCheckout(ctx, cartID, checkout, products)
 }
 
 func (s shelf) Release(ctx context.Context, cartID uuid.UUID, products []uuid.UUID) error {

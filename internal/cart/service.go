@@ -22,10 +22,12 @@ type Shelf interface {
 	Hold(ctx context.Context, by Holder, lines []event.OrderLine, until time.Time) (short map[uuid.UUID]Short, err error)
 	// Extend moves the end of what is held, never to an earlier time. The answer has the products of which nothing is held,
 	// or less than the line says: because the hold has expired, or because it was lost.
-	Extend(ctx context.Context, cartID uuid.UUID, lines []event.OrderLine, until time.Time) (expired, lost []uuid.UUID, err error)
+	Extend(ctx context.Context, by Holder, lines []event.OrderLine, until time.Time) (expired, lost []uuid.UUID, err error)
 	// EndIfOver gives back what is held of the products by a cart that was bought, where its order needs it no more, and says
 	// of which. It never gives back what an order is still to take.
 	EndIfOver(ctx context.Context, cartID uuid.UUID, productIDs []uuid.UUID) (over []uuid.UUID, err error)
+	// UndoCheckout takes back what a checkout has done to what is held of the products, and to nothing else.
+	UndoCheckout(ctx context.Context, cartID uuid.UUID, checkout string, productIDs []uuid.UUID) error
 	// Release gives back whatever is held of the products.
 	Release(ctx context.Context, cartID uuid.UUID, productIDs []uuid.UUID) error
 }
@@ -34,7 +36,9 @@ type Shelf interface {
 type Holder struct {
 	CartID   uuid.UUID
 	Customer string
-	Buying   bool // the cart is on its way into an order: how old its holds are does not matter
+	Checkout string // of a cart on its way into an order: how old its holds are does not matter, and it can be undone by this token
+	// Back is until when a checkout's products are held if it comes to nothing. Those that are not there end with it.
+	Back map[uuid.UUID]time.Time
 }
 
 // Short is what there is to say of a product that cannot be held.

@@ -26,9 +26,10 @@ const putRightTime = 2 * time.Second
 type left struct {
 	cartID   uuid.UUID
 	products []uuid.UUID
-	down     bool // the shelf cannot be reached, so there is no sense in trying
-	past     bool // by the shelf's clock the cart has expired
-	saved    bool // the rows are written: what is left to do is to put the shelf right
+	down     bool   // the shelf cannot be reached, so there is no sense in trying
+	past     bool   // by the shelf's clock the cart has expired
+	checkout string // the token of the checkout that it was; what is its own it undoes itself
+	saved    bool   // the rows are written: what is left to do is to put the shelf right
 }
 
 // change reads a customer's open cart, lets work say what is to change, and does it. It gives what was read with the cart as it is
@@ -207,9 +208,18 @@ func (s *Service) tryPutRight(ctx context.Context, rest *left) error {
 	if err != nil {
 		return err
 	}
+	if rest.checkout != "" && c.State == Open { // no row says what a checkout holds, nor what another one does beside it
+		rest.products = slices.DeleteFunc(rest.products, func(id uuid.UUID) bool {
+			l := c.Line(id)
+			return l != nil && !(l.Held && c.Live(now))
+		})
+	}
 	ch := Change{Before: c, After: c.clone()}.again(rest.products, now)
 	switch c.State {
 	case Open:
+		if ch.Nothing() {
+			return nil
+		}
 		return s.do(ctx, &ch, rest)
 	case Bought:
 		return s.putRightBought(ctx, c, rest.products, now)
@@ -234,7 +244,7 @@ func (s *Service) putRightBought(ctx context.Context, c Cart, products []uuid.UU
 	over, err := s.shelf.EndIfOver(ctx, c.ID, productsIn(keep))
 	keep = slices.DeleteFunc(keep, func(l event.OrderLine) bool { return slices.Contains(over, l.ProductID) })
 	if len(keep) > 0 {
-		_, _, extended := s.shelf.Extend(ctx, c.ID, keep, now.Add(s.rules.TTL))
+		_, _, extended := s.shelf.Extend(ctx, Holder{CartID: c.ID, Checkout: ofOrder}, keep, now.Add(s.rules.TTL))
 		err = errors.Join(err, extended)
 	}
 	if len(drop) > 0 {

@@ -1,9 +1,10 @@
 package inventory
 
 import (
+	"cmp"
 	"context"
-	"fmt"
 	"math"
+	"strconv"
 	"time"
 
 	"github.com/google/uuid"
@@ -37,6 +38,9 @@ type Holder struct {
 	HoldID   uuid.UUID
 	Customer string // "": nobody who is measured by limits
 	Buying   bool   // for an order: how long the customer has held, and what carts may hold, does not matter
+	Checkout string // the token of a checkout that may come to nothing; "": none
+	// Back is until when a checkout's products are held if it comes to nothing; those that are not there end with it.
+	Back map[uuid.UUID]time.Time
 }
 
 // proof is what is known of a customer's orders.
@@ -86,12 +90,16 @@ func (l Limits) args(args []any, by Holder, known proof, product uuid.UUID) []an
 	return args
 }
 
-// dated is a hold's expiry as the scripts take it, with its owner where owners are kept.
+// dated is a hold's expiry as the scripts take it, with its owner where owners are kept, and a mark where it is an order's.
 func (l Limits) dated(h LiveHold) any {
-	if h.Customer == "" || !l.OfCustomers() {
-		return h.ExpiresAt.UnixMilli()
+	owner, mark := "", ""
+	if h.Customer != "" && l.OfCustomers() {
+		owner = ":" + redisx.Owner(h.Customer)
 	}
-	return fmt.Sprintf("%d:%s", h.ExpiresAt.UnixMilli(), redisx.Owner(h.Customer))
+	if h.OrderID != uuid.Nil {
+		owner, mark = cmp.Or(owner, ":"), ":"+orderMark
+	}
+	return strconv.FormatInt(h.ExpiresAt.UnixMilli(), 10) + owner + mark
 }
 
 // names of the limits, in the order of the script's codes from 1.

@@ -103,10 +103,10 @@ func (s *Shelf) hold(ctx context.Context, by Holder, lines []event.OrderLine, un
 	answers := make([]held, len(lines))
 	calls := func(i int) []redisx.Call {
 		p := lines[i].ProductID
-		return []redisx.Call{
-			{Script: lua.Hold, Keys: s.keys.Product(p), Args: s.Limits.args([]any{by.HoldID.String(), lines[i].Quantity, until.UnixMilli()}, by, known, p)},
+		return s.noted(by.Checkout, p, []redisx.Call{
+			{Script: lua.Hold, Keys: s.keys.Product(p), Args: s.Limits.args([]any{by.HoldID.String(), lines[i].Quantity, by.until(p, until)}, by, known, p)},
 			redisx.Command("ZADD", s.keys.Due(p), "LT", until.UnixMilli(), p.String()),
-		}
+		})
 	}
 	err := s.each(ctx, productsIn(lines), calls, func(i int, code int64, answer []any) error {
 		if code == past {
@@ -206,9 +206,18 @@ type ExtendAnswer struct {
 // Extend moves the expiry of a hold on products to a later time, never to an earlier one, and never brings a hold back. The
 // answers are in the order of the products. It decides which of the holds have expired.
 func (s *Shelf) Extend(ctx context.Context, holdID uuid.UUID, productIDs []uuid.UUID, until time.Time) ([]ExtendAnswer, error) {
+	return s.ExtendFor(ctx, Holder{HoldID: holdID}, productIDs, until)
+}
+
+// ExtendFor is Extend, by a checkout where the holder has one.
+func (s *Shelf) ExtendFor(ctx context.Context, by Holder, productIDs []uuid.UUID, until time.Time) ([]ExtendAnswer, error) {
 	answers := make([]ExtendAnswer, len(productIDs))
 	calls := func(i int) []redisx.Call {
-		return []redisx.Call{{Script: lua.Extend, Keys: s.keys.Product(productIDs[i]), Args: []any{holdID.String(), until.UnixMilli()}}}
+		p, args := productIDs[i], []any{by.HoldID.String(), until.UnixMilli()}
+		if by.Checkout != "" {
+			args = append(args, by.Checkout)
+		}
+		return s.noted(by.Checkout, p, []redisx.Call{{Script: lua.Extend, Keys: s.keys.Product(p), Args: args}})
 	}
 	err := s.each(ctx, productIDs, calls, func(i int, code int64, answer []any) error {
 		a := ExtendAnswer{Outcome: Missing, Quantity: number(answer, 1)}
@@ -225,7 +234,7 @@ func (s *Shelf) Extend(ctx context.Context, holdID uuid.UUID, productIDs []uuid.
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("extend %s on %d products: %w", holdID, len(productIDs), err)
+		return nil, fmt.Errorf("extend %s on %d products: %w", by.HoldID, len(productIDs), err)
 	}
 	return answers, nil
 }

@@ -39,6 +39,8 @@ func (s shop) Checkout(context.Context, string, *int64, time.Time) (order.Basket
 	return s.basket, nil
 }
 
+func (shop) GiveUp(context.Context, order.Basket) {}
+
 func (shop) ShowPrices(context.Context, uuid.UUID, []order.Line, string) error { return nil }
 
 func (shop) Take(context.Context, pgx.Tx, order.Basket, uuid.UUID) error { return nil }

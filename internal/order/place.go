@@ -96,12 +96,17 @@ func (s *Service) make(ctx context.Context, p Purchase) (uuid.UUID, error) {
 }
 
 // buyCart commits an order of the cart, whose units are held already: the cart's id stays their hold.
-func (s *Service) buyCart(ctx context.Context, o *Order, p Purchase) error {
+func (s *Service) buyCart(ctx context.Context, o *Order, p Purchase) (err error) {
 	until := o.Deadline.Add(holdMargin)
 	basket, err := s.ports.Carts.Checkout(ctx, p.Customer, p.CartVersion, until)
 	if err != nil {
 		return err
 	}
+	defer func() {
+		if err != nil {
+			s.ports.Carts.GiveUp(ctx, basket)
+		}
+	}()
 	if err := s.price(ctx, o, basket.Items); err != nil {
 		return err
 	}

@@ -39,11 +39,12 @@ type Item struct {
 
 // Basket is a cart on its way into an order, its units held.
 type Basket struct {
-	CartID  uuid.UUID
-	Version int64
-	Until   time.Time // until when its units are held; sooner than was asked for when only the cart's rows could say
-	Items   []Item
-	Shown   []fault.Price // what the customer was last shown of each item
+	CartID   uuid.UUID
+	Version  int64
+	Until    time.Time // until when its units are held; sooner than was asked for when only the cart's rows could say
+	Items    []Item
+	Checkout string        // what the cart knows this checkout by
+	Shown    []fault.Price // what the customer was last shown of each item
 }
 
 // Short is a line that could not be held.
@@ -62,6 +63,8 @@ type Catalogue interface {
 type Carts interface {
 	// Checkout reads the cart and keeps its units held until then. The version wanted, if any, must be the current one.
 	Checkout(ctx context.Context, customer string, version *int64, until time.Time) (Basket, error)
+	// GiveUp leaves what is held as a checkout found it that no order has come of, or of which that is not known.
+	GiveUp(ctx context.Context, basket Basket)
 	// ShowPrices remembers that the customer is told these lines' prices from now on.
 	ShowPrices(ctx context.Context, cartID uuid.UUID, lines []Line, currency string) error
 	// Take marks the cart as bought, in the order's transaction.

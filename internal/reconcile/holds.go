@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -20,6 +21,7 @@ import (
 type expected struct {
 	hold           // a cart whose time is over may still hold in Redis, which decides that
 	least    int64 // ms; an entry that ends sooner ends too soon
+	most     int64 // ms; an entry that ends later is what a checkout has left that came to nothing
 	order    bool  // it is of an order
 	young    bool  // changed within the cooldown
 	customer string
@@ -43,12 +45,13 @@ const expectedSQL = `
 		SELECT id, customer, hold_id, deadline, created_at FROM orders.orders WHERE ended_at IS NULL AND hold_id IS NOT NULL
 	)
 	SELECT l.product_id, c.id, l.quantity, (extract(epoch FROM c.expires_at) * 1000)::bigint,
-		(extract(epoch FROM c.expires_at - $4::interval) * 1000)::bigint, false, c.changed_at > now() - $2::interval, c.customer
+		(extract(epoch FROM c.expires_at - $4::interval) * 1000)::bigint, (extract(epoch FROM c.expires_at + $4::interval) * 1000)::bigint, false, c.changed_at > now() - $2::interval, c.customer
 	FROM cart.lines l JOIN cart.carts c ON c.id = l.cart_id
 	WHERE l.product_id = ANY($1) AND l.held AND c.state = 'OPEN' AND c.expires_at IS NOT NULL
 	UNION ALL
 	SELECT l.product_id, o.hold_id, l.quantity, (extract(epoch FROM greatest(o.deadline, now()) + $3::interval) * 1000)::bigint,
-		(extract(epoch FROM greatest(o.deadline + $3::interval, now() + $3::interval / 3) - $4::interval) * 1000)::bigint, true,
+		(extract(epoch FROM greatest(o.deadline + $3::interval, now() + $3::interval / 3) - $4::interval) * 1000)::bigint,
+		(extract(epoch FROM greatest(o.deadline, now()) + 2 * $3::interval) * 1000)::bigint, true,
 		o.created_at > now() - $2::interval, o.customer
 	FROM under_way o JOIN orders.lines l ON l.order_id = o.id
 	WHERE l.product_id = ANY($1) AND NOT EXISTS (SELECT FROM inventory.reservations r WHERE r.order_id = o.id AND (r.state <> 'GATHERING'
@@ -63,7 +66,7 @@ func (p *pass) expectedHolds(ctx context.Context, ids []uuid.UUID) (map[uuid.UUI
 	holds := make(map[uuid.UUID]map[string]expected, len(ids))
 	var product, id uuid.UUID
 	var e expected
-	_, err = pgx.ForEachRow(rows, []any{&product, &id, &e.quantity, &e.expires, &e.least, &e.order, &e.young, &e.customer}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&product, &id, &e.quantity, &e.expires, &e.least, &e.most, &e.order, &e.young, &e.customer}, func() error {
 		if holds[product] == nil {
 			holds[product] = map[string]expected{}
 		}
@@ -133,7 +136,7 @@ func (p *pass) compareHolds(s shelf, r row, fix *repair) (Difference, bool) {
 	for id, e := range r.holds {
 		h, _ := parse(s.entries[id])
 		if e.live(s.now) && !e.young && !h.live(s.now) { // lost: rows are written after the shelf, and taken away before it
-			fix.set = append(fix.set, entry{id, e.hold, p.ownerOf(e.customer)})
+			fix.set = append(fix.set, entry{id, e.hold, p.behind(e)})
 		}
 	}
 	fix.sum = sum
@@ -155,26 +158,46 @@ func (p *pass) compareHold(s shelf, r row, id string, h hold, fix *repair) {
 	}
 	e, known := r.holds[id]
 	switch {
+	case known && h.expires > e.most:
+		p.tooLong(s, id, e, fix)
 	case known && e.quantity == h.quantity && h.expires >= e.least:
 	case known && e.quantity == h.quantity:
 		if !e.young && (e.order || p.doubted(s.id, id, s.entries[id])) {
-			fix.set = append(fix.set, entry{id, e.hold, p.ownerOf(e.customer)})
+			fix.set = append(fix.set, entry{id, e.hold, p.behind(e)})
 		}
 	case known:
 		if !e.young && p.doubted(s.id, id, s.entries[id]) {
-			fix.set = append(fix.set, entry{id, hold{e.quantity, max(h.expires, e.expires)}, p.ownerOf(e.customer)})
+			fix.set = append(fix.set, entry{id, hold{e.quantity, max(h.expires, e.expires)}, p.behind(e)})
 		}
 	case p.nobodys(s.id, id, s.entries[id], r.owners):
 		fix.drop = append(fix.drop, id)
 	}
 }
 
-// ownerOf is what stands behind an entry that is set, where that is known.
-func (p *pass) ownerOf(customer string) string {
-	if !p.Owners {
-		return ""
+// tooLong judges an entry that ends later than its cart or order says. It may be of a checkout under way; one that has died, or
+// could not undo what it did, leaves it as it is.
+func (p *pass) tooLong(s shelf, id string, e expected, fix *repair) {
+	switch {
+	case e.young:
+	case !p.doubted(s.id, id, s.entries[id]):
+		p.leave(s.id, id)
+	case e.live(s.now):
+		fix.set = append(fix.set, entry{id, e.hold, p.behind(e)})
+	default:
+		fix.drop = append(fix.drop, id)
 	}
-	return ":" + redisx.Owner(customer)
+}
+
+// behind is what stands behind an entry that is set: its owner where that is kept, and the mark of what is an order's.
+func (p *pass) behind(e expected) string {
+	owner := ""
+	if p.Owners {
+		owner = ":" + redisx.Owner(e.customer)
+	}
+	if e.order {
+		return cmp.Or(owner, ":") + ":order"
+	}
+	return owner
 }
 
 // nobodys says whether a hold that Postgres does not know of is nobody's. It may be about to be somebody's: units are held

@@ -134,8 +134,16 @@ func (p *pass) compareAll(ctx context.Context) error {
 			return fmt.Errorf("compare keys: %w", err)
 		}
 	}
+	if !p.window.all {
+		if err := p.compareCheckouts(ctx); err != nil {
+			return fmt.Errorf("compare what checkouts have marked: %w", err)
+		}
+	}
 	if err := p.settleDoubts(ctx); err != nil {
 		return fmt.Errorf("look again: %w", err)
+	}
+	if err := p.forgetCheckouts(ctx); err != nil {
+		return fmt.Errorf("forget checkouts: %w", err)
 	}
 	return nil
 }

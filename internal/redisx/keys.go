@@ -38,6 +38,15 @@ func (k Keys) Due(p uuid.UUID) string { return k.DueShard(int(p[15]) % DueShards
 // DueShard is the key of one shard of that index, 0 to DueShards-1.
 func (k Keys) DueShard(shard int) string { return fmt.Sprintf("%s:due:{%d}", k.Namespace, shard) }
 
+// Checkouts is the key of the index (zset: product id by the moment in ms) of products whose holds checkouts have marked lately.
+// The reconciler looks at these: a checkout that dies leaves no row.
+func (k Keys) Checkouts(p uuid.UUID) string { return k.CheckoutShard(int(p[15]) % DueShards) }
+
+// CheckoutShard is the key of one shard of that index, 0 to DueShards-1.
+func (k Keys) CheckoutShard(shard int) string {
+	return fmt.Sprintf("%s:checkouts:{%d}", k.Namespace, shard)
+}
+
 // Cart is the key of a cart's mirror.
 func (k Keys) Cart(c uuid.UUID) string { return k.Namespace + ":cart:{" + c.String() + "}" }
 

@@ -1,0 +1,169 @@
+package cart_test
+
+import (
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+
+	"github.com/holdfast-checkout/holdfast/internal/cart"
+	"github.com/holdfast-checkout/holdfast/internal/fault"
+)
+
+// giveUp ends a checkout without an order.
+func (s *shop) giveUp(b cart.Basket) {
+	ids := make([]uuid.UUID, len(b.Lines))
+	for i, l := range b.Lines {
+		ids[i] = l.ProductID
+	}
+	s.carts.GiveUp(s.Context(), b.CartID, b.Checkout, ids)
+}
+
+// A checkout of which no order comes leaves the holds as it found them: live ones end when they did before, and of what was not
+// held nothing is.
+func TestAGivenUpCheckoutLeavesHoldsAsTheyWere(t *testing.T) {
+	onEach(t, usual, func(t *testing.T, s *shop) {
+		tea, cup := s.product(5), s.product(5)
+		s.put("ann", tea, 2)
+		s.put("ann", cup, 1)
+		before := []map[uuid.UUID]entry{s.entries(tea), s.entries(cup)}
+		basket, err := s.checkout("ann")
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.giveUp(basket)
+		s.giveUp(basket)
+		if diff := cmp.Diff(before, []map[uuid.UUID]entry{s.entries(tea), s.entries(cup)}, cmp.AllowUnexported(entry{})); diff != "" {
+			t.Errorf("a checkout given up changed the holds (-before +after):\n%s", diff)
+		}
+
+		s.age(basket.CartID, 2*usual.TTL) // it has expired, and its units are anybody's
+		s.release(basket.CartID, tea, cup)
+		if basket, err = s.checkout("ann"); err != nil {
+			t.Fatal(err)
+		}
+		s.giveUp(basket)
+		if held := len(s.entries(tea)) + len(s.entries(cup)); held != 0 || s.get("ann").Items[0].Held {
+			t.Errorf("a checkout of an expired cart that was given up leaves %d holds", held)
+		}
+	})
+}
+
+// A checkout that is refused for one line leaves the others as it found them.
+func TestACheckoutThatLacksALineGivesTheOthersTheirTimeBack(t *testing.T) {
+	t.Parallel()
+	s := newShop(t, usual)
+	tea, cup := s.product(5), s.product(5)
+	s.put("ann", tea, 2)
+	cartID := *s.put("ann", cup, 5).ID
+	before := s.entries(tea)
+	s.release(cartID, cup)
+	s.put("bob", cup, 1)
+	_, err := s.checkout("ann")
+	wantKind(t, err, fault.HoldLost)
+	if diff := cmp.Diff(before, s.entries(tea), cmp.AllowUnexported(entry{})); diff != "" {
+		t.Errorf("a refused checkout changed the hold of another line (-before +after):\n%s", diff)
+	}
+}
+
+// Of two checkouts of one cart the one that loses, in whichever order they came and end, never shortens the other's hold.
+func TestALosersUndoLeavesTheWinnersHold(t *testing.T) {
+	t.Parallel()
+	s := newShop(t, usual)
+	for _, first := range []bool{true, false} {
+		for _, late := range []bool{true, false} { // the loser gives up after the winner has its order
+			tea, customer := s.product(5), uuid.NewString()
+			s.put(customer, tea, 2)
+			one, err := s.checkout(customer)
+			if err != nil {
+				t.Fatal(err)
+			}
+			two, err := s.checkout(customer)
+			if err != nil {
+				t.Fatal(err)
+			}
+			winner, loser := one, two
+			if !first {
+				winner, loser = two, one
+			}
+			if !late {
+				s.giveUp(loser)
+			}
+			if err := s.buy(winner); err != nil {
+				t.Fatal(err)
+			}
+			if late {
+				wantKind(t, s.buy(loser), fault.CartChanged)
+				s.giveUp(loser)
+			}
+			if got := s.entries(tea)[winner.CartID].until; got.Before(winner.ExpiresAt.Truncate(time.Millisecond)) {
+				t.Errorf("first %v, late %v: the order's hold ends at %s, want %s", first, late, got, winner.ExpiresAt)
+			}
+		}
+	}
+}
+
+// Many checkouts at once that all come to nothing, with the cart being used beside them, leave the cart's own time.
+func TestManyCheckoutsOfNothingLeaveTheCartsTime(t *testing.T) {
+	t.Parallel()
+	s := newShop(t, usual)
+	tea := s.product(50)
+	s.put("ann", tea, 1)
+	var all sync.WaitGroup
+	for i := range 4 {
+		all.Go(func() {
+			for n := range 10 {
+				if i == 0 {
+					_, err := s.carts.Put(t.Context(), "ann", tea, int64(n%3+1))
+					noSurprise(t, err)
+				} else if basket, err := s.checkout("ann"); err == nil {
+					s.giveUp(basket)
+				}
+			}
+		})
+	}
+	all.Wait()
+	view := s.get("ann")
+	want := map[uuid.UUID]entry{*view.ID: {view.Items[0].Quantity, *view.ExpiresAt}}
+	if diff := cmp.Diff(want, s.entries(tea), cmp.AllowUnexported(entry{})); diff != "" {
+		t.Errorf("(-cart +shelf):\n%s", diff)
+	}
+}
+
+// A line that is set while its cart is bought, by a call that comes after the checkout, takes nothing of the order's time.
+func TestALateLineNeverShortensAnOrdersHold(t *testing.T) {
+	t.Parallel()
+	rules := usual
+	rules.TTL = 4 * time.Second
+	s := newShop(t, rules)
+	other := s.instance()
+	for range 25 {
+		tea, customer := s.product(20), uuid.NewString()
+		s.put(customer, tea, 2)
+		var all sync.WaitGroup
+		for _, quantity := range []int64{1, 5} {
+			all.Go(func() { _, err := other.carts.Put(t.Context(), customer, tea, quantity); noSurprise(t, err) })
+		}
+		basket, err := s.checkout(customer)
+		if err == nil {
+			err = s.buy(basket)
+			if err != nil {
+				s.giveUp(basket)
+			}
+		}
+		all.Wait()
+		if got := s.entries(tea)[basket.CartID].until; err == nil && got.Before(basket.ExpiresAt.Truncate(time.Millisecond)) {
+			t.Errorf("the order's hold ends at %s, want %s", got, basket.ExpiresAt)
+		}
+		noSurprise(t, err)
+	}
+}
+
+func (s *shop) release(cartID uuid.UUID, products ...uuid.UUID) {
+	s.Helper()
+	if err := s.shelf.Release(s.Context(), cartID, products); err != nil {
+		s.Fatal(err)
+	}
+}
