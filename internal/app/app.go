@@ -65,6 +65,7 @@ type server struct {
 	memory    *reconcile.Memory
 
 	partitionsAhead *prometheus.GaugeVec // by table
+	retention       retentionMetrics
 	web             *web.Server
 }
 
@@ -141,6 +142,7 @@ func (s *server) whenReady(ready func(context.Context, string) error) func(conte
 func open(ctx context.Context, cfg config.Config, log *slog.Logger) (*server, error) {
 	s := &server{cfg: cfg, log: log, tables: saga.All(), registry: prometheus.NewRegistry(), keys: redisx.Keys{Namespace: cfg.Namespace}}
 	s.partitionsAhead = newPartitionsAhead(s.registry)
+	s.retention = newRetentionMetrics(s.registry)
 	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	var err error
 	var schema postgres.Schema

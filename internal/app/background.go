@@ -6,7 +6,6 @@ import (
 
 	"github.com/holdfast-checkout/holdfast/internal/broker"
 	"github.com/holdfast-checkout/holdfast/internal/cart"
-	"github.com/holdfast-checkout/holdfast/internal/inbox"
 	"github.com/holdfast-checkout/holdfast/internal/inventory"
 	"github.com/holdfast-checkout/holdfast/internal/lease"
 	"github.com/holdfast-checkout/holdfast/internal/outbox"
@@ -41,6 +40,7 @@ func (s *server) background() []run.Part {
 		s.led("hold sweeper", sweeper.Run),
 		s.led("cart sweeper", cart.NewSweeper(s.modules.cart, s.cfg.SweepInterval).Run),
 		s.led("partitions", s.keepPartitions),
+		s.led("retention", s.keepRetention),
 		{Name: "redis memory", Run: s.memory.Run},
 	}
 	if s.cfg.OrphanInterval > 0 {
@@ -60,17 +60,11 @@ func (s *server) led(name string, work func(context.Context) error) run.Part {
 	}}
 }
 
-// keepPartitions makes and drops partitions, and forgets dead letters that were seen to long ago, and old deaths, until ctx ends.
+// keepPartitions makes and drops partitions, until ctx ends.
 func (s *server) keepPartitions(ctx context.Context) error {
 	for {
 		left, err := outbox.KeepPartitions(ctx, s.db, s.cfg.OutboxRetention, s.cfg.InboxRetention)
 		if err != nil {
-			return err
-		}
-		if err := s.letters.Clean(ctx, s.cfg.DeadLetterRetention, max(s.cfg.DeadLetterRetention, s.cfg.OutboxRetention+partitionSlack)); err != nil {
-			return err
-		}
-		if err := (inbox.Alone{DB: s.db}).Clean(ctx, s.cfg.InboxRetention); err != nil {
 			return err
 		}
 		pause := partitionInterval

@@ -24,6 +24,7 @@ func TestScheduledWorkOfAZombie(t *testing.T) {
 		"overdue orders": func(ctx context.Context) error { _, err := s.modules.order.TimeOut(ctx, 10); return err },
 		"expired keys":   func(ctx context.Context) error { _, err := s.modules.order.ForgetKeys(ctx, 10); return err },
 		"expired carts":  s.modules.cart.Sweep,
+		"old rows":       s.endRows,
 		"partitions": func(ctx context.Context) error {
 			_, err := outbox.KeepPartitions(ctx, s.db, 24*time.Hour, 7*24*time.Hour)
 			return err
@@ -49,7 +50,7 @@ func TestScheduledWorkHasOneLeader(t *testing.T) {
 	s.cfg.SweepInterval, s.cfg.OutboxRetention, s.cfg.InboxRetention, s.cfg.ReconcileInterval = time.Hour, time.Hour, time.Hour, 0
 	second := *s.server
 	second.lease = lease.New(s.db, s.log, "second", 0)
-	names := []string{"cart sweeper", "hold sweeper", "order clock", "partitions"}
+	names := []string{"cart sweeper", "hold sweeper", "order clock", "partitions", "retention"}
 	for _, one := range []*server{s.server, &second} {
 		for _, part := range one.background() {
 			if slices.Contains(names, part.Name) {

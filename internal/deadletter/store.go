@@ -163,26 +163,22 @@ func (l *Letters) count(ctx context.Context, which Filter) (n int, err error) {
 	return n, nil
 }
 
-// cleaned is how many letters go in one statement.
-const cleaned = 1000
-
 // Clean removes letters that went back to their modules longer ago than the retention, and what was done about letters that are
 // gone since, when that is older than what is done is remembered. A letter that nobody has replayed or given up stays, however old
-// it is.
-func (l *Letters) Clean(ctx context.Context, retention, remembered time.Duration) error {
-	for sql, retention := range map[string]time.Duration{`
+// it is. It answers how many rows went.
+func (l *Letters) Clean(ctx context.Context, retention, remembered time.Duration) (int64, error) {
+	letters, err := l.db.InSteps(ctx, `
 		DELETE FROM shared.dead_letters WHERE id IN (
-			SELECT id FROM shared.dead_letters WHERE replayed_at < now() - $1::interval LIMIT $2)`: retention, `
+			SELECT id FROM shared.dead_letters WHERE replayed_at < now() - $1::interval ORDER BY replayed_at LIMIT $2)`, retention)
+	if err != nil {
+		return letters, fmt.Errorf("clean dead letters: %w", err)
+	}
+	log, err := l.db.InSteps(ctx, `
 		DELETE FROM shared.dead_letter_log WHERE id IN (
 			SELECT g.id FROM shared.dead_letter_log g WHERE g.at < now() - $1::interval
-			AND NOT EXISTS (SELECT FROM shared.dead_letters d WHERE d.id = g.letter_id) LIMIT $2)`: remembered} {
-		for rows := int64(cleaned); rows == cleaned; {
-			done, err := l.db.Exec(ctx, sql, retention, cleaned)
-			if err != nil {
-				return fmt.Errorf("clean dead letters: %w", err)
-			}
-			rows = done.RowsAffected()
-		}
+			AND NOT EXISTS (SELECT FROM shared.dead_letters d WHERE d.id = g.letter_id) ORDER BY g.at LIMIT $2)`, remembered)
+	if err != nil {
+		return letters + log, fmt.Errorf("clean what was done about dead letters: %w", err)
 	}
-	return nil
+	return letters + log, nil
 }

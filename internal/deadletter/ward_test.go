@@ -189,7 +189,7 @@ func (w *ward) isCleaned(replayed string) {
 		{0, replayed, http.StatusNotFound},
 		{0, open.ID.String(), http.StatusOK},
 	} {
-		if err := w.letters.Clean(w.Context(), c.retention, c.retention); err != nil {
+		if _, err := w.letters.Clean(w.Context(), c.retention, c.retention); err != nil {
 			w.Fatal(err)
 		}
 		if status, _ := w.call("admin", http.MethodGet, "/dead-letters/"+c.letter); status != c.want {

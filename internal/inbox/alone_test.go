@@ -33,8 +33,8 @@ func TestDeathsAreCountedByFactAndModule(t *testing.T) {
 	if _, err := env.DB.Exec(t.Context(), `UPDATE shared.hearings SET at = now() - interval '2 hours' WHERE fact_id = $1`, b); err != nil {
 		t.Fatal(err)
 	}
-	if err := alone.Clean(t.Context(), time.Hour); err != nil {
-		t.Fatal(err)
+	if n, err := alone.Clean(t.Context(), time.Hour); err != nil || n != 1 {
+		t.Fatalf("%d forgotten, %v", n, err)
 	}
 	begins("order", b, 0)
 	begins("view", a, 1)

@@ -14,12 +14,21 @@ import (
 // forgetRestocks is how long ago a restock was asked for of which nothing is known any more: nobody waits for it.
 const forgetRestocks = time.Hour
 
-// askRestock writes that an operator waits for a lane, and forgets those who were answered long ago.
+// askRestock writes that an operator waits for a lane.
 func askRestock(ctx context.Context, tx pgx.Tx, id uuid.UUID) error {
-	_, err := tx.Exec(ctx, `
-		WITH old AS (DELETE FROM inventory.restocks WHERE asked_at < now() - 2 * $2::interval)
-		INSERT INTO inventory.restocks (id) VALUES ($1)`, id, forgetRestocks)
+	_, err := tx.Exec(ctx, `INSERT INTO inventory.restocks (id) VALUES ($1)`, id)
 	return err
+}
+
+// ForgetRestocks deletes what operators have asked lanes for long ago, and answers how many.
+func (s *Service) ForgetRestocks(ctx context.Context) (int64, error) {
+	n, err := s.db.InSteps(ctx, `
+		DELETE FROM inventory.restocks WHERE id IN (
+			SELECT id FROM inventory.restocks WHERE asked_at < now() - 2 * $1::interval ORDER BY asked_at LIMIT $2)`, forgetRestocks)
+	if err != nil {
+		return n, fmt.Errorf("forget restocks: %w", err)
+	}
+	return n, nil
 }
 
 func readRestock(ctx context.Context, q querier, id uuid.UUID) (restocked, error) {

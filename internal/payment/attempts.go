@@ -51,6 +51,18 @@ func note(batch *pgx.Batch, results []result) {
 	batch.Queue(noteSQL, orders, claims, places, calls, verdicts, took, ago)
 }
 
+// ForgetAttempts deletes the calls that are older than that, also of payments that are still due: one that is asked for again and
+// again must not keep all of them. It answers how many.
+func (s *Service) ForgetAttempts(ctx context.Context, age time.Duration) (int64, error) {
+	n, err := s.db.InSteps(ctx, `
+		DELETE FROM payment.attempts WHERE (order_id, claim, n) IN (
+			SELECT order_id, claim, n FROM payment.attempts WHERE at < now() - $1::interval ORDER BY at LIMIT $2)`, age)
+	if err != nil {
+		return n, fmt.Errorf("forget calls to the provider: %w", err)
+	}
+	return n, nil
+}
+
 // lockAndNote is lock for the orders of results, and notes the calls behind these in the same round trip.
 func lockAndNote(ctx context.Context, tx pgx.Tx, orders []uuid.UUID, results []result) (map[uuid.UUID]*row, error) {
 	batch := &pgx.Batch{}

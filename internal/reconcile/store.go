@@ -34,9 +34,6 @@ func (p *pass) start(ctx context.Context, all bool) error {
 			p.window.from = *mark
 		}
 		p.run.Everything = p.window.all
-		if _, err := tx.Exec(ctx, `DELETE FROM shared.reconciliations WHERE started_at < now() - $1::interval`, keptRuns); err != nil {
-			return err
-		}
 		_, err = tx.Exec(ctx, `INSERT INTO shared.reconciliations (id, scope, everything, dry_run, term, started_at) VALUES ($1, $2, $3, $4, $5, $6)`,
 			p.run.ID, p.run.Scope, p.run.Everything, p.run.DryRun, p.term.Number, p.run.StartedAt)
 		return err
@@ -45,6 +42,26 @@ func (p *pass) start(ctx context.Context, all bool) error {
 		return fmt.Errorf("start reconciliation: %w", err)
 	}
 	return nil
+}
+
+// ForgetRuns deletes runs of long ago, what differed first: of one run that may be as much as there is in Redis. It answers how many
+// rows went.
+func (r *Reconciler) ForgetRuns(ctx context.Context) (int64, error) {
+	var all int64
+	for _, sql := range []string{`
+		DELETE FROM shared.reconciliation_differences WHERE (run_id, n) IN (
+			SELECT d.run_id, d.n FROM shared.reconciliations r JOIN shared.reconciliation_differences d ON d.run_id = r.id
+			WHERE r.started_at < now() - $1::interval ORDER BY r.started_at LIMIT $2)`, `
+		DELETE FROM shared.reconciliations WHERE id IN (
+			SELECT r.id FROM shared.reconciliations r WHERE r.started_at < now() - $1::interval
+			AND NOT EXISTS (SELECT FROM shared.reconciliation_differences d WHERE d.run_id = r.id) ORDER BY r.started_at LIMIT $2)`} {
+		n, err := r.Postgres.InSteps(ctx, sql, keptRuns)
+		all += n
+		if err != nil {
+			return all, fmt.Errorf("forget reconciliations: %w", err)
+		}
+	}
+	return all, nil
 }
 
 // end stores the counts, and after a run that came to its end the mark: what is before it has been compared. A run whose
