@@ -174,7 +174,9 @@ func (k *keeper) drop(ctx context.Context, t table, p partition, before time.Tim
 // published reports whether the relay has published everything that is in a partition of the outbox.
 func (k *keeper) published(ctx context.Context, p partition) (all bool, err error) {
 	err = k.conn.QueryRow(ctx, `
-		SELECT coalesce((SELECT xid FROM shared.`+p.name+` ORDER BY xid DESC LIMIT 1) < (SELECT mark FROM shared.relay_mark), true)`).Scan(&all)
+		SELECT coalesce((SELECT xid FROM shared.`+p.name+` ORDER BY xid DESC LIMIT 1) < greatest(mark, pg_snapshot_xmax(snapshot)), true)
+			AND NOT EXISTS (SELECT FROM pg_snapshot_xip(snapshot) AS open(xid) JOIN shared.`+p.name+` USING (xid) WHERE xid >= mark)
+		FROM shared.relay_mark`).Scan(&all)
 	if err != nil {
 		return false, fmt.Errorf("look whether %s is published: %w", p.name, err)
 	}

@@ -3,6 +3,8 @@ package relay
 import (
 	"testing"
 
+	"github.com/google/uuid"
+
 	"github.com/holdfast-checkout/holdfast/internal/testkit"
 )
 
@@ -10,7 +12,9 @@ import (
 func TestAskingCostsTheSameHoweverMuchIsKept(t *testing.T) {
 	t.Parallel()
 	env := testkit.New(t)
-	statements := map[string][]any{waitingSQL: nil, youngerSQL: {uint64(1) << 40}}
+	statements := map[string][]any{waitingSQL: nil, youngerSQL: {uint64(1) << 40},
+		begunSQL: {uint64(1) << 40, uuid.Nil, uint64(1) << 41, []string{}, page},
+		endedSQL: {uint64(5), uuid.Nil, []string{"5", "6"}, page}}
 	few := map[string]int{}
 	testkit.Keep(t, env.DB, 3000)
 	for sql, args := range statements {

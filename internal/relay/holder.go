@@ -11,7 +11,7 @@ import (
 )
 
 // Holder is the oldest transaction of the server that has written and is still open, in whatever database. While it is, the
-// mark cannot pass it, polling publishes nothing above it, and no slot can be made.
+// mark cannot pass it, which a change of mode goes on from, and no slot can be made.
 type Holder struct {
 	PID      int32      `json:"pid,omitempty"` // of its session
 	GID      string     `json:"gid,omitempty"` // of a prepared transaction, which has no session
@@ -62,7 +62,7 @@ func (r *Relay) tellHolder(ctx context.Context, told Holder) Holder {
 		}
 		r.m.holder.WithLabelValues(strconv.Itoa(int(h.PID)), h.GID, h.Database).Set(1)
 		if h.PID != told.PID || h.GID != told.GID {
-			r.Log.Warn("an open transaction holds facts up", "pid", h.PID, "gid", h.GID, "database", h.Database, "since", since)
+			r.Log.Warn("an open transaction holds the mark up, and facts while a slot is made", "pid", h.PID, "gid", h.GID, "database", h.Database, "since", since)
 		}
 		return nil
 	})

@@ -3,6 +3,7 @@ package relay
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -19,10 +20,10 @@ const (
 	markPause = 200 * time.Millisecond // between writes of the mark while rows flow
 )
 
-// carry publishes the rows of transactions from (included) to below, in the order of their transactions' ids, and holds no
-// transaction while the broker confirms. As it goes, and when it is stopped, it has noted below which id every row that it found
-// is published: whoever carries on then repeats few of very many rows.
-func (b *belt) carry(ctx context.Context, from, below uint64, note func(ctx context.Context, below uint64) error) (count int, err error) {
+// carry publishes the rows of a span, in the order of their transactions' ids, and holds no transaction while the broker
+// confirms. As it goes, and when it is stopped, it has noted below which id every row that it found is published: whoever carries
+// on then repeats few of very many rows.
+func (b *belt) carry(ctx context.Context, s span, note func(ctx context.Context, below uint64) error) (count int, err error) {
 	var out atomic.Uint64
 	defer func() {
 		if err != nil { // ctx may not have ended yet when what it ends has
@@ -31,9 +32,13 @@ func (b *belt) carry(ctx context.Context, from, below uint64, note func(ctx cont
 			_ = note(inner, out.Load())
 		}
 	}()
-	xid, id, noted := from, uuid.Nil, time.Now()
+	xid, id, noted := s.from, uuid.Nil, time.Now()
+	ended := len(s.left) > 0 // those first: they are older than all others
+	if ended {
+		xid = s.left[0]
+	}
 	for {
-		rows, last, err := b.read(ctx, xid, id, below)
+		rows, last, err := b.read(ctx, xid, id, s, ended)
 		if err != nil {
 			return count, err
 		}
@@ -41,6 +46,10 @@ func (b *belt) carry(ctx context.Context, from, below uint64, note func(ctx cont
 			return count, err
 		}
 		count += len(rows)
+		if len(rows) < page && ended {
+			xid, id, ended = s.from, uuid.Nil, false
+			continue
+		}
 		if len(rows) < page {
 			return count, b.flush(ctx)
 		}
@@ -56,11 +65,24 @@ func (b *belt) carry(ctx context.Context, from, below uint64, note func(ctx cont
 	}
 }
 
-// read gives the rows that follow (xid, id), and the transaction of the last one.
-func (b *belt) read(ctx context.Context, xid uint64, id uuid.UUID, below uint64) ([]row, uint64, error) {
-	found, err := b.DB.Query(ctx, `
-		SELECT xid, id, strategy, name, part, body FROM shared.outbox
-		WHERE (xid, id) > ($1::xid8, $2::uuid) AND xid < $3::xid8 ORDER BY xid, id LIMIT $4`, xid, id, below, page)
+const begunSQL = `
+	SELECT xid, id, strategy, name, part, body FROM shared.outbox
+	WHERE (xid, id) > ($1::xid8, $2::uuid) AND xid < $3::xid8 AND NOT xid = ANY ($4::text[]::xid8[]) ORDER BY xid, id LIMIT $5`
+
+// One look into the index for each transaction, and no more than a page of each: they may be large.
+const endedSQL = `
+	SELECT f.* FROM unnest($3::text[]::xid8[]) AS ended(xid) CROSS JOIN LATERAL (
+		SELECT o.xid, o.id, strategy, name, part, body FROM shared.outbox AS o
+		WHERE o.xid = ended.xid AND (o.xid, o.id) > ($1::xid8, $2::uuid) ORDER BY o.xid, o.id LIMIT $4) AS f
+	ORDER BY f.xid, f.id LIMIT $4`
+
+// read gives the rows of a span that follow (xid, id), and the transaction of the last one.
+func (b *belt) read(ctx context.Context, xid uint64, id uuid.UUID, s span, ended bool) ([]row, uint64, error) {
+	sql, args := begunSQL, []any{xid, id, s.below, texts(s.open), page}
+	if ended {
+		sql, args = endedSQL, []any{xid, id, texts(s.left), page}
+	}
+	found, err := b.DB.Query(ctx, sql, args...)
 	if err != nil {
 		return nil, 0, fmt.Errorf("read outbox: %w", err)
 	}
@@ -78,6 +100,15 @@ func (b *belt) read(ctx context.Context, xid uint64, id uuid.UUID, below uint64)
 	return rows, last, nil
 }
 
+// texts gives ids of transactions as Postgres reads them, in whatever mode of execution.
+func texts(xids []uint64) []string {
+	all := make([]string, len(xids))
+	for i, xid := range xids {
+		all[i] = strconv.FormatUint(xid, 10)
+	}
+	return all
+}
+
 // horizon is where reading can go on and how far.
 type horizon struct {
 	mark        uint64        // all below has been published
@@ -90,23 +121,32 @@ type horizon struct {
 	began       time.Time     // when this server was started
 	xmin        uint64        // every transaction below has ended
 	xmax        uint64        // no transaction from here on has begun
+	published   extent        // what has been published, the mark included
+	now         extent        // what has ended
 }
 
 func (r *Relay) horizon(ctx context.Context) (horizon, error) {
 	var h horizon
-	var lsn string
+	var lsn, published, now string
 	err := r.DB.QueryRow(ctx, `
 		SELECT mark, slot, lsn::text, publication, at, m.system, m.timeline, server.system, server.timeline, pg_postmaster_start_time(),
-		       pg_snapshot_xmin(now.snapshot), pg_snapshot_xmax(now.snapshot)
+		       pg_snapshot_xmin(now.snapshot), pg_snapshot_xmax(now.snapshot), m.snapshot::text, now.snapshot::text
 		FROM shared.relay_mark AS m, (SELECT pg_current_snapshot() AS snapshot) AS now, `+identitySQL+` AS server`).Scan(
 		&h.mark, &h.slot, &lsn, &h.publication, &h.at, &h.known.system, &h.known.timeline, &h.server.system, &h.server.timeline, &h.began,
-		&h.xmin, &h.xmax)
+		&h.xmin, &h.xmax, &published, &now)
 	if err != nil {
 		return h, fmt.Errorf("read the relay's mark: %w", err)
 	}
-	if h.lsn, err = pglogrepl.ParseLSN(lsn); err != nil {
+	if h.lsn, err = pglogrepl.ParseLSN(lsn); err == nil {
+		h.published, err = parseExtent(published)
+	}
+	if err == nil {
+		h.now, err = parseExtent(now)
+	}
+	if err != nil {
 		return h, fmt.Errorf("read the relay's mark: %w", err)
 	}
+	h.published = h.published.and(h.mark)
 	return h, nil
 }
 

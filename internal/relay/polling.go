@@ -12,8 +12,7 @@ import (
 
 const (
 	leaseName = "relay"
-	// soonest and latest bound the pause before asking again for rows of transactions that were still under way, or of
-	// ones beside them.
+	// soonest and latest bound the pause before asking again while rows come.
 	soonest, latest = 5 * time.Millisecond, 160 * time.Millisecond
 )
 
@@ -38,17 +37,15 @@ type poller struct {
 	*Relay
 	belt    *belt
 	term    lease.Term
-	cursor  uint64 // all below is published; at or ahead of the stored mark
-	stored  uint64
-	storedA time.Time
+	out     extent // what is published; at or ahead of what is noted
+	noted   string
+	notedAt time.Time
 }
 
-// run polls until ctx ends or the term is over. Then it notes what it has carried since the mark was last written.
+// run polls until ctx ends or the term is over. Then it notes what it has carried since it noted last.
 func (p *poller) run(ctx context.Context) error {
 	defer func() {
-		_ = p.note(context.WithoutCancel(ctx), "the mark stays behind what is published", func(ctx context.Context) error {
-			return p.store(ctx, false)
-		})
+		_ = p.note(context.WithoutCancel(ctx), "what is noted stays behind what is published", p.store)
 	}()
 	if err := p.takeOver(ctx); err != nil {
 		return err
@@ -69,6 +66,9 @@ func (p *poller) run(ctx context.Context) error {
 			again = soonest
 		}
 		wait := p.PollInterval
+		if p.out.String() != p.noted {
+			wait = min(wait, markPause)
+		}
 		if more {
 			wait, again = again, min(2*again, latest)
 		}
@@ -90,45 +90,52 @@ func (p *poller) sleep(ctx context.Context, wait time.Duration) error {
 	return ctx.Err()
 }
 
-// poll publishes what has been committed and tells how many rows, and whether there are rows that could not be taken yet
-// because an older transaction is under way: an id that is free for its row may still come.
+// poll publishes what has been committed since the poll before, whatever else is open: of transactions that are still under way
+// nothing can be seen. It tells how many rows, and whether more were committed meanwhile.
 func (p *poller) poll(ctx context.Context) (rows int, more bool, err error) {
 	h, err := p.horizon(ctx)
 	if err != nil {
 		return 0, false, err
 	}
-	p.cursor = max(p.cursor, h.mark)
-	if h.xmin > p.cursor {
-		if rows, err = p.belt.carry(ctx, p.cursor, h.xmin, p.passed); err != nil {
-			return rows, false, err
-		}
-		p.cursor = h.xmin
+	if p.out.xmax == 0 {
+		p.out = h.published
 	}
-	err = p.DB.QueryRow(ctx, youngerSQL, p.cursor).Scan(&more)
+	before := p.out.and(h.mark)
+	rows, err = p.belt.carry(ctx, before.until(h.now), func(ctx context.Context, below uint64) error {
+		p.out = before.towards(h.now, below)
+		return p.storeAtTimes(ctx)
+	})
+	if err != nil {
+		return rows, false, err
+	}
+	p.out = before.towards(h.now, h.now.xmax)
+	err = p.DB.QueryRow(ctx, youngerSQL, p.out.xmax).Scan(&more)
 	if err != nil {
 		return rows, false, fmt.Errorf("look for younger rows: %w", err)
 	}
-	return rows, more, p.store(ctx, rows > 0 && more)
+	return rows, more, p.storeAtTimes(ctx)
 }
 
 // Of the last transaction there is, by the end of an index: whether there is any above one is planned as a scan.
 const youngerSQL = `SELECT coalesce((SELECT xid FROM shared.outbox ORDER BY xid DESC LIMIT 1) >= $1::xid8, false)`
 
-// passed notes that everything below a transaction is published.
-func (p *poller) passed(ctx context.Context, below uint64) error {
-	p.cursor = max(p.cursor, below)
-	return p.store(ctx, false)
-}
-
-// store moves the mark, less often while rows flow: the leader itself goes on from its cursor.
-func (p *poller) store(ctx context.Context, flowing bool) error {
-	if p.cursor == p.stored || flowing && time.Since(p.storedA) < markPause {
+// storeAtTimes notes what is published less often than it changes: the leader itself goes on from what it knows.
+func (p *poller) storeAtTimes(ctx context.Context) error {
+	if time.Since(p.notedAt) < markPause {
 		return nil
 	}
-	if err := p.advance(ctx, p.term, p.cursor, 0); err != nil {
+	return p.store(ctx)
+}
+
+func (p *poller) store(ctx context.Context) error {
+	out := p.out.String()
+	if out == p.noted || p.out.xmax == 0 {
+		return nil
+	}
+	if err := p.published(ctx, p.term, p.out); err != nil {
 		return err
 	}
-	p.stored, p.storedA = p.cursor, time.Now()
+	p.noted, p.notedAt = out, time.Now()
 	return nil
 }
 

@@ -51,7 +51,7 @@ func (s *reading) run(ctx context.Context) error {
 // out: until then every start does it again.
 func (s *reading) catchUp(ctx context.Context) error {
 	if !s.exact {
-		n, err := s.belt.carry(ctx, s.from.mark, s.from.xmax, s.passed)
+		n, err := s.belt.carry(ctx, s.from.published.until(extent{xmax: s.from.xmax}), s.passed)
 		if err != nil {
 			return err
 		}

@@ -39,8 +39,8 @@ func (r *Relay) recognise(ctx context.Context, term lease.Term) error {
 	default:
 		r.met(timelineChanged, "Postgres was promoted or restored: publishing from the mark", "was", h.known.timeline, "is", h.server.timeline)
 	}
-	return r.fenced(ctx, term, "note the server", `UPDATE shared.relay_mark SET system = $1, timeline = $2, slot = '', lsn = '0/0'`,
-		h.server.system, h.server.timeline)
+	return r.fenced(ctx, term, "note the server", `UPDATE shared.relay_mark SET system = $1, timeline = $2, slot = '', lsn = '0/0', snapshot = $3::text::pg_snapshot`,
+		h.server.system, h.server.timeline, nothing)
 }
 
 // restamped is how many rows are rewritten in one transaction.
@@ -52,8 +52,8 @@ func (r *Relay) countAnew(ctx context.Context, term lease.Term) error {
 	var mark uint64
 	err := lease.InTx(ctx, r.DB, term, func(tx pgx.Tx) error {
 		return tx.QueryRow(ctx, `
-			UPDATE shared.relay_mark SET mark = pg_snapshot_xmin(pg_current_snapshot())::text::xid8, slot = '', lsn = '0/0'
-			RETURNING mark`).Scan(&mark)
+			UPDATE shared.relay_mark SET mark = pg_snapshot_xmin(pg_current_snapshot())::text::xid8, slot = '', lsn = '0/0',
+				snapshot = $1::text::pg_snapshot RETURNING mark`, nothing).Scan(&mark)
 	})
 	for err == nil {
 		var rows int64

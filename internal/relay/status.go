@@ -10,8 +10,8 @@ import (
 	"github.com/holdfast-checkout/holdfast/internal/run"
 )
 
-// Status is how far the relay has come, for people and for the auditor. Rows at or above the mark count as waiting, though
-// some of the last second's may be out already.
+// Status is how far the relay has come, for people and for the auditor. Rows that are not noted as published count as
+// waiting, though some of the last second's may be out already.
 type Status struct {
 	Mode    Mode    `json:"mode"`
 	Leading bool    `json:"leading"`                // this instance reads
@@ -40,8 +40,13 @@ type Slot struct {
 const waitingSQL = `
 	SELECT (SELECT mark FROM shared.relay_mark), count(*), coalesce(sum(octet_length(body)), 0),
 	       coalesce(extract(epoch FROM clock_timestamp() - min(at)), 0)::float8
-	FROM (SELECT body, at FROM shared.outbox WHERE xid >= (SELECT mark FROM shared.relay_mark)
-	      AND xid <= (SELECT pg_snapshot_xmax(pg_current_snapshot())) ORDER BY xid, id LIMIT 100000) AS waiting`
+	FROM (SELECT body, at FROM (
+			SELECT body, at FROM shared.outbox
+			WHERE xid >= (SELECT greatest(mark, pg_snapshot_xmax(snapshot)) FROM shared.relay_mark)
+			  AND xid <= (SELECT pg_snapshot_xmax(pg_current_snapshot())) ORDER BY xid, id LIMIT 100000) AS begun
+		UNION ALL SELECT body, at FROM (
+			SELECT body, at FROM (SELECT xid FROM shared.relay_mark, pg_snapshot_xip(snapshot) AS xid WHERE xid >= mark) AS open
+			JOIN shared.outbox USING (xid) LIMIT 100000) AS ended) AS waiting`
 
 // Status asks the database.
 func (r *Relay) Status(ctx context.Context) (Status, error) {

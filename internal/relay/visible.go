@@ -3,8 +3,6 @@ package relay
 import (
 	"context"
 	"fmt"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -28,23 +26,12 @@ type snapshot struct {
 
 // parseSnapshot reads the text form xmin:xmax:running,running.
 func parseSnapshot(text string) (snapshot, error) {
-	parts := strings.Split(text, ":")
-	if len(parts) != 3 {
-		return snapshot{}, fmt.Errorf("snapshot %q", text)
-	}
-	xmax, err := strconv.ParseUint(parts[1], 10, 64)
+	e, err := parseExtent(text)
 	if err != nil {
-		return snapshot{}, fmt.Errorf("snapshot %q: %w", text, err)
+		return snapshot{}, err
 	}
-	s := snapshot{known: true, xmax: uint32(xmax), running: map[uint32]bool{}}
-	if parts[2] == "" {
-		return s, nil
-	}
-	for id := range strings.SplitSeq(parts[2], ",") {
-		xid, err := strconv.ParseUint(id, 10, 64)
-		if err != nil {
-			return snapshot{}, fmt.Errorf("snapshot %q: %w", text, err)
-		}
+	s := snapshot{known: true, xmax: uint32(e.xmax), running: map[uint32]bool{}}
+	for _, xid := range e.open {
 		s.running[uint32(xid)] = true
 	}
 	return s, nil

@@ -100,6 +100,7 @@ func (d *postgres) settings(p place) map[string]string {
 		all["fsync"], all["full_page_writes"] = "off", "off"
 		all["dynamic_shared_memory_type"] = "mmap" // within the folder: what a killed server leaves behind goes with it
 		all["max_connections"] = "600"             // many instances at once
+		all["max_prepared_transactions"] = "8"     // as somebody else may use them
 		delete(all, "max_slot_wal_keep_size")      // a test that wants a slot to lose its log sets it while the server runs
 	}
 	return all
