@@ -99,6 +99,7 @@ type state struct {
 	Relayed    uint64    // transactions below have been published
 	RelayedAt  time.Time // when that was noted
 	Idle       bool      // nothing waits for the relay
+	Published  string    // snapshot of which everything visible has been published, too
 }
 
 // ready says that somebody asks, and that everything said until then has been published.
@@ -110,7 +111,9 @@ func (s state) ready() bool {
 // which is planned as a scan of everything that is kept.
 const statesSQL = `
 	SELECT m.module, coalesce(f.mark, '0'), f.asked_at, f.refilled_at, clock_timestamp(), k.mark, k.at,
-		coalesce((SELECT xid FROM shared.outbox ORDER BY xid DESC LIMIT 1) < k.mark, true)
+		coalesce((SELECT xid FROM shared.outbox ORDER BY xid DESC LIMIT 1) < greatest(k.mark, pg_snapshot_xmax(k.snapshot)), true)
+		AND NOT EXISTS (SELECT FROM pg_snapshot_xip(k.snapshot) AS open(xid) JOIN shared.outbox USING (xid) WHERE xid >= k.mark),
+		k.snapshot::text
 	FROM unnest($1::text[]) AS m(module) LEFT JOIN shared.refills f USING (module), shared.relay_mark k ORDER BY m.module`
 
 func (r *Refiller) states(ctx context.Context) ([]state, error) {

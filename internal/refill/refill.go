@@ -2,7 +2,7 @@
 // with its node. What was said is in the outbox, what was heard in the inbox, and the difference is what is missing.
 //
 // A fact that merely waits in a healthy queue is missing from the inbox, too. So nothing is published again before it is known
-// to be lost: the relay has published it (it lies below the relay's mark), it is of some age, it is no open dead letter, and
+// to be lost: the relay has published it (it lies below the relay's mark or in its snapshot), it is of some age, it is no open dead letter, and
 // the queue is empty or has moved past it: the module has heard facts that were said well after it. A queue that had to be made
 // anew, and an operator, ask for more: everything that is unheard at that moment. What is published once too often is absorbed
 // by the inbox.

@@ -235,6 +235,38 @@ func TestAnAskIsForEverything(t *testing.T) {
 	}
 }
 
+// A transaction that stays open holds the relay's mark. What polling has published in spite of it, and nothing else, is
+// published again when it is lost, and the module's mark waits like the relay's.
+func TestLostAboveTheMark(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	before, lost, late := b.say(1, time.Hour), b.say(3, time.Hour), b.say(2, time.Hour)
+	b.hear("payment", before...)
+	b.hear("payment", lost...)
+	b.hear("inventory", before...)
+	xid := func(f event.Fact) (xid uint64) { // of its transaction
+		b.exec(func(tx pgx.Tx) error {
+			return tx.QueryRow(t.Context(), `SELECT xid FROM shared.outbox WHERE id = $1`, f.ID).Scan(&xid)
+		})
+		return xid
+	}
+	mark, end := xid(before[0])+1, xid(late[0])+1
+	b.exec(func(tx pgx.Tx) error {
+		_, err := tx.Exec(t.Context(), `UPDATE shared.relay_mark SET mark = $1::xid8, snapshot = $2::text::pg_snapshot`,
+			mark, fmt.Sprintf("%d:%d:%d,%d", mark, end, mark, xid(late[0])))
+		return err
+	})
+	b.look()
+	b.holds("inventory", lost...)
+	b.hear("inventory", lost...)
+	b.look()
+	b.holds("inventory")
+	status, err := b.r.Status(t.Context())
+	if err != nil || status[0].Module != "inventory" || status[0].Mark != mark {
+		t.Errorf("%+v, %v; want the mark %d", status, err, mark)
+	}
+}
+
 // A row that is no event cannot be heard by anybody: it becomes a dead letter, and the others go on.
 func TestRowThatIsNoEvent(t *testing.T) {
 	t.Parallel()

@@ -70,7 +70,7 @@ func (r *Refiller) collect(ctx context.Context, s state, at *scan) (gaps []gap, 
 				continue
 			}
 			if !at.open {
-				at.open, at.mark = true, row.xid
+				at.open, at.mark = true, min(row.xid, s.Relayed)
 			}
 			if row.at.Before(before) {
 				gaps = append(gaps, row.gap)
@@ -90,7 +90,9 @@ func (r *Refiller) collect(ctx context.Context, s state, at *scan) (gaps []gap, 
 func (r *Refiller) read(ctx context.Context, s state, at scan) ([]row, error) {
 	found, err := r.DB.Query(ctx, `
 		SELECT id, at, octet_length(body), xid, strategy || '.' || name || CASE WHEN part <> '' THEN '.' || part ELSE '' END FROM shared.outbox
-		WHERE (xid, id) > ($1::xid8, $2::uuid) AND xid < $3::xid8 ORDER BY xid, id LIMIT $4`, at.xid, at.id, s.Relayed, pageRows)
+		WHERE (xid, id) > ($1::xid8, $2::uuid) AND xid < greatest($3::xid8, pg_snapshot_xmax($4::text::pg_snapshot))
+		  AND (xid < $3::xid8 OR pg_visible_in_snapshot(xid, $4::text::pg_snapshot))
+		ORDER BY xid, id LIMIT $5`, at.xid, at.id, s.Relayed, s.Published, pageRows)
 	if err != nil {
 		return nil, fmt.Errorf("read outbox: %w", err)
 	}
