@@ -44,7 +44,7 @@ test: export GOGC := 400
 # Else every program with the race detector waits for a second before it ends.
 test: export GORACE := atexit_sleep_ms=0
 test: ## test everything, on real servers and with the race detector
-	@internal/stack/install.sh --compiler
+	@internal/stack/install.sh --tests
 	@command -v $${CC:-gcc} >/dev/null || { echo 'the race detector needs a C compiler: apt-get install gcc libc6-dev'; exit 1; }
 	$(GO) run ./internal/testkit/withstack $(GO) test -race $(SLIM) -parallel 5 -timeout 10m $(ARGS)
 

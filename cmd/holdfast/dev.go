@@ -63,7 +63,7 @@ func (c *devCmd) runOn(ctx context.Context, servers *stack.Stack, log *slog.Logg
 	if err != nil {
 		return err
 	}
-	if err := postgres.Migrate(ctx, c.PostgresURL); err != nil {
+	if err := postgres.Migrate(ctx, c.DirectURL()); err != nil {
 		return err
 	}
 	parts := []run.Part{{Name: "servers", Run: servers.Supervise}}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -67,10 +68,17 @@ func (c *sandboxCmd) Run(ctx context.Context) error {
 }
 
 type migrateCmd struct {
-	PostgresURL string `name:"postgres-url" required:"" help:"Postgres, as a URL." placeholder:"postgres://…"`
+	PostgresURL    string `name:"postgres-url" help:"Postgres, as a URL." placeholder:"postgres://…"`
+	ReplicationURL string `name:"replication-url" help:"Postgres past any pooler, as the owner of the tables; empty: --postgres-url." placeholder:"postgres://…"`
 }
 
-func (c *migrateCmd) Run(ctx context.Context) error { return postgres.Migrate(ctx, c.PostgresURL) }
+func (c *migrateCmd) Run(ctx context.Context) error {
+	url := cmp.Or(c.ReplicationURL, c.PostgresURL)
+	if url == "" {
+		return usageError{errors.New("--postgres-url is missing")}
+	}
+	return postgres.Migrate(ctx, url)
+}
 
 type tokenCmd struct {
 	Sub       string        `required:"" help:"Whom the token speaks for: the customer's id, up to 128 characters."`

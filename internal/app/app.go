@@ -146,12 +146,15 @@ func open(ctx context.Context, cfg config.Config, log *slog.Logger) (*server, er
 	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	var err error
 	var schema postgres.Schema
-	if s.db, schema, err = openBooks(ctx, cfg.PostgresURL, postgres.Options{MaxConns: maxConns}); err != nil {
+	if s.db, schema, err = openBooks(ctx, cfg.PostgresURL, postgres.Options{MaxConns: maxConns, DirectURL: cfg.ReplicationURL}); err != nil {
 		return nil, err
 	}
 	if err := outbox.CheckRights(ctx, s.db); err != nil {
 		s.db.Close()
 		return nil, err
+	}
+	if s.db.Pooled() {
+		log.InfoContext(ctx, "Postgres is reached through a pooler, and past it where that has to be")
 	}
 	if ahead := schema.Ahead(); ahead != nil {
 		log.WarnContext(ctx, "the schema is not this version's", "error", ahead)

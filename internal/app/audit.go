@@ -29,7 +29,8 @@ func Audit(ctx context.Context, at config.Servers, sandboxURL, sandboxKey string
 	if err != nil {
 		return audit.Report{}, err
 	}
-	db, schema, err := openBooks(ctx, at.PostgresURL, postgres.Options{MaxConns: 4, StatementTimeout: auditTimeout, ApplicationName: "holdfast audit"})
+	// Its table lies on one connection and its snapshot is open for long: nothing for a pooler.
+	db, schema, err := openBooks(ctx, at.DirectURL(), postgres.Options{MaxConns: 4, StatementTimeout: auditTimeout, ApplicationName: "holdfast audit"})
 	if err != nil {
 		return audit.Report{}, err
 	}

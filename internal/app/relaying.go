@@ -1,7 +1,6 @@
 package app
 
 import (
-	"cmp"
 	"strings"
 
 	"github.com/holdfast-checkout/holdfast/internal/broker"
@@ -27,7 +26,7 @@ func (s *server) newRelay() error {
 	})
 	var err error
 	s.relay, err = relay.New(relay.Options{
-		Mode: relay.Mode(s.cfg.OutboxMode), DB: s.db, PostgresURL: cmp.Or(s.cfg.ReplicationURL, s.cfg.PostgresURL), Publisher: s.publisher, Topology: s.broker.Topology,
+		Mode: relay.Mode(s.cfg.OutboxMode), DB: s.db, PostgresURL: s.cfg.DirectURL(), Publisher: s.publisher, Topology: s.broker.Topology,
 		Lease: s.lease, PollInterval: s.cfg.OutboxPollInterval, Log: s.log, Registerer: s.registry,
 		Quarantine: s.letters.Keep,
 	})

@@ -4,6 +4,7 @@
 package config
 
 import (
+	"cmp"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -16,10 +17,15 @@ import (
 // Servers says where the three servers are.
 type Servers struct {
 	PostgresURL string `name:"postgres-url" help:"Postgres, as a URL." placeholder:"postgres://…"`
-	RedisURL    string `name:"redis-url" help:"Redis, as a URL; a cluster as several addresses separated by commas." placeholder:"redis://…"`
-	RabbitMQURL string `name:"rabbitmq-url" help:"RabbitMQ, as a URL; the nodes of a cluster as several separated by commas." placeholder:"amqp://…"`
-	Namespace   string `default:"holdfast" help:"Prefix of exchanges, queues, Redis keys and the replication slot, so that several can share servers."`
+	// Beside PostgresURL, which may lead to a pooler.
+	ReplicationURL string `name:"replication-url" help:"Postgres past any pooler, as the owner of the tables: for logical replication, notifications, partitions, migrations and audits; empty: --postgres-url." placeholder:"postgres://…"`
+	RedisURL       string `name:"redis-url" help:"Redis, as a URL; a cluster as several addresses separated by commas." placeholder:"redis://…"`
+	RabbitMQURL    string `name:"rabbitmq-url" help:"RabbitMQ, as a URL; the nodes of a cluster as several separated by commas." placeholder:"amqp://…"`
+	Namespace      string `default:"holdfast" help:"Prefix of exchanges, queues, Redis keys and the replication slot, so that several can share servers."`
 }
+
+// DirectURL is where Postgres itself is.
+func (s Servers) DirectURL() string { return cmp.Or(s.ReplicationURL, s.PostgresURL) }
 
 // Config is what a server can be told.
 type Config struct {
@@ -48,7 +54,6 @@ type Config struct {
 	MaxProductShare   float64       `default:"1" help:"The same, as a share of the product's stock; 1: all of it."`
 	MaxHeldShare      float64       `default:"1" help:"Share of a product's stock up to which carts may hold; the rest is left to who buys at once; 1: all of it."`
 
-	ReplicationURL      string        `name:"replication-url" help:"Postgres past any pooler, for logical replication and notifications; empty: --postgres-url." placeholder:"postgres://…"`
 	OutboxMode          string        `enum:"cdc,polling" default:"cdc" help:"How facts leave Postgres: ${enum}."`
 	OutboxPollInterval  time.Duration `default:"5s" help:"How often polling looks when nothing wakes it."`
 	OutboxRetention     time.Duration `default:"24h" help:"How long published facts are kept."`

@@ -130,7 +130,7 @@ func (s *Shelf) linesOfEnded(ctx context.Context, facts []event.Fact) (map[uuid.
 		return nil, nil
 	}
 	var orders map[uuid.UUID]event.Order
-	err := pgx.BeginTxFunc(ctx, s.db.Pool, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+	err := pgx.BeginTxFunc(ctx, s.db, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
 		var err error
 		orders, err = s.orders.Lines(ctx, tx, ids)
 		return err

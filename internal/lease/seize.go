@@ -40,7 +40,7 @@ func (l *Lease) GiveBack(ctx context.Context, term Term) { l.giveBack(ctx, term)
 // InTx runs a leader's writes in a transaction of their own that fails with ErrOver, and changes nothing, when the term is
 // over. It rings no bell: facts are said by it only together with a commit that does.
 func InTx(ctx context.Context, db *postgres.DB, term Term, write func(tx pgx.Tx) error) error {
-	return pgx.BeginFunc(ctx, db.Pool, func(tx pgx.Tx) error {
+	return pgx.BeginFunc(ctx, db, func(tx pgx.Tx) error {
 		if err := Fence(ctx, tx, term); err != nil {
 			return err
 		}

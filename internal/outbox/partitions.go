@@ -52,9 +52,7 @@ func KeepPartitions(ctx context.Context, db *postgres.DB, outboxRetention, inbox
 		return nil, err
 	}
 	// A connection of its own: these statements run in no transaction.
-	config := db.Config().ConnConfig.Copy()
-	config.RuntimeParams["statement_timeout"], config.RuntimeParams["lock_timeout"] = longest, lockWait
-	conn, err := pgx.ConnectConfig(ctx, config)
+	conn, err := db.Connect(ctx, map[string]string{"statement_timeout": longest, "lock_timeout": lockWait})
 	if err != nil {
 		return nil, fmt.Errorf("partitions: %w", err)
 	}
@@ -236,9 +234,14 @@ var ErrRights = errors.New("this role may not make partitions")
 
 // CheckRights refuses a role that could not make partitions: it would be noticed when there are none left.
 func CheckRights(ctx context.Context, db *postgres.DB) error {
+	conn, err := db.Connect(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("look at the rights of the role: %w", err)
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
 	var role string
 	var owns, creates bool
-	err := db.QueryRow(ctx, `
+	err = conn.QueryRow(ctx, `
 		SELECT current_user, bool_and(pg_has_role(relowner, 'USAGE')), has_schema_privilege('shared', 'CREATE')
 		FROM pg_class WHERE oid IN ('shared.outbox'::regclass, 'shared.inbox'::regclass)`).Scan(&role, &owns, &creates)
 	switch {

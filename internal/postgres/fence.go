@@ -35,10 +35,10 @@ func fenced(ctx context.Context, fn func(tx pgx.Tx) error) func(tx pgx.Tx) error
 // Exec runs one statement outside a transaction, or in one of its own where the context has a fence.
 func (db *DB) Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error) {
 	if ctx.Value(fenceKey{}) == nil {
-		return db.Pool.Exec(ctx, sql, args...)
+		return db.exec(ctx, sql, args...)
 	}
 	var tag pgconn.CommandTag
-	err := pgx.BeginFunc(ctx, db.Pool, fenced(ctx, func(tx pgx.Tx) (err error) {
+	err := pgx.BeginFunc(ctx, db, fenced(ctx, func(tx pgx.Tx) (err error) {
 		tag, err = tx.Exec(ctx, sql, args...)
 		return err
 	}))

@@ -12,8 +12,12 @@ import (
 	"github.com/holdfast-checkout/holdfast/migrations"
 )
 
-// Migrate brings a database to the newest schema. Several callers at once wait for one another.
+// Migrate brings a database to the newest schema. Several callers at once wait for one another, by a lock of the session, which
+// takes Postgres itself.
 func Migrate(ctx context.Context, url string) error {
+	if err := checkDirect(ctx, url); err != nil {
+		return fmt.Errorf("migrate: %w", err)
+	}
 	db, err := sql.Open("pgx", url)
 	if err != nil {
 		return fmt.Errorf("migrate: %w", err)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"time"
 
@@ -21,6 +22,9 @@ type DB struct {
 	*pgxpool.Pool
 	// OnCommit is called after every commit by InTx, when set. It must not block. The relay is woken by it.
 	OnCommit func()
+
+	direct *pgx.ConnConfig // to Postgres itself
+	limits string          // what every transaction sets for itself, through a pooler; else empty
 }
 
 // Options of a pool. Zero values mean the defaults.
@@ -29,10 +33,12 @@ type Options struct {
 	StatementTimeout time.Duration // 15 s
 	LockTimeout      time.Duration // 5 s
 	ApplicationName  string        // holdfast
+	DirectURL        string        // of the same database past any pooler; empty: there is none
 }
 
 // Open makes a pool and proves that the server answers. Every connection has a statement, a lock and an idle-in-transaction
-// time-out, so that nothing waits for ever.
+// time-out, so that nothing waits for ever. Through a pooler every transaction has them, and Open refuses one unless it is told a
+// way past it.
 func Open(ctx context.Context, url string, o Options) (*DB, error) {
 	cfg, err := pgxpool.ParseConfig(url)
 	if err != nil {
@@ -42,26 +48,63 @@ func Open(ctx context.Context, url string, o Options) (*DB, error) {
 	cfg.MaxConns = o.MaxConns
 	cfg.MaxConnIdleTime = 5 * time.Minute
 	cfg.ConnConfig.ConnectTimeout = 5 * time.Second
-	p := cfg.ConnConfig.RuntimeParams
-	p["application_name"] = o.ApplicationName
-	p["timezone"] = "UTC"
-	p["jit"] = "off" // compiling a short query over many partitions takes a second, running it a millisecond
-	p["statement_timeout"] = millis(o.StatementTimeout)
-	p["lock_timeout"] = millis(o.LockTimeout)
-	p["idle_in_transaction_session_timeout"] = millis(o.StatementTimeout)
+	settings(cfg.ConnConfig, o)
 	cfg.AfterConnect = func(_ context.Context, conn *pgx.Conn) error {
 		pgxuuid.Register(conn.TypeMap()) // lists of ids are sent as they are, not each by way of its text
 		return nil
 	}
-	pool, err := pgxpool.NewWithConfig(ctx, cfg)
-	if err != nil {
+	db := &DB{direct: cfg.ConnConfig.Copy()}
+	if o.DirectURL != "" {
+		if db.direct, err = pgx.ParseConfig(o.DirectURL); err != nil {
+			return nil, fmt.Errorf("postgres: %w", err)
+		}
+		db.direct.ConnectTimeout = cfg.ConnConfig.ConnectTimeout
+		settings(db.direct, o)
+	}
+	if err := db.open(ctx, cfg, o); err != nil {
 		return nil, fmt.Errorf("postgres: %w", err)
 	}
-	if err := pool.Ping(ctx); err != nil {
-		pool.Close()
-		return nil, fmt.Errorf("postgres: %w", err)
+	return db, nil
+}
+
+// limits are the settings of a connection that a pooler does not take.
+func (o Options) limits() map[string]string {
+	return map[string]string{
+		"jit":                                 "off", // compiling a short query over many partitions takes a second, running it a millisecond
+		"statement_timeout":                   millis(o.StatementTimeout),
+		"lock_timeout":                        millis(o.LockTimeout),
+		"idle_in_transaction_session_timeout": millis(o.StatementTimeout),
 	}
-	return &DB{Pool: pool}, nil
+}
+
+func settings(cfg *pgx.ConnConfig, o Options) {
+	cfg.RuntimeParams["application_name"] = o.ApplicationName
+	cfg.RuntimeParams["timezone"] = "UTC"
+	maps.Copy(cfg.RuntimeParams, o.limits())
+}
+
+// open connects the pool, in the pooler's way where there is one.
+func (db *DB) open(ctx context.Context, cfg *pgxpool.Config, o Options) error {
+	pool, pooler, err := connectPool(ctx, cfg.Copy())
+	switch {
+	case err != nil:
+		return err
+	case pooler && o.DirectURL == "":
+		return ErrPooler
+	case pooler:
+		if pool, err = db.throughPooler(ctx, cfg, o); err != nil {
+			return err
+		}
+	}
+	db.Pool = pool
+	if o.DirectURL == "" {
+		return nil
+	}
+	if err := db.checkPlace(ctx); err != nil {
+		db.Close()
+		return err
+	}
+	return nil
 }
 
 func (o Options) withDefaults() Options {
@@ -99,7 +142,7 @@ func (db *DB) InTx(ctx context.Context, fn func(tx pgx.Tx) error) error {
 				return err
 			}
 		}
-		err = pgx.BeginFunc(ctx, db.Pool, fenced(ctx, fn))
+		err = pgx.BeginFunc(ctx, db, fenced(ctx, fn))
 		if err == nil {
 			if db.OnCommit != nil {
 				db.OnCommit()

@@ -39,7 +39,7 @@ func (r *Relay) ensurePublication(ctx context.Context) (string, error) {
 		return v, err
 	}
 	r.met(publicationOff, "publication is missing or is not exactly the outbox: making it anew and publishing from the mark", "publication", Publication)
-	err = pgx.BeginFunc(ctx, r.DB.Pool, func(tx pgx.Tx) error {
+	err = pgx.BeginFunc(ctx, r.DB, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, `UPDATE shared.relay_mark SET slot = ''`); err != nil { // one instance at a time, and no stream carries on
 			return err
 		}

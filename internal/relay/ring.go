@@ -84,14 +84,7 @@ func (r *Relay) listenOn(ctx context.Context, conn *pgx.Conn) error {
 
 // dedicated opens a connection outside the pool, with its settings, and past any pooler: those lose notifications.
 func (r *Relay) dedicated(ctx context.Context) (*pgx.Conn, error) {
-	there, err := pgx.ParseConfig(r.PostgresURL)
-	if err != nil {
-		return nil, err
-	}
-	cfg := r.DB.Config().ConnConfig
-	cfg.Host, cfg.Port, cfg.User, cfg.Password, cfg.TLSConfig, cfg.Fallbacks = there.Host, there.Port, there.User, there.Password, there.TLSConfig, there.Fallbacks
-	cfg.Database = there.Database
-	return pgx.ConnectConfig(ctx, cfg)
+	return r.DB.Connect(ctx, nil)
 }
 
 func closeConn(ctx context.Context, conn *pgx.Conn) {

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs the Debian packages of those servers whose programs are not on this machine, and with --compiler of a C compiler, where
+# Installs the Debian packages of those servers whose programs are not on this machine, and with --tests of a C compiler and a pooler, where
 # that may be done: as root, with apt-get. It starts none of their services and leaves those that run alone. With nothing missing, or where it may not install,
 # it does nothing: the program itself says then what is missing. A server that HOLDFAST_..._URL names is not missing.
 set -euo pipefail
@@ -16,7 +16,8 @@ packages=()
 [ -n "${HOLDFAST_POSTGRES_URL:-}" ] || has '/usr/lib/postgresql/*/bin/initdb' initdb || packages+=(postgresql)
 [ -n "${HOLDFAST_REDIS_URL:-}" ] || has /usr/bin/redis-server redis-server || packages+=(redis-server)
 [ -n "${HOLDFAST_RABBITMQ_URL:-}" ] || has /usr/lib/rabbitmq/bin/rabbitmq-server rabbitmq-server || packages+=(rabbitmq-server)
-[ "${1:-}" != --compiler ] || has /usr/bin/gcc "${CC:-gcc}" || packages+=(gcc libc6-dev)
+[ "${1:-}" != --tests ] || has /usr/bin/gcc "${CC:-gcc}" || packages+=(gcc libc6-dev)
+[ "${1:-}" != --tests ] || has /usr/sbin/pgbouncer pgbouncer || packages+=(pgbouncer)
 [ ${#packages[@]} -gt 0 ] || exit 0
 [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null || exit 0
 

@@ -129,7 +129,7 @@ func TestInstallsOnlyWhatIsMissing(t *testing.T) {
 		"a client alone":   {plant: []string{"usr/lib/postgresql/15/bin/psql", "usr/bin/redis-server"}, user: "0", want: "postgresql rabbitmq-server\n"},
 		"one elsewhere":    {env: []string{"HOLDFAST_RABBITMQ_URL=amqp://x"}, user: "0", want: "postgresql redis-server\n"},
 		"not root":         {user: "1000"},
-		"with a compiler":  {args: []string{"--compiler"}, user: "0", want: "postgresql redis-server rabbitmq-server gcc libc6-dev\n"},
+		"for tests":        {args: []string{"--tests"}, user: "0", want: "postgresql redis-server rabbitmq-server gcc libc6-dev pgbouncer\n"},
 		"nothing, as root": {user: "0", want: "postgresql redis-server rabbitmq-server\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
