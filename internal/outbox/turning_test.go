@@ -3,6 +3,7 @@ package outbox_test
 import (
 	"context"
 	"errors"
+	"net/url"
 	"slices"
 	"testing"
 	"time"
@@ -163,14 +164,18 @@ func TestReachAndRights(t *testing.T) {
 	if _, err := env.DB.Exec(t.Context(), `GRANT USAGE ON SCHEMA shared TO `+role); err != nil {
 		t.Fatal(err)
 	}
-	guest, err := postgres.Open(t.Context(), env.PostgresURL, postgres.Options{MaxConns: 1})
+	there, err := url.Parse(env.PostgresURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	query := there.Query()
+	query.Set("role", role)
+	there.RawQuery = query.Encode()
+	guest, err := postgres.Open(t.Context(), there.String(), postgres.Options{MaxConns: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(guest.Close)
-	if _, err := guest.Exec(t.Context(), `SET ROLE `+role); err != nil {
-		t.Fatal(err)
-	}
 	if err := outbox.CheckRights(t.Context(), guest); !errors.Is(err, outbox.ErrRights) {
 		t.Errorf("%v", err)
 	}
