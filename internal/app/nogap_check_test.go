@@ -58,6 +58,7 @@ func (m *market) shelfOf(product uuid.UUID) onShelf {
 	m.must("read holds", err)
 	for id, text := range holds {
 		quantity, expires, _ := strings.Cut(text, ":")
+		expires, _, _ = strings.Cut(expires, ":") // its owner and the marks of checkouts may be behind it
 		s.entries[id] = entry{m.number(quantity), time.UnixMilli(m.number(expires))}
 	}
 	return s
