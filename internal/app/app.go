@@ -66,6 +66,7 @@ type server struct {
 
 	partitionsAhead *prometheus.GaugeVec // by table
 	retention       retentionMetrics
+	clocks          *clocks
 	web             *web.Server
 }
 
@@ -141,7 +142,7 @@ func (s *server) whenReady(ready func(context.Context, string) error) func(conte
 // open connects to Postgres, which must be there, and prepares the way to Redis and RabbitMQ, which may come later.
 func open(ctx context.Context, cfg config.Config, log *slog.Logger) (*server, error) {
 	s := &server{cfg: cfg, log: log, tables: saga.All(), registry: prometheus.NewRegistry(), keys: redisx.Keys{Namespace: cfg.Namespace}}
-	s.partitionsAhead = newPartitionsAhead(s.registry)
+	s.partitionsAhead, s.clocks = newPartitionsAhead(s.registry), newClocks(s.registry)
 	s.retention = newRetentionMetrics(s.registry)
 	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	var err error
@@ -171,6 +172,12 @@ func open(ctx context.Context, cfg config.Config, log *slog.Logger) (*server, er
 	s.scripts = redisx.NewScripts(s.redis, lua.Sources())
 	s.scripts.Admission = s.admission
 	s.lease = lease.New(s.db, log, instance(), 0)
+	if err := s.checkClocks(ctx); errors.Is(err, errSkew) {
+		s.close()
+		return nil, err
+	} else if err != nil {
+		log.WarnContext(ctx, "clocks differ", "error", err)
+	}
 	return s, nil
 }
 

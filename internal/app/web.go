@@ -30,6 +30,7 @@ func (s *server) newWeb() error {
 			"schema":     s.checkSchema,
 			"queues":     s.checkQueues,
 			"partitions": s.checkPartitions,
+			"clocks":     s.checkClocks,
 		},
 		Version: Version(), Document: api.Document, Unavailable: outage, MaxBody: s.cfg.MaxBody, TrustedProxies: proxies,
 	})

@@ -1,0 +1,91 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/holdfast-checkout/holdfast/internal/redisx"
+	"github.com/holdfast-checkout/holdfast/internal/web"
+)
+
+// How far this machine's clock may be from that of a server. Deadlines of orders and expiries of holds are set by one clock and judged by
+// another: beyond the second bound orders would time out that have just been made, or holds end that have just begun.
+const (
+	noticedSkew = time.Second
+	mostSkew    = 30 * time.Second
+)
+
+// errSkew is a clock that is too far from another to work with.
+var errSkew = errors.New("the clocks are too far apart")
+
+// clocks compares this machine's clock with those of the servers.
+type clocks struct {
+	now  func() time.Time // this machine's; tests move it
+	skew *prometheus.GaugeVec
+}
+
+func newClocks(registry prometheus.Registerer) *clocks {
+	c := &clocks{now: time.Now, skew: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "holdfast_clock_skew_seconds", Help: "How far the clock of a server is ahead of this machine's, when /readyz was last asked.",
+	}, []string{"server"})}
+	registry.MustRegister(c.skew)
+	return c
+}
+
+// compare asks a server for its time. The answer is as old as half of what asking took, and that uncertain.
+func (c *clocks) compare(server string, ask func() (time.Time, error)) error {
+	began := c.now()
+	theirs, err := ask()
+	if err != nil {
+		return err
+	}
+	took := c.now().Sub(began)
+	skew := theirs.Sub(began.Add(took / 2))
+	c.skew.WithLabelValues(server).Set(skew.Seconds())
+	switch certain := skew.Abs() - took/2; {
+	case certain > mostSkew:
+		return fmt.Errorf("%w: that of %s is %s ahead of this machine's, and %s is the most", errSkew, server, skew.Round(time.Millisecond), mostSkew)
+	case certain > noticedSkew:
+		return web.Note(fmt.Errorf("the clock of %s is %s ahead of this machine's", server, skew.Round(time.Millisecond)))
+	}
+	return nil
+}
+
+// checkPostgresClock compares with the clock by which deadlines are judged.
+func (s *server) checkPostgresClock(ctx context.Context) error {
+	return s.clocks.compare("postgres", func() (at time.Time, err error) {
+		err = s.db.QueryRow(ctx, `SELECT clock_timestamp()`).Scan(&at)
+		return at, err
+	})
+}
+
+// checkRedisClock compares with the clocks by which holds expire. A Redis that does not answer is no matter of clocks.
+func (s *server) checkRedisClock(ctx context.Context) error {
+	var mu sync.Mutex // the nodes of a cluster are asked at the same time
+	var worst error
+	_ = redisx.EachMaster(ctx, s.patient, func(ctx context.Context, node *redis.Client) error {
+		err := s.clocks.compare("redis", func() (time.Time, error) { return node.Time(ctx).Result() })
+		mu.Lock()
+		defer mu.Unlock()
+		if noted := (web.Noted{}); errors.Is(err, errSkew) || errors.As(err, &noted) && worst == nil {
+			worst = err
+		}
+		return nil
+	})
+	return worst
+}
+
+// checkClocks is not ready while the clocks are too far apart, and notes what is worth a look.
+func (s *server) checkClocks(ctx context.Context) error {
+	postgres, redis := s.checkPostgresClock(ctx), s.checkRedisClock(ctx)
+	if errors.Is(redis, errSkew) || postgres == nil {
+		return redis
+	}
+	return postgres
+}
