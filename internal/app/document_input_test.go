@@ -293,7 +293,7 @@ func (a attempt) refused(body, named string) {
 }
 
 // volatile are tables that an instance writes to without being asked.
-const volatile = `{shared.leases, shared.relay_mark, shared.refills, shared.reconciliations, shared.reconcile_mark, payment.hunts}`
+const volatile = `{shared.leases, shared.relay_mark, shared.refills, shared.reconciliations, shared.reconcile_mark, shared.redis_memory, payment.hunts}`
 
 // content is a digest of each table that is written to because of a request.
 func (s *shop) content() string {

@@ -43,7 +43,7 @@ func (s *server) subscription(queue string) broker.Subscription {
 	module := s.broker.Topology.Module(queue)
 	return broker.Subscription{
 		Module: module, Queue: queue, Batch: s.cfg.ConsumerBatch, Handle: s.book.Hear(saga.Module(module), s.modules.actors()),
-		Permanent: s.permanent, Outage: outage, Knows: s.book.Knows(saga.Module(module)), PutBy: s.rollout.Put,
+		Permanent: s.permanent, Outage: s.outage, Knows: s.book.Knows(saga.Module(module)), PutBy: s.rollout.Put,
 	}
 }
 
@@ -92,7 +92,10 @@ func (s *server) permanent(err error) bool {
 }
 
 // outage says that something is down for every fact, so that no fact is to blame.
-func outage(err error) bool {
-	var outside *inbox.OutsideError // and not too old, see permanent
-	return postgres.Unavailable(err) || redisx.Unavailable(err) || errors.As(err, &outside)
+func (s *server) outage(err error) bool {
+	var outside *inbox.OutsideError
+	return outage(err) || errors.As(err, &outside) && !s.permanent(err)
 }
+
+// outage says that a server that we need is not there.
+func outage(err error) bool { return postgres.Unavailable(err) || redisx.Unavailable(err) }

@@ -88,6 +88,10 @@ func (r *Refiller) collect(ctx context.Context, s state, at *scan) (gaps []gap, 
 // read gives the rows that follow, those of other modules among them: it is a page of the outbox that is bounded. What was
 // heard is asked for by all ids at once, which costs a fraction of a join.
 func (r *Refiller) read(ctx context.Context, s state, at scan) ([]row, error) {
+	keys, err := r.keys(ctx, s.Module) // before the rows, which keep a connection until they are read
+	if err != nil {
+		return nil, err
+	}
 	found, err := r.DB.Query(ctx, `
 		SELECT id, at, octet_length(body), xid, strategy || '.' || name || CASE WHEN part <> '' THEN '.' || part ELSE '' END FROM shared.outbox
 		WHERE (xid, id) > ($1::xid8, $2::uuid) AND xid < greatest($3::xid8, pg_snapshot_xmax($4::text::pg_snapshot))
@@ -95,10 +99,6 @@ func (r *Refiller) read(ctx context.Context, s state, at scan) ([]row, error) {
 		ORDER BY xid, id LIMIT $5`, at.xid, at.id, s.Relayed, s.Published, pageRows)
 	if err != nil {
 		return nil, fmt.Errorf("read outbox: %w", err)
-	}
-	keys, err := r.keys(ctx, s.Module)
-	if err != nil {
-		return nil, err
 	}
 	bound := map[uuid.UUID]int{}
 	rows, err := pgx.CollectRows(found, func(found pgx.CollectableRow) (row, error) {
