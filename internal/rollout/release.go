@@ -87,10 +87,12 @@ func (r *Rollout) send(ctx context.Context, facts []waiter) error {
 
 // forget removes what was handed on, or is about to be given up, and has been handled or is a dead letter: that has a life of its own.
 func (r *Rollout) forget(ctx context.Context) error {
-	_, err := r.DB.Exec(ctx, `
-		DELETE FROM shared.waiting_facts w WHERE (w.sent OR w.since < clock_timestamp() - $1::interval) AND (
-			EXISTS (SELECT FROM shared.inbox i WHERE i.fact_id = w.fact_id AND i.module = w.module)
-			OR EXISTS (SELECT FROM shared.dead_letters d WHERE d.fact_id = w.fact_id AND d.module = w.module AND d.replayed_at IS NULL))`, r.Patience)
+	_, err := r.DB.InSteps(ctx, `
+		DELETE FROM shared.waiting_facts WHERE (fact_id, module) IN (
+			SELECT w.fact_id, w.module FROM shared.waiting_facts w WHERE (w.sent OR w.since < clock_timestamp() - $1::interval) AND (
+				EXISTS (SELECT FROM shared.inbox i WHERE i.fact_id = w.fact_id AND i.module = w.module)
+				OR EXISTS (SELECT FROM shared.dead_letters d WHERE d.fact_id = w.fact_id AND d.module = w.module AND d.replayed_at IS NULL))
+			LIMIT $2 FOR UPDATE SKIP LOCKED)`, r.Patience)
 	if err != nil {
 		return fmt.Errorf("forget facts that had waited and are handled: %w", err)
 	}
