@@ -44,7 +44,7 @@ type cli struct {
 	Audit     auditCmd     `cmd:"" help:"Prove that stock and money add up."`
 	Reconcile reconcileCmd `cmd:"" help:"Compare Redis with Postgres and repair it."`
 	Dlq       dlqCmd       `cmd:"" help:"List, replay and delete dead letters."`
-	Payments  paymentsCmd  `cmd:"" help:"Show payments that are under way, and money that only one side knows of."`
+	Payments  paymentsCmd  `cmd:"" help:"Show payments that are under way and money that only one side knows of, and see to them."`
 	Queues    queuesCmd    `cmd:"" help:"Show queues, and make one anew that another version has declared."`
 	Token     tokenCmd     `cmd:"" help:"Print a token."`
 	Version   versionCmd   `cmd:"" help:"Print the version."`

@@ -12,11 +12,15 @@ type paymentsCmd struct {
 	List    paymentsListCmd    `cmd:"" default:"withargs" help:"Payments that are under way: to be charged, unknown, or owed back."`
 	Show    paymentsShowCmd    `cmd:"" help:"The payment of an order."`
 	Orphans paymentsOrphansCmd `cmd:"" help:"Money that only the provider or only Holdfast knows of."`
+	Retry   paymentsRetryCmd   `cmd:"" help:"Ask the provider now for what is to be done."`
+	Close   paymentsCloseCmd   `cmd:"" help:"Have the provider close a charge: it has happened already, or it never will."`
+	Adopt   paymentsAdoptCmd   `cmd:"" help:"Take over the charge or refund that the provider has and that is not known here."`
+	Settle  paymentsSettleCmd  `cmd:"" help:"Note that the customer was given the money back by another way than the provider."`
 }
 
 type paymentsListCmd struct {
 	target
-	State  string `enum:"open,failing,PENDING,UNKNOWN,REFUNDING" default:"open" help:"Only those: ${enum}."`
+	State  string `enum:"open,failing,PENDING,UNKNOWN,REFUNDING,settled" default:"open" help:"Only those: ${enum}."`
 	Limit  int    `default:"50" help:"How many."`
 	Cursor string `help:"next_cursor of the page before."`
 }
@@ -55,4 +59,43 @@ func pageOf(limit int, cursor, state string) string {
 		query.Set("cursor", cursor)
 	}
 	return query.Encode()
+}
+
+type paymentsRetryCmd struct {
+	target
+	Order string `arg:"" help:"Id of the order."`
+}
+
+func (c *paymentsRetryCmd) Run(ctx context.Context, out io.Writer) error {
+	return c.operate(ctx, out, http.MethodPost, "/payments/"+url.PathEscape(c.Order)+"/retry", nil)
+}
+
+type paymentsCloseCmd struct {
+	target
+	Order string `arg:"" help:"Id of the order."`
+}
+
+func (c *paymentsCloseCmd) Run(ctx context.Context, out io.Writer) error {
+	return c.operate(ctx, out, http.MethodPost, "/payments/"+url.PathEscape(c.Order)+"/close", nil)
+}
+
+type paymentsAdoptCmd struct {
+	target
+	Order string `arg:"" help:"Id of the order."`
+}
+
+func (c *paymentsAdoptCmd) Run(ctx context.Context, out io.Writer) error {
+	return c.operate(ctx, out, http.MethodPost, "/payments/"+url.PathEscape(c.Order)+"/adopt", nil)
+}
+
+type paymentsSettleCmd struct {
+	target
+	Order   string `arg:"" help:"Id of the order."`
+	Reason  string `required:"" help:"How the money was given back, and why so."`
+	Unasked bool   `help:"Though the provider cannot be asked whether it has given the money back."`
+}
+
+func (c *paymentsSettleCmd) Run(ctx context.Context, out io.Writer) error {
+	body := map[string]any{"reason": c.Reason, "unasked": c.Unasked}
+	return c.operate(ctx, out, http.MethodPost, "/payments/"+url.PathEscape(c.Order)+"/settle", body)
 }

@@ -81,3 +81,38 @@ func TestOrderEndsThoughItsKeyIsForgotten(t *testing.T) {
 	}
 	s.clean()
 }
+
+// The provider is gone for good while a refund is owed: an operator gives the money back by another way and says so. The order ends by
+// it, its timeline tells of it, and the auditor lists it and calls nothing broken.
+func TestRefundSettledOutsideEndsTheOrder(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	addr := strings.TrimPrefix(s.cfg.SandboxURL, "http://")
+	mug := s.product("MUG", 1275, 100)
+	c := s.customer("customer")
+	id := c.insists(mug, false)
+	if o := c.end(id); o.Status != "COMPLETED" {
+		t.Fatalf("the order is %s", o.Status)
+	}
+	s.stopProvider()
+	if a, err := c.send(http.MethodPost, "/orders/"+id+"/cancel", nil, "Idempotency-Key", "k"); err != nil || a.status/100 != 2 {
+		t.Fatalf("cancel: %d %s %v", a.status, a.body, err)
+	}
+	operator := s.operator()
+	testkit.Eventually(t, time.Minute, func() error { // unless the charger is asking just then
+		a, err := operator.send(http.MethodPost, "/admin/payments/"+id+"/settle", map[string]any{"reason": "by bank transfer 4711", "unasked": true})
+		if err == nil && a.status != http.StatusOK {
+			err = fmt.Errorf("settle: %d %s", a.status, a.body)
+		}
+		return err
+	})
+	if o := c.end(id); o.Status != "CANCELLED" {
+		t.Errorf("the order is %s", o.Status)
+	}
+	s.startProvider(addr)
+	s.clean()
+	a, err := c.send(http.MethodGet, "/orders/"+id+"/timeline?limit=200", nil)
+	if err != nil || !strings.Contains(string(a.body), `"kind":"operator"`) || !strings.Contains(string(a.body), `"name":"settled"`) || strings.Contains(string(a.body), "4711") {
+		t.Errorf("timeline: %d %s %v", a.status, a.body, err)
+	}
+}

@@ -87,6 +87,14 @@ var breaks = []struct {
 		b.exec(`UPDATE orders.orders SET total_minor = 0 WHERE id = $1`, b.id(completed))
 		b.exec(`UPDATE orders.view SET total_minor = 0 WHERE id = $1`, b.id(completed))
 	}, "S3 M1 M2 V1 E1"}, // the total is no more what was paid, nor what is shown and was said
+	{"M2 settled outside, and nobody says so", func(b *broken) {
+		b.exec(`ALTER TABLE payment.transfers DISABLE TRIGGER ALL`)
+		b.exec(`UPDATE payment.transfers SET credit = 'outside' WHERE order_id = $1 AND kind = 'refund'`, b.id(refunded))
+	}, "M2"},
+	{"M2 settled outside of an order that was given back nothing", func(b *broken) {
+		b.exec(`INSERT INTO payment.acts (id, order_id, act, by, reason, state) VALUES ($2, $1, 'settle', 'olga', 'a reason', 'REFUNDED')`,
+			b.id(completed), uuid.Must(uuid.NewV7()))
+	}, "M2"},
 	{"M1 two payments of one order", func(b *broken) {
 		b.exec(`ALTER TABLE payment.payments DROP CONSTRAINT payments_pkey`)
 		b.exec(`INSERT INTO payment.payments SELECT * FROM payment.payments WHERE order_id = $1`, b.id(declined))

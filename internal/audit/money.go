@@ -71,7 +71,7 @@ const keptByState = `
 const balanced = `
 	SELECT currency, sum(got) AS sum_minor FROM (
 		SELECT currency, amount_minor AS got FROM payment.transfers WHERE debit IN ('provider', 'refunds')
-		UNION ALL SELECT currency, -amount_minor FROM payment.transfers WHERE credit IN ('customer', 'provider')) e
+		UNION ALL SELECT currency, -amount_minor FROM payment.transfers WHERE credit IN ('customer', 'provider', 'outside')) e
 	GROUP BY currency HAVING sum(got) <> 0`
 
 // proveMoneyConserved is M2. What a final order says is true of the ledger too: its money was settled before it became final.
@@ -82,6 +82,11 @@ func proveMoneyConserved(ctx context.Context, a *auditor, v *Verdict) error {
 		{says: "money moves for orders that have a payment, in its currency", sql: `
 			SELECT t.order_id, t.provider_id, t.currency FROM payment.transfers t
 			WHERE NOT EXISTS (SELECT FROM payment.payments p WHERE p.order_id = t.order_id AND p.currency = t.currency)`},
+		{says: "what was settled outside says who did so and why", sql: `
+			SELECT coalesce(t.order_id, a.order_id) AS order_id, t.provider_id, a.by, a.reason
+			FROM (SELECT * FROM payment.transfers WHERE credit = 'outside') t
+			FULL JOIN (SELECT * FROM payment.acts WHERE act = 'settle') a ON a.order_id = t.order_id
+			WHERE t.order_id IS NULL OR a.order_id IS NULL`},
 		{says: "a completed order has paid its total", sql: `
 			SELECT o.id AS order_id, o.total_minor, m.state, m.charged, m.refunded
 			FROM orders.orders o LEFT JOIN (` + money + `) m ON m.order_id = o.id
@@ -102,6 +107,11 @@ func proveMoneyConserved(ctx context.Context, a *auditor, v *Verdict) error {
 	if err != nil {
 		return err
 	}
+	if err := a.list(ctx, v, rule{says: "settled outside, by a person", sql: `
+		SELECT s.order_id, s.by, s.reason, s.at, p.amount_minor, p.currency
+		FROM payment.acts s JOIN payment.payments p USING (order_id) WHERE s.act = 'settle' ORDER BY s.order_id`}); err != nil {
+		return err
+	}
 	return a.list(ctx, v, rule{says: "money on its way", sql: `
 		SELECT o.id AS order_id, o.status, o.payment_status, m.state, m.charged, m.refunded
 		FROM orders.orders o LEFT JOIN (` + money + `) m ON m.order_id = o.id
@@ -116,6 +126,7 @@ const keptOfFinalOrders = `
 	                  coalesce(sum(amount_minor) FILTER (WHERE kind = 'refund' AND late), 0) AS refunded_since
 	           FROM audit_ledger GROUP BY order_id) k ON k.order_id = o.id::text
 	WHERE o.status IN ('COMPLETED', 'FAILED', 'CANCELLED')
+	  AND NOT EXISTS (SELECT FROM payment.acts s WHERE s.order_id = o.id AND s.act = 'settle')
 	  AND CASE WHEN o.status = 'COMPLETED' THEN coalesce(k.kept + k.refunded_since, 0) <> o.total_minor ELSE coalesce(k.kept, 0) <> 0 END`
 
 // proveBooksAgree is M3. A charge or refund whose outcome is still being asked for may be in the ledger or not. A charge that nobody
@@ -144,6 +155,7 @@ func proveBooksAgree(ctx context.Context, a *auditor, v *Verdict) error {
 		{says: "a refund of ours is one of the provider's", sql: `
 			SELECT p.order_id, p.state, p.refund_id, p.amount_minor FROM payment.payments p
 			WHERE p.refund_id IS NOT NULL
+			  AND NOT EXISTS (SELECT FROM payment.acts s WHERE s.order_id = p.order_id AND s.act = 'settle')
 			  AND NOT EXISTS (SELECT FROM audit_ledger r WHERE r.kind = 'refund' AND r.id = p.refund_id AND r.key = p.refund_key)`},
 	})
 	return a.check(ctx, v, `SELECT count(*) FROM audit_ledger`, rules...)

@@ -21,18 +21,19 @@ func (h *HTTP) adminRoutes(r web.Router) {
 	r.GET("/payments", h.list)
 	r.GET("/payments/:order", h.show)
 	r.GET("/orphans", h.orphans)
+	h.actRoutes(r)
 }
 
 // list shows payments that are under way.
 //
 //	@Summary		Payments that are under way: to be charged, unknown, or owed back
-//	@Description	In the order of their orders' ids, which is that of their making. failing is those of which the provider was last asked without learning the outcome.
+//	@Description	In the order of their orders' ids, which is that of their making. failing is those of which the provider was last asked without learning the outcome; settled those that were given back by another way than the provider.
 //	@Tags			admin
 //	@Produce		json
 //	@Security		Bearer
 //	@Param			limit	query		int		false	"payments on a page"	default(50)	maximum(200)
 //	@Param			cursor	query		string	false	"next_cursor of the page before"
-//	@Param			state	query		string	false	"only those"	enums(open,failing,PENDING,UNKNOWN,REFUNDING)	default(open)
+//	@Param			state	query		string	false	"only those"	enums(open,failing,PENDING,UNKNOWN,REFUNDING,settled)	default(open)
 //	@Success		200		{object}	web.List[Shown]
 //	@Failure		400,401,403,503	{object}	web.Problem
 //	@Router			/admin/payments [get]
@@ -45,8 +46,8 @@ func (h *HTTP) list(c echo.Context) error {
 	if which == "" {
 		which = listAll
 	}
-	if states := []string{listAll, listFailing, string(Pending), string(Unknown), string(Refunding)}; !slices.Contains(states, which) {
-		return noSuchState(which, "open, failing, PENDING, UNKNOWN or REFUNDING")
+	if states := []string{listAll, listFailing, string(Pending), string(Unknown), string(Refunding), listSettled}; !slices.Contains(states, which) {
+		return noSuchState(which, "open, failing, PENDING, UNKNOWN, REFUNDING or settled")
 	}
 	var after uuid.UUID
 	if cursor != "" {
@@ -73,7 +74,7 @@ func noSuchState(state, states string) error {
 
 // show gives the payment of an order.
 //
-//	@Summary	The payment of an order
+//	@Summary	The payment of an order, with what operators have done about it
 //	@Tags		admin
 //	@Produce	json
 //	@Security	Bearer
@@ -91,6 +92,9 @@ func (h *HTTP) show(c echo.Context) error {
 	}
 	s, err := h.charger.Show(c.Request().Context(), order)
 	if err != nil {
+		return err
+	}
+	if s.Acts, err = h.charger.acts(c.Request().Context(), order); err != nil {
 		return err
 	}
 	return web.JSON(c, http.StatusOK, s)

@@ -33,7 +33,7 @@ func transfers(before, after Payment) []transfer {
 
 const bookSQL = `
 	INSERT INTO payment.transfers (provider_id, order_id, kind, credit, debit, amount_minor, currency, cause)
-	SELECT id, order_id, kind, CASE kind WHEN 'charge' THEN 'customer' ELSE 'provider' END,
+	SELECT id, order_id, kind, CASE WHEN kind = 'charge' THEN 'customer' WHEN id = 'outside-' || order_id::text THEN 'outside' ELSE 'provider' END,
 	       CASE kind WHEN 'charge' THEN 'provider' ELSE 'refunds' END, amount, currency, cause
 	FROM unnest($1::text[], $2::uuid[], $3::text[], $4::bigint[], $5::text[], $6::uuid[])
 	     AS t(id, order_id, kind, amount, currency, cause)`

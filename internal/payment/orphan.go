@@ -146,7 +146,7 @@ func (h *Hunter) unmet(ctx context.Context) (page oursRead, err error) {
 	rows, err := h.db.Query(ctx, `
 		SELECT t.provider_id, t.kind, t.order_id::text, t.amount_minor, t.currency, t.at, s.provider_id IS NOT NULL
 		FROM (SELECT t.* FROM payment.transfers t, payment.hunts h
-		      WHERE h.provider = $1 AND (t.at, t.provider_id) > (h.at, h.at_id) AND t.at <= now() - $2 * interval '1 millisecond'
+		      WHERE h.provider = $1 AND (t.at, t.provider_id) > (h.at, h.at_id) AND t.credit <> 'outside' AND t.at <= now() - $2 * interval '1 millisecond'
 		      ORDER BY t.at, t.provider_id LIMIT $3) t
 		LEFT JOIN payment.statement s USING (provider_id)
 		ORDER BY t.at, t.provider_id`, h.books.Name(), 2*h.options.Cooldown.Milliseconds(), oursPage)

@@ -35,6 +35,7 @@ type Shown struct {
 	DueAt         *time.Time `json:"due_at,omitempty" format:"date-time"`     // when the provider is asked next; absent: nothing is left to do
 	CreatedAt     time.Time  `json:"created_at" validate:"required" format:"date-time"`
 	ChangedAt     time.Time  `json:"changed_at" validate:"required" format:"date-time"`
+	Acts          []ShownAct `json:"acts,omitempty" db:"-"` // what operators have done about it, newest first; of one payment alone
 } //	@name	Payment
 
 const shownColumns = `p.order_id, p.state, p.strategy, p.amount_minor, p.currency, p.payment_method,
@@ -43,10 +44,11 @@ const shownColumns = `p.order_id, p.state, p.strategy, p.amount_minor, p.currenc
 	CASE WHEN p.state IN ('REFUNDING', 'REFUNDED') THEN p.refund_attempted_at ELSE p.attempted_at END, p.owed_since,
 	coalesce(p.leased_until > now(), false), p.due_at, p.created_at, p.changed_at`
 
-// Which payments are listed: all that are under way, those of one state, or those that fail.
+// Which payments are listed: all that are under way, those of one state, those that fail, or those that were settled outside.
 const (
 	listAll     = "open"
 	listFailing = "failing"
+	listSettled = "settled"
 )
 
 // The payments that are under way have an index of their own and are few: they are read first, so that no plan walks along the others.
@@ -56,9 +58,17 @@ const listSQL = `
 	WHERE p.order_id > $1 AND ($2 = '` + listAll + `' OR p.state = $2 OR $2 = '` + listFailing + `' AND p.last_error <> '')
 	ORDER BY p.order_id LIMIT $3`
 
+const settledSQL = `
+	SELECT ` + shownColumns + ` FROM payment.acts s JOIN payment.payments p USING (order_id)
+	WHERE s.act = 'settle' AND s.order_id > $1 ORDER BY s.order_id LIMIT $2`
+
 // List gives payments that are under way, by their orders' ids, after one.
 func (c *Charger) List(ctx context.Context, which string, after uuid.UUID, limit int) ([]Shown, error) {
-	rows, err := c.db.Query(ctx, listSQL, after, which, limit)
+	sql, args := listSQL, []any{after, which, limit}
+	if which == listSettled {
+		sql, args = settledSQL, []any{after, limit}
+	}
+	rows, err := c.db.Query(ctx, sql, args...)
 	if err != nil {
 		return nil, fmt.Errorf("list payments: %w", err)
 	}

@@ -109,7 +109,7 @@ func (p *Payment) Hear(o Outcome) event.Name {
 	case Pending, Unknown:
 		return p.hearOfCharge(o)
 	case Refunding:
-		if o.Verdict == GivenBack && o.ChargeID == p.ChargeID {
+		if (o.Verdict == GivenBack || o.Verdict == SettledOutside) && o.ChargeID == p.ChargeID {
 			p.State, p.RefundID = Refunded, o.RefundID
 			return event.PaymentRefunded
 		}

@@ -56,6 +56,9 @@ func (c *Charger) settle(ctx context.Context, results []result) (say []event.Fac
 			name := p.apply(r)
 			dueIn := p.dueIn(r)
 			e.add(before, p.Payment, name, dueIn)
+			if r.act != nil {
+				e.acts = append(e.acts, done{*r.act, p.OrderID, p.State})
+			}
 			again = again || p.State.UnderWay() && dueIn == 0
 		}
 		say, err = e.say, e.write(ctx, tx)
@@ -76,6 +79,7 @@ func (c *Charger) settle(ctx context.Context, results []result) (say []event.Fac
 type effects struct {
 	changes []change
 	moved   []transfer
+	acts    []done
 	say     []event.Fact
 }
 
@@ -92,6 +96,7 @@ func (e *effects) write(ctx context.Context, tx pgx.Tx) error {
 	batch := &pgx.Batch{}
 	update(batch, e.changes)
 	book(batch, e.moved)
+	keepActs(batch, e.acts)
 	outbox.Queue(ctx, batch, e.say...)
 	return write(ctx, tx, batch)
 }

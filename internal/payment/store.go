@@ -22,6 +22,7 @@ type row struct {
 	claimedAt time.Time // before the claim was made; on this process' clocks
 
 	attempts []attempt // made under the claim
+	act      *Act      // of an operator, done under the claim
 }
 
 // change is what is written of a payment.

@@ -41,7 +41,7 @@ WITH o AS (
 		'provider', 'payment', a.call, jsonb_build_object('try', a.claim, 'answer', nullif(a.verdict, ''), 'ms', a.ms)
 	FROM payment.attempts a JOIN paid p USING (order_id)
 	UNION ALL
-	SELECT t.at, t.cause, 4, t.kind, 'provider', 'payment', CASE t.kind WHEN 'charge' THEN 'charged' ELSE 'refunded' END,
+	SELECT t.at, t.cause, 4, t.kind, 'provider', 'payment', CASE WHEN t.kind = 'charge' THEN 'charged' WHEN t.credit = 'outside' THEN 'settled' ELSE 'refunded' END,
 		jsonb_build_object('provider_id', t.provider_id, 'amount_minor', t.amount_minor, 'currency', t.currency)
 	FROM o CROSS JOIN LATERAL ( -- each kind has an index of its own
 		SELECT * FROM payment.transfers WHERE order_id = o.id AND kind = 'charge'
@@ -65,6 +65,9 @@ WITH o AS (
 	SELECT w.since, w.fact_id, 8, w.module, 'waiting', w.module, substr(w.key, strpos(w.key, '.') + 1),
 		jsonb_build_object('key', w.key, 'version', w.version, 'sent', w.sent)
 	FROM known k JOIN shared.waiting_facts w ON w.fact_id = k.id
+	UNION ALL
+	SELECT a.at, coalesce(p.undo_cause, p.cause), 9, a.id::text, 'operator', 'payment', a.act, jsonb_build_object('state', a.state)
+	FROM payment.acts a JOIN paid p USING (order_id)
 ), page AS (
 	SELECT * FROM entries WHERE (at, fact, rank, key COLLATE "C") > ($3::timestamptz, $4::uuid, $5::int, $6::text COLLATE "C")
 	ORDER BY at, fact, rank, key COLLATE "C" LIMIT $7

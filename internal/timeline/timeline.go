@@ -26,7 +26,7 @@ import (
 // Entry is one thing that happened.
 type Entry struct {
 	At     time.Time       `json:"at" format:"date-time"`
-	Kind   string          `json:"kind" enums:"fact,handled,provider,stock,repair,dead_letter,waiting"`
+	Kind   string          `json:"kind" enums:"fact,handled,provider,stock,repair,dead_letter,waiting,operator"`
 	Module string          `json:"module" example:"inventory"` // who said, heard or did it
 	Name   string          `json:"name" example:"stock.reserved"`
 	FactID *uuid.UUID      `json:"fact_id" format:"uuid" extensions:"x-nullable"` // the fact itself, the one that was heard, or the one that led to it

@@ -1,0 +1,193 @@
+package payment
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/holdfast-checkout/holdfast/internal/fault"
+)
+
+// What an operator may do about a payment.
+const (
+	actRetry  = "retry"  // do now what is to be done
+	actClose  = "close"  // have the provider end the charge's key: it is charged already, or never will be
+	actAdopt  = "adopt"  // ask the provider now, and hear what it has
+	actSettle = "settle" // the money was given back by another way than the provider
+)
+
+// Act is something that an operator does about a payment.
+type Act struct {
+	Name    string
+	By      string // whose token it is
+	Reason  string // with settle
+	Unasked bool   // with settle: though the provider cannot be asked whether it has given the money back
+}
+
+// SettledOutside says that a person has given the money back by another way; no provider answers it.
+const SettledOutside Verdict = "settled outside"
+
+// outsideID stands for the provider's id of a refund that no provider has made.
+func outsideID(order uuid.UUID) string { return "outside-" + order.String() }
+
+// askedNow is what an operator is told while somebody else is asking the provider: two must not act on different answers.
+func askedNow() error {
+	e := fault.New(fault.Conflict, "The provider is being asked about this payment right now. Try again in a moment.")
+	e.RetryAfter = 5 * time.Second
+	return e
+}
+
+// Act does it, in the caller's time, under a claim like any charger's. What was done already is done, and changes nothing.
+func (c *Charger) Act(ctx context.Context, order uuid.UUID, act Act) (Shown, error) {
+	before, err := c.Show(ctx, order)
+	if err != nil {
+		return Shown{}, err
+	}
+	if done, err := act.fits(before); done || err != nil {
+		return before, err
+	}
+	select {
+	case c.slots <- struct{}{}:
+		defer c.freeSlots(1)
+	case <-ctx.Done():
+		return Shown{}, ctx.Err()
+	}
+	claimed, err := claimOf(ctx, c.db, order, c.options.Lease, c.options.KeyMemory)
+	if err != nil {
+		return Shown{}, err
+	}
+	if len(claimed) == 0 {
+		return Shown{}, askedNow()
+	}
+	r, refused := c.perform(ctx, claimed[0], act)
+	if _, err := c.settle(ctx, []result{r}); err != nil {
+		return Shown{}, err
+	}
+	c.options.Log.WarnContext(ctx, "an operator has seen to a payment", "order_id", order, "act", act.Name, "by", act.By, "reason", act.Reason,
+		"answer", r.outcome.Verdict, "err", r.err)
+	after, err := c.Show(ctx, order)
+	switch {
+	case err != nil:
+		return Shown{}, err
+	case refused != nil:
+		return Shown{}, refused
+	case r.err != nil:
+		return Shown{}, fault.New(fault.Unavailable, "The provider gave no answer that settles it: %s", lastError(r.err)).Because(r.err)
+	case act.Name == actAdopt && after.State == before.State:
+		return Shown{}, fault.New(fault.Conflict, "The provider has nothing of this payment that is not known here.")
+	}
+	return after, nil
+}
+
+// fits says whether the act was done already, or why the payment's state does not allow it. Under the claim it is looked at again.
+func (a Act) fits(s Shown) (done bool, err error) {
+	switch ended := s.State == Voided || s.State == Declined; {
+	case a.Name == actClose && ended, a.Name == actSettle && s.State == Refunded && s.RefundID == outsideID(s.OrderID):
+		return true, nil
+	case a.allowed(s.State):
+		return false, nil
+	}
+	return false, fault.New(fault.Conflict, "A payment that is %s cannot be seen to by %s.", s.State, a.Name)
+}
+
+func (a Act) allowed(s State) bool {
+	switch a.Name {
+	case actClose:
+		return s == Pending || s == Unknown
+	case actSettle:
+		return s == Refunding
+	}
+	return s.UnderWay()
+}
+
+// perform asks the provider what the act calls for. refused says why it was not done, though there is an answer.
+func (c *Charger) perform(ctx context.Context, task *row, act Act) (r result, refused error) {
+	if !act.allowed(task.State) { // it has moved since it was shown
+		_, refused = act.fits(Shown{OrderID: task.OrderID, State: task.State})
+		return c.call(ctx, task), refused
+	}
+	task.act = &act
+	var outcome Outcome
+	var err error
+	switch act.Name {
+	case actClose:
+		outcome, err = c.through(ctx, "close", Provider.Close, task)
+	case actAdopt:
+		outcome, err = c.through(ctx, "lookup", Provider.Lookup, task)
+	case actSettle:
+		return c.settleOutside(ctx, task, act)
+	default:
+		return c.call(ctx, task), nil
+	}
+	return result{task, outcome, err}, nil
+}
+
+// settleOutside asks first whether the provider has given the money back: then that counts, and a person would give it twice.
+func (c *Charger) settleOutside(ctx context.Context, task *row, act Act) (result, error) {
+	outcome, err := c.through(ctx, "lookup", Provider.Lookup, task)
+	switch {
+	case err == nil && outcome.Verdict == GivenBack:
+		task.act = nil
+		return result{task, outcome, nil}, fault.New(fault.Conflict, "The provider has given the money back already, as %s.", outcome.RefundID)
+	case err != nil && !act.Unasked:
+		task.act = nil
+		return result{task, Outcome{}, err}, fault.New(fault.Conflict,
+			"The provider cannot be asked whether it has given the money back (%s). Give unasked to settle nevertheless.", lastError(err)).Because(err)
+	}
+	return result{task, Outcome{Verdict: SettledOutside, ChargeID: task.ChargeID, RefundID: outsideID(task.OrderID)}, nil}, nil
+}
+
+// done is an act with the state that it has led to.
+type done struct {
+	Act
+	order uuid.UUID
+	state State
+}
+
+const actsSQL = `
+	INSERT INTO payment.acts (id, order_id, act, by, reason, state)
+	SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[])`
+
+// keepActs writes down what operators have done.
+func keepActs(batch *pgx.Batch, acts []done) {
+	if len(acts) == 0 {
+		return
+	}
+	var ids, orders []uuid.UUID
+	var names, by, reasons, states []string
+	for _, a := range acts {
+		ids, orders = append(ids, uuid.Must(uuid.NewV7())), append(orders, a.order)
+		names, by = append(names, a.Name), append(by, a.By)
+		reasons, states = append(reasons, a.Reason), append(states, string(a.state))
+	}
+	batch.Queue(actsSQL, ids, orders, names, by, reasons, states)
+}
+
+// ShownAct is something that an operator has done about a payment.
+type ShownAct struct {
+	ID     uuid.UUID `json:"id" validate:"required" format:"uuid"`
+	Act    string    `json:"act" validate:"required" enums:"retry,close,adopt,settle"`
+	By     string    `json:"by" validate:"required"` // whose token it was
+	Reason string    `json:"reason,omitempty"`
+	State  State     `json:"state" validate:"required" swaggertype:"string"` // of the payment, after it
+	At     time.Time `json:"at" validate:"required" format:"date-time"`
+} //	@name	PaymentAct
+
+// acts gives what operators have done about an order's payment, the newest first.
+func (c *Charger) acts(ctx context.Context, order uuid.UUID) ([]ShownAct, error) {
+	rows, err := c.db.Query(ctx, `SELECT id, act, by, reason, state, at FROM payment.acts WHERE order_id = $1 ORDER BY at DESC, id DESC LIMIT 100`, order)
+	if err != nil {
+		return nil, fmt.Errorf("what was done about order %s: %w", order, err)
+	}
+	acts, err := pgx.CollectRows(rows, pgx.RowToStructByPos[ShownAct])
+	if err != nil {
+		return nil, fmt.Errorf("what was done about order %s: %w", order, err)
+	}
+	for i := range acts {
+		acts[i].At = acts[i].At.UTC()
+	}
+	return acts, nil
+}
