@@ -246,7 +246,13 @@ func TestKilledInABacklogRepeatsLittle(t *testing.T) {
 	for _, mode := range []Mode{CDC, Polling} {
 		t.Run(string(mode), func(t *testing.T) {
 			b := bench.again()
-			startLeading(t, b.relay(t, mode))() // from now on the slot has what is said
+			maker := b.relay(t, mode)
+			stop := startLeading(t, maker)
+			one := facts(1)
+			b.say(t, one...)
+			b.heard.wait(t, one...)
+			b.rest(t, maker) // the slot has what is said from now on, and carries on from the mark
+			stop()
 			backlog := facts(20_000)
 			for part := range slices.Chunk(backlog, page) {
 				b.say(t, part...)
