@@ -66,6 +66,7 @@ func TestSchemasFitEvents(t *testing.T) {
 func compile(t *testing.T, name string, body []byte) *jsonschema.Schema {
 	t.Helper()
 	c := jsonschema.NewCompiler()
+	name = "schema:///" + name // else it is a file of this folder, whose name may need escapes
 	if err := c.AddResource(name, instance(t, body)); err != nil {
 		t.Fatal(err)
 	}

@@ -67,6 +67,7 @@ type server struct {
 	partitionsAhead *prometheus.GaugeVec // by table
 	retention       retentionMetrics
 	clocks          *clocks
+	payments        paymentMetrics
 	web             *web.Server
 }
 
@@ -143,7 +144,7 @@ func (s *server) whenReady(ready func(context.Context, string) error) func(conte
 func open(ctx context.Context, cfg config.Config, log *slog.Logger) (*server, error) {
 	s := &server{cfg: cfg, log: log, tables: saga.All(), registry: prometheus.NewRegistry(), keys: redisx.Keys{Namespace: cfg.Namespace}}
 	s.partitionsAhead, s.clocks = newPartitionsAhead(s.registry), newClocks(s.registry)
-	s.retention = newRetentionMetrics(s.registry)
+	s.retention, s.payments = newRetentionMetrics(s.registry), newPaymentMetrics(s.registry)
 	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	var err error
 	var schema postgres.Schema

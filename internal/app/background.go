@@ -33,6 +33,7 @@ func (s *server) background() []run.Part {
 		{Name: "strays", Run: broker.NewStrayKeeper(s.broker, s.letters.Keep).Run},
 		{Name: "dead letters, counted", Run: s.letters.Run},
 		{Name: "charger", Run: s.modules.charger.Run},
+		{Name: "payments, counted", Run: s.countPayments},
 		{Name: "orders in requests", Run: s.modules.course.Run},
 		{Name: "order watchers", Run: s.modules.order.Run},
 		s.led("order clock", s.modules.order.Clock),

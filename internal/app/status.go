@@ -42,6 +42,7 @@ type Status struct {
 	WaitingFacts       []rollout.Waiting      `json:"waiting_facts"` // for an instance whose version has a row for them
 	Hearing            []broker.Hearing       `json:"hearing"`       // by this instance, since its start
 	Refills            []refill.Status        `json:"refills"`       // what modules have heard, and what was published to them again
+	Payments           payment.Status         `json:"payments"`      // that are under way
 	Orphans            payment.HuntStatus     `json:"orphans"`       // money that only the provider or only we know of
 	LastReconciliation *reconcile.Run         `json:"last_reconciliation" extensions:"x-nullable"`
 }
@@ -65,6 +66,9 @@ func (s *server) status(c echo.Context) error {
 		return err
 	}
 	if st.Schema, err = postgres.ReadSchema(ctx, s.db); err != nil {
+		return err
+	}
+	if st.Payments, err = s.modules.charger.Status(ctx); err != nil {
 		return err
 	}
 	if st.Partitions, _, err = outbox.ReadReach(ctx, s.db); err != nil {
