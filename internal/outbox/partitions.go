@@ -169,11 +169,14 @@ func (k *keeper) drop(ctx context.Context, t table, p partition, before time.Tim
 	return true, ctx.Err()
 }
 
-// published reports whether the relay has published everything that is in a partition of the outbox.
+// published reports whether the relay has published everything that is in a partition of the outbox, and nobody is writing to it: what a
+// transaction that is still open has put there is seen by no query, and would go with the partition once it commits.
 func (k *keeper) published(ctx context.Context, p partition) (all bool, err error) {
 	err = k.conn.QueryRow(ctx, `
 		SELECT coalesce((SELECT xid FROM shared.`+p.name+` ORDER BY xid DESC LIMIT 1) < greatest(mark, pg_snapshot_xmax(snapshot)), true)
 			AND NOT EXISTS (SELECT FROM pg_snapshot_xip(snapshot) AS open(xid) JOIN shared.`+p.name+` USING (xid) WHERE xid >= mark)
+			AND NOT EXISTS (SELECT FROM pg_locks l JOIN pg_database d ON d.oid = l.database AND d.datname = current_database()
+				WHERE l.relation = 'shared.`+p.name+`'::regclass AND l.mode = 'RowExclusiveLock')
 		FROM shared.relay_mark`).Scan(&all)
 	if err != nil {
 		return false, fmt.Errorf("look whether %s is published: %w", p.name, err)

@@ -180,3 +180,36 @@ func TestReachAndRights(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// What a transaction that has been open for longer than the retention has said stays until it is published.
+func TestAPartitionThatIsBeingWrittenToStays(t *testing.T) {
+	t.Parallel()
+	env := testkit.New(t)
+	if _, err := env.DB.Exec(t.Context(), `UPDATE shared.relay_mark SET mark = '1000000000'`); err != nil {
+		t.Fatal(err)
+	}
+	tx, err := env.DB.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(t.Context(), `INSERT INTO shared.outbox (id, at, name, strategy, body)
+		VALUES (gen_random_uuid(), date_trunc('day', now()) - interval '1 hour', 'order.created', 'optimistic', '')`); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := outbox.KeepPartitions(t.Context(), env.DB, time.Hour, 7*24*time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := env.DB.Exec(t.Context(), `UPDATE shared.relay_mark SET mark = '0'`); err != nil { // nothing is published
+		t.Fatal(err)
+	}
+	if err := tx.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := outbox.KeepPartitions(t.Context(), env.DB, time.Hour, 7*24*time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	var rows int
+	if err := env.DB.QueryRow(t.Context(), `SELECT count(*) FROM shared.outbox`).Scan(&rows); err != nil || rows != 1 {
+		t.Errorf("%d rows, %v", rows, err)
+	}
+}
