@@ -193,7 +193,7 @@ func TestAPartitionThatIsBeingWrittenToStays(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := tx.Exec(t.Context(), `INSERT INTO shared.outbox (id, at, name, strategy, body)
-		VALUES (gen_random_uuid(), date_trunc('day', now()) - interval '1 hour', 'order.created', 'optimistic', '')`); err != nil {
+		VALUES (gen_random_uuid(), date_trunc('day', now()) - interval '23 hours', 'order.created', 'optimistic', '')`); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := outbox.KeepPartitions(t.Context(), env.DB, time.Hour, 7*24*time.Hour); err != nil {
