@@ -111,6 +111,8 @@ func (s *shop) shopAround(rng *rand.Rand, customer string, products []uuid.UUID,
 			if b, err = s.checkout(customer); err == nil {
 				if err = s.buy(b); err == nil {
 					bought[b.CartID] = b
+				} else {
+					s.giveUp(b) // as who makes orders does
 				}
 			}
 		default:

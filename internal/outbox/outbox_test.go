@@ -1,6 +1,7 @@
 package outbox_test
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -71,9 +72,10 @@ func TestPartitionsGoOnceTheyArePublished(t *testing.T) {
 	}
 	before := partitions(t, env, "shared.outbox")
 	keep := func() []string {
-		if _, err := outbox.KeepPartitions(t.Context(), env.DB, time.Nanosecond, 7*24*time.Hour); err != nil {
-			t.Fatal(err)
-		}
+		testkit.Eventually(t, time.Minute, func() error { // a vacuum may be in the way
+			left, err := outbox.KeepPartitions(t.Context(), env.DB, time.Nanosecond, 7*24*time.Hour)
+			return errors.Join(append(left, err)...)
+		})
 		return partitions(t, env, "shared.outbox")
 	}
 	// The mark is 0: nothing is published, so the partition with the row stays; empty ones of the past may go.
