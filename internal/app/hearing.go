@@ -86,6 +86,7 @@ func (s *server) clearLanesFrom(ctx context.Context, first int, letters *broker.
 // permanent says that no further attempt can heal what a fact met. An order that is not there is no such thing: the log of
 // Postgres, and so the relay, knows of a commit a moment before other transactions see it.
 func (s *server) permanent(err error) bool {
+	// The consumer asks without a context; the answer is a look at the catalogue, for facts that found no partition alone.
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	return errors.Is(err, saga.ErrNoRow) || inbox.TooOld(ctx, s.db, err)

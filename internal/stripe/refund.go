@@ -16,7 +16,7 @@ var errRefundFailed = errors.New("the refund has failed again and again: a perso
 const mostFailed = 3
 
 // Refund gives the money back, unless that was done: by us under a key that Stripe has forgotten by now, or by somebody else. One that
-// has failed, which may be days later, is made again.
+// has failed before it succeeded is made again.
 func (s *Stripe) Refund(ctx context.Context, in payment.Intent) (payment.Outcome, error) {
 	outcome, err := s.refund(ctx, in)
 	if err != nil {
