@@ -43,7 +43,7 @@ func (s *server) subscription(queue string) broker.Subscription {
 	module := s.broker.Topology.Module(queue)
 	return broker.Subscription{
 		Module: module, Queue: queue, Batch: s.cfg.ConsumerBatch, Handle: s.book.Hear(saga.Module(module), s.modules.actors()),
-		Permanent: s.permanent, Outage: s.outage, Knows: s.book.Knows(saga.Module(module)), PutBy: s.rollout.Put,
+		Permanent: s.permanent, Outage: s.outage, MayAppear: inbox.MayAppear, Knows: s.book.Knows(saga.Module(module)), PutBy: s.rollout.Put,
 	}
 }
 
@@ -83,8 +83,7 @@ func (s *server) clearLanesFrom(ctx context.Context, first int, letters *broker.
 	return nil
 }
 
-// permanent says that no further attempt can heal what a fact met. An order that is not there is no such thing: the log of
-// Postgres, and so the relay, knows of a commit a moment before other transactions see it.
+// permanent says that no further attempt can heal what a fact met.
 func (s *server) permanent(err error) bool {
 	// The consumer asks without a context; the answer is a look at the catalogue, for facts that found no partition alone.
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)

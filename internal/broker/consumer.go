@@ -26,9 +26,13 @@ type Subscription struct {
 	PutBy func(ctx context.Context, module string, facts []Unknown) error
 
 	Permanent func(error) bool // errors that no further attempt can heal; nil: none
-	Outage    func(error) bool // errors of something that is down for everybody, besides those that Outage knows
-	Timeout   time.Duration    // for one call of Handle; 0 means 30 s
-	Attempts  int              // at a fact alone before it is a dead letter; 0 means 8
+	// MayAppear reports whether what a fact is about, and was not found by the first and the last attempt at it, may still appear.
+	// Such an attempt does not count, and the fact waits. nil: it never does.
+	MayAppear func(first, last error) bool
+
+	Outage   func(error) bool // errors of something that is down for everybody, besides those that Outage knows
+	Timeout  time.Duration    // for one call of Handle; 0 means 30 s
+	Attempts int              // at a fact alone before it is a dead letter; 0 means 8
 }
 
 func (s Subscription) withDefaults() Subscription {

@@ -31,8 +31,7 @@ func (s *hearing) work(ctx context.Context) error {
 	defer look.Stop()
 	for {
 		due := s.nextDue(timer)
-		s.m.parked.WithLabelValues(s.sub.Queue).Set(float64(len(s.parked)))
-		s.tally.parked.Store(int64(len(s.parked)))
+		s.showParked()
 		select {
 		case <-ctx.Done():
 			return ctx.Err()

@@ -24,6 +24,7 @@ type Metrics struct {
 	replaced    prometheus.Counter
 	unconfirmed prometheus.Gauge
 	parked      *prometheus.GaugeVec // module
+	unseen      *prometheus.GaugeVec // module
 	depth       *prometheus.GaugeVec // queue
 
 	differs *prometheus.GaugeVec // queue
@@ -56,6 +57,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Namespace: "holdfast", Subsystem: "broker", Name: "unconfirmed", Help: "Messages sent and not yet confirmed, 1,024 at most for each publisher.",
 		}),
 		parked: gauges("parked", "Facts that failed and wait for their next attempt.", "module"),
+		unseen: gauges("unseen", "Facts among the parked ones that wait for what they are about: its transaction may still be open.", "module"),
 		depth:  gauges("queue_messages", "Messages that wait in a queue, as last asked by this instance.", "queue"),
 		batchFacts: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Namespace: "holdfast", Subsystem: "broker", Name: "batch_facts", Help: "Facts in a batch that was handed to a module.",
@@ -68,7 +70,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 	}
 	if r != nil {
 		r.MustRegister(m.unknown, m.differs, m.published, m.confirmed, m.returned, m.reconnects, m.heard, m.failed, m.buried, m.batchFacts, m.batchSecond,
-			m.redelivered, m.strays, m.replaced, m.unconfirmed, m.parked, m.depth)
+			m.redelivered, m.strays, m.replaced, m.unconfirmed, m.parked, m.unseen, m.depth)
 	}
 	return m
 }
@@ -88,7 +90,7 @@ func gauges(name, help string, labels ...string) *prometheus.GaugeVec {
 // tally is what one module's consumer has counted since the start, for Hearing.
 type tally struct {
 	heard, redelivered, failed, buried atomic.Int64
-	parked                             atomic.Int64
+	parked, unseen                     atomic.Int64
 }
 
 func (m *Metrics) module(name string) *tally {
@@ -107,6 +109,7 @@ type Hearing struct {
 	Redelivered int64  `json:"redelivered"` // messages that RabbitMQ had given to a consumer before
 	Failed      int64  `json:"failed"`      // attempts at one fact
 	Parked      int64  `json:"parked"`      // facts that failed and wait for their next attempt, now
+	Unseen      int64  `json:"unseen"`      // of those, facts whose orders are not visible and may still be
 	DeadLetters int64  `json:"dead_letters"`
 }
 
@@ -119,7 +122,7 @@ func (m *Metrics) Hearing() []Hearing {
 		t := m.modules[name]
 		list = append(list, Hearing{
 			Module: name, Heard: t.heard.Load(), Redelivered: t.redelivered.Load(), Failed: t.failed.Load(), Parked: t.parked.Load(),
-			DeadLetters: t.buried.Load(),
+			Unseen: t.unseen.Load(), DeadLetters: t.buried.Load(),
 		})
 	}
 	return list

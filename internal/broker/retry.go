@@ -13,6 +13,7 @@ import (
 // failure is what is known of a fact that failed alone.
 type failure struct {
 	attempts int
+	unseen   bool // what it is about may still appear
 	first    error
 	last     error
 	passed   int       // Consumer.passed at the last failure
@@ -47,21 +48,31 @@ func (s *hearing) failed(ctx context.Context, p *piece, err error) error {
 }
 
 // note counts an attempt. One that took too long counts only when other facts went through since the one before it:
-// otherwise it may be the database that is slow, and not this fact.
+// otherwise it may be the database that is slow, and not this fact. One that did not find what the fact is about does not count
+// while that may still appear.
 func (s *hearing) note(id uuid.UUID, err error) *failure {
 	f := s.failures[id]
 	if f == nil {
 		if len(s.failures) >= remembered {
-			clear(s.failures)
+			s.forgetOthers()
 		}
 		f = &failure{first: err, passed: s.passed, pauses: s.cfg.retries()}
 		s.failures[id] = f
 	}
-	if !slow(err) || s.passed != f.passed {
+	if f.unseen = s.sub.MayAppear != nil && s.sub.MayAppear(f.first, err); !f.unseen && (!slow(err) || s.passed != f.passed) {
 		f.attempts++
 	}
 	f.last, f.passed = err, s.passed
 	return f
+}
+
+// forgetOthers drops what is known of facts that are not here.
+func (s *hearing) forgetOthers() {
+	kept := make(map[uuid.UUID]*failure, len(s.parked))
+	for _, p := range s.parked {
+		kept[p.fact.ID] = s.failures[p.fact.ID]
+	}
+	s.failures = kept
 }
 
 func (s *hearing) forget(p *piece) { delete(s.failures, p.fact.ID) }
@@ -127,4 +138,18 @@ func (s *hearing) retryDue(ctx context.Context) error {
 // slow says whether an attempt failed for want of time.
 func slow(err error) bool {
 	return errors.Is(err, context.DeadlineExceeded) || slices.Contains([]string{"57014", "55P03"}, sqlState(err))
+}
+
+// showParked tells how many facts wait for their next attempt, and how many of them for what they are about.
+func (s *hearing) showParked() {
+	unseen := 0
+	for _, p := range s.parked {
+		if s.failures[p.fact.ID].unseen {
+			unseen++
+		}
+	}
+	s.m.parked.WithLabelValues(s.sub.Queue).Set(float64(len(s.parked)))
+	s.m.unseen.WithLabelValues(s.sub.Queue).Set(float64(unseen))
+	s.tally.parked.Store(int64(len(s.parked)))
+	s.tally.unseen.Store(int64(unseen))
 }

@@ -82,7 +82,10 @@ func (s *Service) wanted(ctx context.Context, tx pgx.Tx, facts []event.Fact) ([]
 		}
 		for i := range list {
 			if a := &list[i]; len(a.Lines) == 0 {
-				order := orders[a.fact.OrderID]
+				order, found := orders[a.fact.OrderID]
+				if !found {
+					return nil, inbox.Unseen(ctx, tx, a.fact.OrderID)
+				}
 				a.Lines, a.HoldID, a.Terms = order.Lines, order.HoldID, cmp.Or(a.Terms, order.Terms)
 			}
 		}

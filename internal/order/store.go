@@ -10,12 +10,10 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/holdfast-checkout/holdfast/internal/event"
+	"github.com/holdfast-checkout/holdfast/internal/inbox"
 	"github.com/holdfast-checkout/holdfast/internal/outbox"
 	"github.com/holdfast-checkout/holdfast/internal/postgres"
 )
-
-// ErrUnknown says that a fact belongs to an order that is not in the books.
-var ErrUnknown = errors.New("order: no such order")
 
 const columns = `id, customer, strategy, coalesce(hold_id, '00000000-0000-0000-0000-000000000000'),
 	coalesce(cart_id, '00000000-0000-0000-0000-000000000000'), status, payment_status, inventory_status,
@@ -46,7 +44,7 @@ func lock(ctx context.Context, tx pgx.Tx, ids []uuid.UUID) (map[uuid.UUID]*Order
 	}
 	for _, id := range ids {
 		if orders[id] == nil {
-			return nil, fmt.Errorf("%w: %s", ErrUnknown, id)
+			return nil, inbox.Unseen(ctx, tx, id)
 		}
 	}
 	return orders, nil

@@ -23,6 +23,8 @@ type Options struct {
 	RedisMasters int // 0: a single Redis node; 3 to 9: a Redis Cluster of so many masters in its place, with data of its own
 	RabbitNodes  int // 0: a single RabbitMQ node; 3 to 9: a cluster of so many in its place, with data of its own
 
+	Standby bool // PostgreSQL has a streaming standby beside it, which no commit waits for unless synchronous_standby_names names it
+
 	PostgresURL string // a server that runs already: used as it is, none is started
 	RedisURL    string // likewise
 	RabbitURL   string // likewise
@@ -39,6 +41,7 @@ var ErrBusy = errors.New("another process runs the servers of this folder")
 func (o Options) Validate() error {
 	return errors.Join(
 		several("a Redis Cluster", "masters", o.RedisMasters, leastNodes, mostNodes, o.RedisURL),
+		alone(o),
 		several("a RabbitMQ cluster", "nodes", o.RabbitNodes, fewestNodes, mostRabbits, o.RabbitURL),
 	)
 }
@@ -62,6 +65,7 @@ type Stack struct {
 	folder *folder
 	record *record
 
+	standby                 *Server // nil where there is none
 	postgres, redis, rabbit *Server // nil where a URL was given, redis and rabbit also where there is a cluster
 	cluster                 cluster
 	rabbits                 rabbits
@@ -126,6 +130,10 @@ func (s *Stack) drivers() []slot {
 	if s.opts.PostgresURL == "" {
 		all = append(all, slot{&postgres{bin: found.postgres, relaxed: s.opts.Relaxed}, func(server *Server) { s.postgres = server }})
 	}
+	if s.opts.Standby {
+		follower := &standby{postgres{bin: found.postgres, relaxed: s.opts.Relaxed}, func() *Server { return s.postgres }}
+		all = append(all, slot{follower, func(server *Server) { s.standby = server }})
+	}
 	if s.opts.RedisURL == "" && s.opts.RedisMasters == 0 {
 		all = append(all, slot{&redis{program: found.redis}, func(server *Server) { s.redis = server }})
 	}
@@ -151,7 +159,9 @@ func (s *Stack) drivers() []slot {
 func (s *Stack) startAll(ctx context.Context) error {
 	starts := []func(context.Context) error{s.cluster.start, s.rabbits.start}
 	for _, server := range []*Server{s.rabbit, s.redis, s.postgres} {
-		if server != nil {
+		if server == s.postgres && s.standby != nil {
+			starts = append(starts, s.startPair)
+		} else if server != nil {
 			starts = append(starts, server.startAnywhere)
 		}
 	}
@@ -164,10 +174,18 @@ func (s *Stack) startAll(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
+// startPair starts PostgreSQL, then its standby, which is a copy of it.
+func (s *Stack) startPair(ctx context.Context) error {
+	if err := s.postgres.startAnywhere(ctx); err != nil {
+		return err
+	}
+	return s.standby.startAnywhere(ctx)
+}
+
 // Servers are those that this stack has started, in the order in which they are stopped.
 func (s *Stack) Servers() []*Server {
 	var all []*Server
-	for _, server := range slices.Concat([]*Server{s.rabbit}, s.rabbits.nodes, []*Server{s.rabbits.mapper, s.redis}, s.cluster.masters, []*Server{s.postgres}) {
+	for _, server := range slices.Concat([]*Server{s.rabbit}, s.rabbits.nodes, []*Server{s.rabbits.mapper, s.redis}, s.cluster.masters, []*Server{s.standby, s.postgres}) {
 		if server != nil {
 			all = append(all, server)
 		}
@@ -177,6 +195,9 @@ func (s *Stack) Servers() []*Server {
 
 // Postgres is the PostgreSQL server, nil when its URL was given.
 func (s *Stack) Postgres() *Server { return s.postgres }
+
+// Standby is PostgreSQL's standby, nil unless one was asked for. Its name for synchronous_standby_names is StandbyName.
+func (s *Stack) Standby() *Server { return s.standby }
 
 // Redis is the single Redis node, nil when its URL was given or a cluster was asked for.
 func (s *Stack) Redis() *Server { return s.redis }

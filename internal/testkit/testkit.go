@@ -73,6 +73,12 @@ func Private(t testing.TB) *stack.Stack {
 	return private(t, stack.Options{})
 }
 
+// PrivatePair is Private with a standby of Postgres.
+func PrivatePair(t testing.TB) *stack.Stack {
+	t.Helper()
+	return private(t, stack.Options{Standby: true})
+}
+
 // PrivateRedis starts a Redis that this test alone has, and makes a place that has it beside the Postgres and the broker of this
 // test run: a tenth of the work of Private.
 func PrivateRedis(t testing.TB) (*Env, *stack.Stack) {
@@ -84,6 +90,19 @@ func PrivateRedis(t testing.TB) (*Env, *stack.Stack) {
 	s := private(t, stack.Options{PostgresURL: given, RabbitURL: given})
 	urls.Redis = s.RedisURL()
 	return newPlace(t, urls, afterwards, leave), s
+}
+
+// PrivatePostgres starts a Postgres that this test alone has, and makes a place that has it beside the Redis and the broker of this test
+// run: for what transactions of others would disturb.
+func PrivatePostgres(t testing.TB) (*Env, *stack.Stack) {
+	t.Helper()
+	urls, err := shared.get(t.Context())
+	if err != nil {
+		t.Fatalf("start the servers of this test run: %v", err)
+	}
+	s := private(t, stack.Options{RedisURL: given, RabbitURL: given})
+	urls.Postgres = s.PostgresURL()
+	return newEnv(t, urls, afterwards), s
 }
 
 // PrivateCluster starts three masters of a Redis Cluster that this test alone has, and nothing else.
