@@ -1,12 +1,14 @@
 package app_test
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/holdfast-checkout/holdfast/internal/saga"
 	"github.com/holdfast-checkout/holdfast/internal/sandbox"
 	"github.com/holdfast-checkout/holdfast/internal/testkit"
 )
@@ -54,30 +56,40 @@ func (s *shop) refunded(n int) {
 	})
 }
 
-// The provider is away from a Friday to a Monday: nothing is known of the charge of an order any more, whose customer cancels it. It
-// ends, and nothing is charged.
+// The provider is away from a Friday to a Monday: nothing is known of the charge of an order any more, whose customer cancels it. In
+// each strategy it ends, and nothing is charged.
 func TestOrderEndsThoughItsKeyIsForgotten(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	addr := strings.TrimPrefix(s.cfg.SandboxURL, "http://")
 	mug := s.product("MUG", 1275, 100)
 	s.stopProvider()
-	c := s.customer("customer")
-	id := c.insists(mug, false)
+	placed := map[string]string{} // orders to strategies
+	for _, way := range saga.All() {
+		asked := buyNow(mug, 1, "pm_ok")
+		asked["strategy"] = way.Name
+		placed[s.customer("customer of "+way.Name).underway("k", asked).ID] = way.Name
+	}
 	testkit.Eventually(t, time.Minute, func() error {
 		done, err := s.env.DB.Exec(t.Context(), `
-			UPDATE payment.payments SET attempted_at = now() - interval '3 days' WHERE order_id = $1 AND state = 'UNKNOWN'`, id)
+			UPDATE payment.payments SET attempted_at = now() - interval '3 days'
+			WHERE (SELECT count(*) FROM payment.payments WHERE state = 'UNKNOWN') = $1`, len(placed))
 		if err == nil && done.RowsAffected() == 0 {
-			err = fmt.Errorf("the payment is not unknown yet")
+			err = errors.New("not all of the payments are unknown yet")
 		}
 		return err
 	})
-	if a, err := c.send(http.MethodPost, "/orders/"+id+"/cancel", nil, "Idempotency-Key", "k"); err != nil || a.status/100 != 2 {
-		t.Fatalf("cancel: %d %s %v", a.status, a.body, err)
+	for id := range placed {
+		c := s.customerOf(id)
+		if a, err := c.send(http.MethodPost, "/orders/"+id+"/cancel", nil, "Idempotency-Key", "c"); err != nil || a.status/100 != 2 {
+			t.Fatalf("cancel: %d %s %v", a.status, a.body, err)
+		}
 	}
 	s.startProvider(addr)
-	if o := c.end(id); o.Status != "CANCELLED" {
-		t.Errorf("the order is %s", o.Status)
+	for id, way := range placed {
+		if o := s.customerOf(id).end(id); o.Status != "CANCELLED" {
+			t.Errorf("%s: the order is %s", way, o.Status)
+		}
 	}
 	s.clean()
 }
