@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
-	"github.com/jackc/pglogrepl"
 
 	"github.com/holdfast-checkout/holdfast/internal/lease"
 	"github.com/holdfast-checkout/holdfast/internal/postgres"
@@ -127,14 +126,6 @@ func (r *Relay) open(ctx context.Context, s *stream, slot slotState) error {
 	}
 	s.from = from
 	return nil
-}
-
-// makeSlot notes first that the slot does not carry on from the mark: rows before it are in no stream.
-func (r *Relay) makeSlot(ctx context.Context, s *stream) (pglogrepl.LSN, error) {
-	if err := r.breaksOff(ctx); err != nil {
-		return 0, err
-	}
-	return s.create(ctx, r.slot)
 }
 
 // takeOffice ends the term of whoever read before, also of one that is frozen and knows nothing of it: nothing that it still

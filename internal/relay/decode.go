@@ -2,7 +2,6 @@ package relay
 
 import (
 	"fmt"
-	"strconv"
 	"strings"
 
 	"github.com/google/uuid"
@@ -96,11 +95,11 @@ func (d *decoder) key(strategy, name, part []byte) string {
 	return key
 }
 
-// markOf reads the content of a mark message: every transaction below it had ended when it was written.
-func markOf(m *pglogrepl.LogicalDecodingMessage) (uint64, error) {
-	mark, err := strconv.ParseUint(string(m.Content), 10, 64)
+// markOf reads the content of a mark message: what had ended when it was written. All of that lies before it in the log.
+func markOf(m *pglogrepl.LogicalDecodingMessage) (extent, error) {
+	e, err := parseExtent(string(m.Content))
 	if err != nil {
-		return 0, fmt.Errorf("mark message: %w", err)
+		return extent{}, fmt.Errorf("mark message: %w", err)
 	}
-	return mark, nil
+	return e, nil
 }

@@ -62,7 +62,7 @@ func (r *Relay) tellHolder(ctx context.Context, told Holder) Holder {
 		}
 		r.m.holder.WithLabelValues(strconv.Itoa(int(h.PID)), h.GID, h.Database).Set(1)
 		if h.PID != told.PID || h.GID != told.GID {
-			r.Log.Warn("an open transaction holds the mark up, and facts while a slot is made", "pid", h.PID, "gid", h.GID, "database", h.Database, "since", since)
+			r.Log.Warn("an open transaction holds the mark up, and the slot while that is made", "pid", h.PID, "gid", h.GID, "database", h.Database, "since", since)
 		}
 		return nil
 	})

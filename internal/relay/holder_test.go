@@ -15,7 +15,9 @@ func TestOpenTransactionThatHoldsFactsUpIsNamed(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, testkit.New(t))
 	r := b.relay(t, Polling)
-	open, err := pgx.ConnectConfig(t.Context(), b.DB.Config().ConnConfig.Copy())
+	cfg := b.DB.Config().ConnConfig.Copy()
+	cfg.RuntimeParams["idle_in_transaction_session_timeout"] = "0" // ours would end it after 15 s
+	open, err := pgx.ConnectConfig(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

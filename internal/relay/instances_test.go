@@ -224,7 +224,7 @@ func TestWritesOfAZombie(t *testing.T) {
 	}
 	before := state()
 	for name, write := range map[string]func() error{
-		"mark":   func() error { return r.advance(t.Context(), over, 1000, 1000) },
+		"mark":   func() error { return r.advance(t.Context(), over, &extent{xmax: 1000}, 1000) },
 		"out":    func() error { return r.published(t.Context(), over, extent{xmax: 1000}) },
 		"slot":   func() error { return r.carriesOn(t.Context(), over, "p", 1000) },
 		"server": func() error { return r.recognise(t.Context(), over) },

@@ -78,11 +78,11 @@ func (s *reading) moveMark(ctx context.Context) error {
 	return err
 }
 
-// emitMark writes the mark into the log. Every transaction below the snapshot's xmin has ended, so its commit lies before
-// this one's, and this one is decoded after them all. It is written only while the publication is the one with which the
+// emitMark writes the mark into the log, as a snapshot. Every transaction that is visible in it has ended, so its commit lies before
+// this one's, and this one is decoded after them all: a transaction that stays open holds up nothing but itself. It is written only while the publication is the one with which the
 // stream began: then no row below the mark can be missing in the stream.
 func (s *reading) emitMark(ctx context.Context) error {
-	done, err := s.DB.Exec(ctx, `SELECT pg_logical_emit_message(true, $1, pg_snapshot_xmin(pg_current_snapshot())::text) WHERE $2 = `+version,
+	done, err := s.DB.Exec(ctx, `SELECT pg_logical_emit_message(true, $1, pg_current_snapshot()::text) WHERE $2 = `+version,
 		s.markPrefix(), s.publication)
 	if err == nil && done.RowsAffected() == 0 {
 		return errPublication

@@ -150,11 +150,17 @@ func (r *Relay) horizon(ctx context.Context) (horizon, error) {
 	return h, nil
 }
 
-// advance moves the mark, and the position that goes with it. They never go back.
-func (r *Relay) advance(ctx context.Context, term lease.Term, mark uint64, lsn pglogrepl.LSN) error {
+// advance notes what is published, nil: nothing new, and the position that goes with it. They never go back: a stream that begins
+// before where the last one ended passes the same marks again.
+func (r *Relay) advance(ctx context.Context, term lease.Term, out *extent, lsn pglogrepl.LSN) error {
+	if out == nil {
+		out = &extent{xmax: 1}
+	}
 	return r.fenced(ctx, term, "move the relay's mark", `
-		UPDATE shared.relay_mark SET mark = greatest(mark, $1::xid8), lsn = greatest(lsn, $2::pg_lsn), at = clock_timestamp()
-		WHERE mark < $1::xid8 OR lsn < $2::pg_lsn`, mark, lsn.String())
+		UPDATE shared.relay_mark SET mark = greatest(mark, $1::xid8), lsn = greatest(lsn, $2::pg_lsn), at = clock_timestamp(),
+			snapshot = CASE WHEN pg_snapshot_xmax(snapshot) <= pg_snapshot_xmax($3::text::pg_snapshot) THEN $3::text::pg_snapshot ELSE snapshot END
+		WHERE mark < $1::xid8 OR lsn < $2::pg_lsn OR pg_snapshot_xmax(snapshot) < pg_snapshot_xmax($3::text::pg_snapshot)`,
+		out.xmin(), lsn.String(), out.String())
 }
 
 // carriesOn says that the slot's stream carries on from the mark from now on: everything before lsn is published.

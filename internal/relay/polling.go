@@ -37,6 +37,7 @@ type poller struct {
 	*Relay
 	belt    *belt
 	term    lease.Term
+	making  bool   // this instance makes a slot, and polls until it is made
 	out     extent // what is published; at or ahead of what is noted
 	noted   string
 	notedAt time.Time
@@ -47,12 +48,14 @@ func (p *poller) run(ctx context.Context) error {
 	defer func() {
 		_ = p.note(context.WithoutCancel(ctx), "what is noted stays behind what is published", p.store)
 	}()
-	if err := p.takeOver(ctx); err != nil {
-		return err
+	if !p.making {
+		if err := p.takeOver(ctx); err != nil {
+			return err
+		}
 	}
 	again, checked := soonest, time.Now()
 	for {
-		if time.Since(checked) > p.PollInterval {
+		if !p.making && time.Since(checked) > p.PollInterval {
 			if err := p.takeOver(ctx); err != nil {
 				return err
 			}
@@ -66,6 +69,9 @@ func (p *poller) run(ctx context.Context) error {
 			again = soonest
 		}
 		wait := p.PollInterval
+		if p.making {
+			wait = min(wait, makerPoll) // nobody rings
+		}
 		if p.out.String() != p.noted {
 			wait = min(wait, markPause)
 		}

@@ -15,6 +15,7 @@ import (
 func (b *bench) left(t *testing.T, database string, said ...event.Fact) pgx.Tx {
 	t.Helper()
 	cfg := b.DB.Config().ConnConfig.Copy()
+	cfg.RuntimeParams["idle_in_transaction_session_timeout"] = "0" // ours would end it after 15 s
 	if database != "" {
 		cfg.Database = database
 	}

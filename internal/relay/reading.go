@@ -28,14 +28,14 @@ type reading struct {
 	from        horizon
 	exact       bool // the stream carries on from the mark
 
-	confirmed atomic.Uint64 // position before which everything is published
-	mark      atomic.Uint64 // newest mark that has been reached
-	marked    chan struct{} // holds a token when mark has grown, or many rows are confirmed
-	told      int64         // rows that were confirmed at the last such token; owned by the belt
-	rows      atomic.Int64  // seen in this stream
-	notedMark uint64        // what is stored of the mark, and of the position; owned by keepMark
-	noted     atomic.Uint64 // what is acknowledged: Postgres never knows more than what whoever comes next goes on from
-	caughtUp  chan struct{} // closed when the rows from before the slot are out
+	confirmed atomic.Uint64          // position before which everything is published
+	mark      atomic.Pointer[extent] // newest mark that has been reached; nil: none
+	marked    chan struct{}          // holds a token when mark has grown, or many rows are confirmed
+	told      int64                  // rows that were confirmed at the last such token; owned by the belt
+	rows      atomic.Int64           // seen in this stream
+	notedMark *extent                // what is stored of the mark, and of the position; owned by keepMark
+	noted     atomic.Uint64          // what is acknowledged: Postgres never knows more than what whoever comes next goes on from
+	caughtUp  chan struct{}          // closed when the rows from before the slot are out
 
 	acked     uint64 // owned by read
 	ackedAt   time.Time
@@ -67,7 +67,7 @@ func (s *reading) catchUp(ctx context.Context) error {
 
 // passed notes that the rows below a transaction are out, as far as none of an older one can follow.
 func (s *reading) passed(ctx context.Context, below uint64) error {
-	return s.advance(ctx, s.term, min(below, s.from.xmin), 0)
+	return s.advance(ctx, s.term, &extent{xmax: min(below, s.from.xmin)}, 0)
 }
 
 // read owns the connection. It acknowledges in time whatever happens, and takes nothing in while the belt is full or the rows
@@ -182,10 +182,11 @@ func (s *reading) handle(m pglogrepl.Message) error {
 			return nil
 		}
 		mark, err := markOf(m)
-		if err != nil {
-			return err
+		if err != nil { // of another version: ours follow within ten seconds
+			s.Log.Warn("a mark in the log cannot be read and is passed over", "error", err)
+			return nil
 		}
-		s.belt.checkpoint(func() { s.mark.Store(mark); poke(s.marked) })
+		s.belt.checkpoint(func() { s.mark.Store(&mark); poke(s.marked) })
 	case *pglogrepl.CommitMessage:
 		s.decoder.inTx = false
 		s.reach(m.TransactionEndLSN)

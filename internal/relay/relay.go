@@ -2,8 +2,8 @@
 // the broker has confirmed it. There are two ways with the same promises: cdc reads the outbox from the write-ahead log by
 // logical replication, in commit order; polling asks for new rows.
 //
-// Both keep one mark, in shared.relay_mark: every row of a transaction below it has been published. It only grows. Polling
-// notes a snapshot beside it, of which everything visible has been published. Who takes over, in either mode, goes on from
+// Both keep one mark, in shared.relay_mark: every row of a transaction below it has been published. It only grows. Beside
+// it is a snapshot of which everything visible has been published. Who takes over, in either mode, goes on from
 // both, so that a lost slot or a change of mode loses nothing.
 package relay
 

@@ -66,6 +66,9 @@ func connect(ctx context.Context, url, name string, timeout time.Duration) (*str
 	cfg.RuntimeParams["replication"] = "database"
 	cfg.RuntimeParams["application_name"] = name
 	cfg.RuntimeParams["wal_sender_timeout"] = fmt.Sprintf("%dms", timeout.Milliseconds())
+	// The making of a slot may wait for as long as others leave a transaction open, and ends when we do.
+	cfg.RuntimeParams["statement_timeout"], cfg.RuntimeParams["lock_timeout"] = "0", "0"
+	cfg.RuntimeParams["client_connection_check_interval"] = fmt.Sprintf("%dms", timeout.Milliseconds()/2)
 	cfg.ConnectTimeout = 5 * time.Second
 	s := &stream{timeout: timeout, bytes: &atomic.Int64{}}
 	dialer := net.Dialer{Timeout: cfg.ConnectTimeout, KeepAlive: 5 * time.Second}
@@ -83,10 +86,8 @@ func connect(ctx context.Context, url, name string, timeout time.Duration) (*str
 }
 
 // create makes the slot and gives the position where its stream begins. Postgres waits for the transactions that are under
-// way, so it may take as long as they do.
+// way in the whole server, so it takes as long as they do.
 func (s *stream) create(ctx context.Context, slot string) (pglogrepl.LSN, error) {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
 	// Not by pglogrepl, which does not know of slots that standbys copy. A name of a slot (slotName) needs no quoting.
 	answer := s.pg.Exec(ctx, "SELECT lsn FROM pg_create_logical_replication_slot('"+slot+"', 'pgoutput'"+s.failover()+")")
 	made, err := answer.ReadAll()
