@@ -1,12 +1,12 @@
 #!lua
 -- extend moves the expiry of a live hold to a later time. It never shortens one, never brings one back, and it alone decides
 -- whether the hold has expired. A checkout marks it, so that it can undo this and nobody else can.
--- KEYS    the product's five (product.inc.lua)
+-- KEYS    the product's six (product.inc.lua)
 -- ARGV    hold id, expiry in ms, then the token of a checkout, or nothing
 -- answers {1, quantity, expiry}   live, at least until then
 --         {0, 0, 0}               no such hold (never taken, ended, lost, or expired and cleaned away)
 --         {-2, quantity, expiry}  it has expired
---         {-1, 0, 0}              not loaded
+--         {-1, 0, 0}              not loaded; a hold that is loading can be extended once it is there
 -- cost    O(log holds), with an owner O(holds of the owner) too; nothing is dropped but this hold
 local id, e = ARGV[1], whole(ARGV[2], 1, MOST)
 if not named(id) then return refuse('extend: id') end
@@ -14,9 +14,9 @@ if not e then return refuse('extend: expiry is no whole number of ms') end
 local one = ARGV[3]
 if one and not token(one) then return refuse('extend: token') end
 local s = shelf()
-if not s.loaded then return { -1, 0, 0 } end
+if not s.loaded and not (s.load and s.sound) then return { -1, 0, 0 } end
 local value = redis.call('HGET', HOLDS, id)
-if not value then return { 0, 0, 0 } end
+if not value then return { (s.loaded or redis.call('HEXISTS', LOADING, ':' .. id) == 1) and 0 or -1, 0, 0 } end
 local q, was, owner, marks, back = entry(value)
 if not q then
   spoil(s)

@@ -3,7 +3,7 @@
 -- hold never stands in its way. Limits are decided here, where no two calls can pass them together; they refuse what takes
 -- more, or holds for longer, than before, and nothing else. What checkouts have marked ends no sooner by it: the time is then the
 -- one to go back to, and longer is what is longer than that.
--- KEYS    the product's five (product.inc.lua)
+-- KEYS    the product's six (product.inc.lua)
 -- ARGV    hold id, quantity 1..2^53-1, expiry in ms, or of a checkout "expiry:token:back" with the time to go back to if it comes to
 --         nothing, 0 for none; then, or none of these:
 --         owner, or ''; millionths of the stock that may be held once this hold is; most units of one owner, 0: any; most

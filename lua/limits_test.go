@@ -252,7 +252,7 @@ func TestLimitsAreWholeNumbersAndOwnersAreNames(t *testing.T) {
 		b.refused(lua.Hold, append(most(alice, 5).args("a", 1, later), slices.Repeat([]any{"x"}, 501)...)...)
 		for _, owner := range []string{"short", strings.Repeat("x", 17), "sixteen letters!", "sixteen  letters"} {
 			b.refused(lua.Hold, most(owner, 5).args("a", 1, later)...)
-			b.refused(lua.Load, "5", 1, 5, 1, "a", 1, fmt.Sprint(later, ":", owner))
+			b.refused(lua.Load, "x", "", 5, 1, "a", 1, fmt.Sprint(later, ":", owner))
 			b.refused(lua.Repair, "5", "", "", "", 0, "a", 1, fmt.Sprint(later, ":", owner))
 		}
 		b.wantStored(before)

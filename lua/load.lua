@@ -1,41 +1,67 @@
 #!lua
--- load puts a product on the shelf as Postgres has it: the stock, its version, and the live holds. It does so only if nothing
--- has changed since open gave the sequence, never over a newer version, and never over a product that is loaded. Holds that
--- are on the shelf stay as they are. If the product's keys do not agree they are all replaced.
--- Many holds go in several calls: all but the last with done 0, each with the sequence that the one before answered.
--- KEYS    the product's five (product.inc.lua)
--- ARGV    seq, done (0 or 1), available, version, then up to 500 times: hold id, quantity, expiry in ms or "expiry:owner[:mark]"
--- answers {1, seq} written, or was loaded already; {2, seq} changed meanwhile or older than what is known: open and read again
+-- load writes a page of the live holds that Postgres has of a product, and with the last page the stock: then it is loaded. What is
+-- on the shelf, or has ended since open, the page does not touch; only what an order needs, longer time and its mark, is given
+-- to a hold that came as its cart's. The stock never goes over a newer version. A loader that has lost the product writes nothing.
+-- KEYS    the product's six (product.inc.lua)
+-- ARGV    token of the loader; the place from which another would go on after this page, up to 64 characters; available and
+--         version, or '' and '' but for the last page; then up to 100 times: hold id, quantity, expiry in ms or
+--         "expiry:owner[:mark]"
+-- answers {0} written; {1} loaded, by this call or before; {2} the load is not the caller's: open again; {3} written, but a newer
+--         version of the stock is known: read it again, and send the last page without holds
 -- cost    O(entries x log holds)
-local seq, done, n, v = whole(ARGV[1], 1, MOST), ARGV[2], whole(ARGV[3], 0, MOST), whole(ARGV[4], 0, MOST)
-if not seq or not n or not v or (done ~= '0' and done ~= '1') then return refuse('load: seq, done, available, version') end
-if #ARGV > 4 + 3 * MANY or (#ARGV - 4) % 3 ~= 0 then return refuse('load: entries are up to 500 times id, quantity, expiry') end
+local PAGE = 100
+local one, place, n, v = ARGV[1], ARGV[2], whole(ARGV[3], 0, MOST), whole(ARGV[4], 0, MOST)
+if not token(one) or type(place) ~= 'string' or #place > 64 then return refuse('load: token, place') end
+if (ARGV[3] ~= '' and not n) or (ARGV[4] ~= '' and not v) or (n == nil) ~= (v == nil) then return refuse('load: available, version') end
+if #ARGV > 4 + 3 * PAGE or (#ARGV - 4) % 3 ~= 0 then return refuse('load: entries are up to 100 times id, quantity, expiry') end
+local ids, marks = {}, {}
 for i = 5, #ARGV, 3 do
   local e, owner = dated(ARGV[i + 2])
   if not (named(ARGV[i]) and whole(ARGV[i + 1], 1, MOST) and e) or (owner and not marked(ARGV[i])) then return refuse('load: entry') end
+  ids[#ids + 1], marks[#marks + 1] = ARGV[i], ':' .. ARGV[i]
 end
 local s = shelf()
-if s.seq ~= seq then return { 2, text(s.seq or 0) } end
-if s.loaded then return { 1, text(seq) } end
-if v < (s.v or 0) then return { 2, text(seq) } end
-local now, reserved, changed = clock(), s.reserved, s.n ~= nil
-if not s.sound then
-  redis.call('UNLINK', RESERVED, HOLDS, EXPIRY)
-  reserved, changed = 0, true
+if s.loaded then return { 1 } end
+if s.load ~= one or not s.sound then return { 2 } end
+
+-- merged is what becomes of the entry that is there, if any, by what the rows say; nil: it stays as it is.
+local function merged(old, q, e, owner, sign)
+  if not old then return written(q, e, owner, sign, 0) end
+  local units, was, whose, marks, back = entry(old)
+  if not (units and sign) then return nil end
+  local has = mark(marks, sign)
+  if e <= was and has == marks then return nil end
+  return written(units, math.max(e, was), whose or owner, has, back or was)
 end
-if s.n then redis.call('HDEL', STOCK, 'n') end
-for i = 5, #ARGV, 3 do
-  local id, q, e, owner, one = ARGV[i], tonumber(ARGV[i + 1]), dated(ARGV[i + 2])
-  if e > now and redis.call('HEXISTS', HOLDS, id) == 0 then
-    put(id, q, e, owner, one, 0)
-    note(owner, id, now, q, e)
-    reserved, changed = reserved + q, true
+
+local now, reserved, values, dates, owners, seen = clock(), s.reserved, {}, {}, {}, {}
+local there = #ids > 0 and redis.call('HMGET', HOLDS, unpack(ids)) or {}
+local over = #ids > 0 and redis.call('HMGET', LOADING, unpack(marks)) or {}
+for i, id in ipairs(ids) do
+  local q, e, owner, sign = tonumber(ARGV[3 + 3 * i]), dated(ARGV[4 + 3 * i])
+  local value = e > now and not over[i] and not seen[id] and merged(there[i], q, e, owner, sign)
+  if value then
+    local units, expiry, whose = entry(value)
+    values[#values + 1], values[#values + 2] = id, value
+    dates[#dates + 1], dates[#dates + 2] = text(expiry), id
+    owners[#owners + 1] = { whose, id, units, expiry }
+    if not there[i] then reserved = reserved + q end
+    seen[id] = true
   end
 end
-if done == '1' then redis.call('HSET', STOCK, 'n', text(n), 'v', text(v)) end
-redis.call('SET', RESERVED, text(reserved))
-if changed or done == '1' then
+if #values > 0 then
+  redis.call('HSET', HOLDS, unpack(values))
+  redis.call('ZADD', EXPIRY, unpack(dates))
+  for _, o in ipairs(owners) do note(o[1], o[2], now, o[3], o[4]) end
   touch(s)
-  seq = seq + 1
 end
-return { 1, text(seq) }
+count(s, reserved)
+redis.call('HSET', LOADING, 'at', text(now), 'place', place)
+redis.call('PEXPIRE', LOADING, IDLE)
+if not n then return { 0 } end
+if v < (s.v or 0) then return { 3 } end
+redis.call('HSET', STOCK, 'n', text(n), 'v', text(v))
+redis.call('HDEL', STOCK, 'load')
+redis.call('UNLINK', LOADING)
+touch(s)
+return { 1 }

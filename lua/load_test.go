@@ -7,57 +7,24 @@ import (
 	"github.com/holdfast-checkout/holdfast/lua"
 )
 
-// A loader that has read Postgres before a change must not put what it read over the change.
-func TestLoadIsRefusedWhenSomethingHappenedAfterOpen(t *testing.T) {
-	onEach(t, func(t *testing.T, all *bench) {
-		changes := map[string]func(b *bench){
-			"settle":         func(b *bench) { b.run(lua.Settle, 7, 3, "a") },
-			"settle older":   func(b *bench) { b.run(lua.Settle, 1, 3) },
-			"ended hold":     func(b *bench) { b.run(lua.Settle, 0, 0, "a") },
-			"release":        func(b *bench) { b.run(lua.Release, "a") },
-			"loss of memory": func(b *bench) { b.env.Redis.Del(b.t.Context(), b.keys.Product(b.product)...) },
-			"loss of memory, opened by another": func(b *bench) {
-				b.env.Redis.Del(b.t.Context(), b.keys.Product(b.product)...)
-				b.open()
-			},
-		}
-		for name, change := range changes {
-			t.Run(name, func(t *testing.T) {
-				b := all.another(t)
-				seq := b.open()
-				change(b)
-				b.want([]any{again}, lua.Load, seq, 1, 10, 6, "a", 4, b.in(60_000))
-				b.want([]any{notLoaded}, lua.Read, "")
-				b.load(3, 7)
-				b.want([]any{yes, int64(3), int64(0)}, lua.Read, "")
-			})
-		}
-	})
-}
-
 func TestLoadNeverOverwritesWhatIsLoadedNorANewerVersion(t *testing.T) {
 	onEach(t, func(t *testing.T, b *bench) {
-		seq := b.open()
-		b.want([]any{yes}, lua.Load, seq, 1, 10, 6)
-		b.want([]any{yes}, lua.Load, b.open(), 1, 99, 7)
+		b.open("one")
+		b.want([]any{yes}, lua.Load, "one", "", 10, 6)
+		b.want([]any{yes, int64(0), ""}, lua.Open, "two")
+		b.want([]any{yes}, lua.Load, "two", "", 99, 7)
 		b.want([]any{yes, int64(10), int64(0), int64(0), int64(0), int64(6)}, lua.Read, "")
 		b.env.Redis.HDel(t.Context(), b.keys.Product(b.product)[0], "n")
-		b.want([]any{again}, lua.Load, b.open(), 1, 99, 5)
+		b.open("three")
+		b.want([]any{stale}, lua.Load, "three", "", 99, 5, "a", 4, b.in(60_000))
 		b.want([]any{notLoaded}, lua.Read, "")
+		b.want([]any{yes}, lua.Load, "three", "", 9, 7)
+		b.want([]any{yes, int64(9), int64(4), int64(0), int64(0), int64(7)}, lua.Read, "")
 	})
 }
 
-func TestTwoLoadersAtOnceLoadOnce(t *testing.T) {
-	onEach(t, func(t *testing.T, b *bench) {
-		first, second := b.open(), b.open()
-		if first != second {
-			t.Fatalf("opened as %s and %s", first, second)
-		}
-		b.want([]any{yes}, lua.Load, first, 1, 10, 1, "a", 2, b.in(60_000))
-		b.want([]any{again}, lua.Load, second, 1, 10, 1, "a", 2, b.in(60_000))
-		b.want([]any{yes, int64(10), int64(2)}, lua.Read, "")
-	})
-}
+// stale is what load answers when a newer version of the stock is known.
+const stale = int64(3)
 
 func TestLoadBringsLiveHoldsOnly(t *testing.T) {
 	onEach(t, func(t *testing.T, b *bench) {
@@ -70,11 +37,20 @@ func TestLoadBringsLiveHoldsOnly(t *testing.T) {
 func TestLoadInSeveralCallsIsNotLoadedUntilTheLast(t *testing.T) {
 	onEach(t, func(t *testing.T, b *bench) {
 		later := b.in(60_000)
-		answer := b.run(lua.Load, b.open(), 0, 10, 1, "a", 1, later)
+		b.open("one")
+		b.want([]any{no}, lua.Load, "one", "here", "", "", "a", 1, later, "a", 5, later)
 		b.want([]any{notLoaded}, lua.Hold, "c", 1, later)
-		answer = b.run(lua.Load, answer[1], 0, 10, 1, "b", 2, later)
-		b.want([]any{yes}, lua.Load, answer[1], 1, 10, 1)
+		b.want([]any{notLoaded}, lua.Read, "")
+		b.want([]any{notLoaded}, lua.Tell)
+		b.want([]any{notLoaded, "0"}, lua.Repair, "1", "", "", "", 0)
+		b.want([]any{no}, lua.State, "0")
+		b.want([]any{no}, lua.Load, "one", "there", "", "", "b", 2, later, "a", 7, later)
+		b.want([]any{yes}, lua.Load, "one", "", 10, 1)
 		b.want([]any{yes, int64(10), int64(3)}, lua.Read, "")
+		b.wantStored(map[string]any{"n": "10", "v": "1", "reserved": "3", "holds": 2, "dated": 2})
+		if left := b.env.Redis.Exists(t.Context(), b.keys.Product(b.product)[5]).Val(); left != 0 {
+			t.Error("what a load takes note of is left")
+		}
 	})
 }
 
@@ -135,15 +111,14 @@ func TestSettleAndReleaseWorkOnDamage(t *testing.T) {
 		for at := range 4 {
 			t.Run(fmt.Sprint(at), func(t *testing.T) {
 				b := all.another(t)
-				b.load(10, 3)
-				b.want([]any{yes}, lua.Hold, "a", 4, b.in(60_000))
-				seq := b.open()
+				b.open("one")
+				b.want([]any{no}, lua.Load, "one", "here", "", "", "a", 4, b.in(60_000))
 				key := b.keys.Product(b.product)[at]
 				b.env.Redis.Del(t.Context(), key)
 				b.env.Redis.LPush(t.Context(), key, "x")
 				b.run(lua.Settle, 4, 6, "a")
 				b.run(lua.Release, "a")
-				b.want([]any{again}, lua.Load, seq, 1, 10, 3, "a", 4, b.in(60_000))
+				b.want([]any{again}, lua.Load, "one", "", 10, 3, "a", 4, b.in(60_000)) // it had read a before that
 				b.load(6, 4)
 				b.want([]any{yes, int64(6), int64(0)}, lua.Read, "")
 			})

@@ -66,16 +66,24 @@ func (b *bench) want(want []any, script string, args ...any) {
 	}
 }
 
-func (b *bench) open() string {
+// open claims the load of the product under a token.
+func (b *bench) open(token string) {
 	b.t.Helper()
-	return b.run(lua.Open)[1].(string)
+	b.want([]any{no, int64(0), ""}, lua.Open, token)
 }
 
-// load puts the product on the shelf.
+// load puts the product on the shelf, with as many entries as it may be.
 func (b *bench) load(available, version int64, entries ...any) {
 	b.t.Helper()
-	b.want([]any{int64(1)}, lua.Load, append([]any{b.open(), 1, available, version}, entries...)...)
+	b.run(lua.Open, "test")
+	for len(entries) > page {
+		b.want([]any{no}, lua.Load, append([]any{"test", "", "", ""}, entries[:page]...)...)
+		entries = entries[page:]
+	}
+	b.want([]any{yes}, lua.Load, append([]any{"test", "", available, version}, entries...)...)
 }
+
+const page = 3 * 100 // arguments for the entries of one call
 
 func (b *bench) now() int64 {
 	b.t.Helper()

@@ -1,19 +1,26 @@
 -- The common part of every script that touches a product. lua.go puts it in front of those that declare these keys:
---   KEYS[1] stock:{p}     hash    n: units in the books, v: version of the stock row, seq: changes with every change of any of the four
+--   KEYS[1] stock:{p}     hash    n: units in the books, v: version of the stock row, seq: changes with every change of any of the four,
+--                                 load: token of the loader, while the product is loading
 --   KEYS[2] reserved:{p}  string  sum of the quantities of all entries of holds:{p}
 --   KEYS[3] holds:{p}     hash    hold id -> "quantity:expiry in ms", and ":owner" where limits for customers are on (owner.inc.lua);
 --                                 ":owner:marks:back" while checkouts have it, or once an order does (the owner may be empty)
 --   KEYS[4] expiry:{p}    zset    hold id by expiry in ms; the same ids as holds:{p}
 --   KEYS[5] owners:{p}    hash    what customers have of the product, where limits for customers are on (owner.inc.lua)
+--   KEYS[6] loading:{p}   hash    token: of the loader, the same as in stock:{p}; at: ms of its last page; place: how far it has come;
+--                                 ":" and a hold id: it has ended since the load began
 -- A product is loaded when n is there and the first four agree. Whatever else is found, a key lost or of the wrong type, counts as
 -- not loaded, so that it is loaded anew and never guessed. An entry whose expiry is now or earlier counts for nobody.
+-- A product is loading from open on until the last page of load. Its entries end, and are extended, as those of a loaded one, and
+-- what ends leaves its id, for the loader may have read the rows before that. Nothing new is held. Without holds stock:{p} and
+-- reserved:{p} go after a while, so that what was only looked at does not stay.
 -- A mark is the token of one checkout; several are joined by dots. What is marked ends later than its cart says: back is when it
 -- ends if all checkouts come to nothing, 0 if it was not held before them. Only undo takes a mark away, so that no checkout and
 -- no change of the cart ever shortens what another checkout has.
-local STOCK, RESERVED, HOLDS, EXPIRY = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local STOCK, RESERVED, HOLDS, EXPIRY, LOADING = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[6]
 local MOST = 9007199254740991 -- 2^53-1, the last whole number that a Lua number holds exactly
 local DROP = 100              -- expired entries that one call drops
 local MANY = 500              -- ids or entries that one call takes
+local IDLE = 1800000          -- ms after which a product without holds is forgotten, and a load that nobody goes on with
 
 -- whole gives the number in s if it is a decimal whole number within least..most, else nil.
 local function whole(s, least, most)
@@ -85,9 +92,10 @@ local function try(...)
 end
 
 -- shelf reads what is stored of the product. It touches nothing, and reads all four keys, so that what follows in the same
--- script meets no key of the wrong type. sound: the keys of the holds agree; loaded: sound, and the stock is known.
+-- script meets no key of the wrong type. sound: the keys of the holds agree; loaded: sound, and the stock is known; load: the token
+-- of the loader, if loading:{p} is that loader's.
 local function shelf()
-  local stock = try('HMGET', STOCK, 'n', 'v', 'seq') or {}
+  local stock = try('HMGET', STOCK, 'n', 'v', 'seq', 'load') or {}
   local held, entries, dated = try('GET', RESERVED), try('HLEN', HOLDS), try('ZCARD', EXPIRY)
   local s = { n = whole(stock[1], 0, MOST), v = whole(stock[2], 0, MOST), seq = whole(stock[3], 1, MOST), reserved = whole(held, 0, MOST) }
   s.sound = held ~= nil and entries ~= nil and entries == dated
@@ -97,6 +105,7 @@ local function shelf()
     s.sound = s.sound and s.reserved ~= nil and (s.reserved > 0) == (entries > 0)
   end
   s.loaded = s.sound and s.n ~= nil and s.v ~= nil and s.seq ~= nil
+  if stock[4] and s.seq and try('HGET', LOADING, 'token') == stock[4] then s.load = stock[4] end
   return s
 end
 
@@ -117,15 +126,39 @@ local function due(now)
   return { ids = ids, sum = sum, set = set, more = more }
 end
 
--- spoil says that an entry cannot be read: the product counts as not loaded from here on, and is loaded anew.
+-- spoil says that an entry cannot be read: the product counts as not loaded from here on, and is loaded anew, from the start.
 local function spoil(s)
   redis.call('UNLINK', RESERVED)
+  if s.seq then
+    redis.call('HDEL', STOCK, 'load')
+    redis.call('HSET', STOCK, 'seq', text(s.seq + 1))
+  end
+end
+
+-- touch marks a change, so that whoever read the product before it (to repair it) is refused.
+local function touch(s)
   if s.seq then redis.call('HSET', STOCK, 'seq', text(s.seq + 1)) end
 end
 
--- touch marks a change, so that whoever read the product before it (to load or to repair it) is refused.
-local function touch(s)
-  if s.seq then redis.call('HSET', STOCK, 'seq', text(s.seq + 1)) end
+-- ended leaves the ids of holds that have ended to the loader, if there is one.
+local function ended(s, ids)
+  if not s.load or #ids == 0 then return end
+  local marks = {}
+  for _, id in ipairs(ids) do
+    marks[#marks + 1], marks[#marks + 2] = ':' .. id, ''
+  end
+  redis.call('HSET', LOADING, unpack(marks))
+end
+
+-- count writes the sum. A product without holds is forgotten after a while.
+local function count(s, reserved)
+  if reserved == 0 then
+    redis.call('SET', RESERVED, '0', 'PX', IDLE)
+    redis.call('PEXPIRE', STOCK, IDLE)
+    return
+  end
+  redis.call('SET', RESERVED, text(reserved))
+  if (s.reserved or 0) == 0 then redis.call('PERSIST', STOCK) end
 end
 
 -- finish writes the end of some entries and the new sum. It is the first write of every script.
@@ -134,13 +167,18 @@ local function finish(s, gone, reserved)
     redis.call('HDEL', HOLDS, unpack(gone))
     redis.call('ZREM', EXPIRY, unpack(gone))
   end
-  redis.call('SET', RESERVED, text(reserved))
+  count(s, reserved)
   touch(s)
 end
 
--- put writes one entry. The owner may be nil, and the marks, without which there is no time to go back to.
-local function put(id, q, e, owner, marks, back)
+-- written is an entry as it is stored. The owner may be nil, and the marks, without which there is no time to go back to.
+local function written(q, e, owner, marks, back)
   local rest = marks and ':' .. (owner or '') .. ':' .. marks .. ':' .. text(back) or owner and ':' .. owner or ''
-  redis.call('HSET', HOLDS, id, text(q) .. ':' .. text(e) .. rest)
+  return text(q) .. ':' .. text(e) .. rest
+end
+
+-- put writes one entry.
+local function put(id, q, e, owner, marks, back)
+  redis.call('HSET', HOLDS, id, written(q, e, owner, marks, back))
   redis.call('ZADD', EXPIRY, text(e), id)
 end

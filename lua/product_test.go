@@ -101,15 +101,15 @@ func TestNothingButWholeNumbersInRange(t *testing.T) {
 			b.refused(lua.Hold, "a", n, later)
 			b.refused(lua.Hold, "a", 1, n)
 			b.refused(lua.Extend, "a", n)
-			b.refused(lua.Load, n, 1, 5, 1)
-			b.refused(lua.Load, "5", 1, 5, 1, "a", n, later)
+			b.refused(lua.Load, "x", "", 5, 1, "a", n, later)
 			b.refused(lua.Repair, n, "", "", "", 0)
 			b.refused(lua.Repair, "5", "", "", "", 0, "a", n, later)
 		}
 		for _, n := range notWhole {
 			b.refused(lua.Settle, n, 1)
 			b.refused(lua.Settle, 1, n)
-			b.refused(lua.Load, "5", 1, n, 1)
+			b.refused(lua.Load, "x", "", 5, orDash(n))
+			b.refused(lua.Load, "x", "", orDash(n), 5)
 			b.refused(lua.Repair, "5", "", "", "", n)
 		}
 		for _, id := range []string{"", strings.Repeat("x", 65)} {
@@ -117,15 +117,30 @@ func TestNothingButWholeNumbersInRange(t *testing.T) {
 			b.refused(lua.Release, id)
 			b.refused(lua.Extend, id, later)
 			b.refused(lua.Settle, 2, 5, id)
-			b.refused(lua.Load, "5", 1, 5, 1, id, 1, later)
+			b.refused(lua.Load, "x", "", 5, 1, id, 1, later)
 		}
 		b.refused(lua.Repair, "5", 7, "", "", 0)
 		b.refused(lua.Repair, "5", "", "", "", 2, "a")
-		b.refused(lua.Load, "5", 2, 5, 1)
-		b.refused(lua.Load, "5", 1, 5, 1, "a", 1)
+		b.refused(lua.Load, "x", "", 5, "")
+		b.refused(lua.Load, "x", "", "", 5)
+		b.refused(lua.Load, "x", strings.Repeat("x", 65), "", "")
+		b.refused(lua.Load, "x", "", 5, 1, "a", 1)
+		b.refused(lua.Load, append([]any{"x", "", "", ""}, many(101, later)...)...)
+		for _, token := range []any{"", "no token", strings.Repeat("x", 17)} {
+			b.refused(lua.Open, token)
+			b.refused(lua.Load, token, "", 5, 1)
+		}
 		b.wantStored(before)
 		b.want([]any{no, int64(100)}, lua.Hold, "a", "9007199254740991", later)
 	})
+}
+
+// orDash is n, or what is no number either, where nothing would mean that there is none.
+func orDash(n any) any {
+	if n == "" {
+		return "-"
+	}
+	return n
 }
 
 // many are the entries of n holds of one unit, as load takes them.

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- read says what of a product can be held now. Expired entries count for nobody, cleaned away or not.
--- KEYS    the product's five (product.inc.lua)
+-- KEYS    the product's six (product.inc.lua)
 -- ARGV    hold id whose own hold is asked for, or ''
 -- answers {1, stock, held by live entries, own quantity, own expiry in ms, version}
 --         {2, 0, 0, 0, 0, 0}   more than 100 entries have expired: call again

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- release ends the hold of one id on one product. Ended twice is ended once. It is never refused for lack of memory.
--- KEYS    the product's five (product.inc.lua)
+-- KEYS    the product's six (product.inc.lua)
 -- ARGV    hold id
 -- answers {1} ended, {0} there was none (loaded or not), {-1} the product's keys do not agree: it will be loaded anew
 -- cost    O(log holds), with an owner O(holds of the owner) too; at most 100 expired entries are dropped
@@ -23,7 +23,6 @@ end
 if #gone.ids > 0 then
   finish(s, gone.ids, reserved)
   if live then note(owner, id, clock()) end
-elseif not s.loaded then
-  touch(s) -- a loader that has read this hold must read again
 end
+ended(s, { id })
 return { had }

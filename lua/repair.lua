@@ -1,6 +1,6 @@
 #!lua
 -- repair sets a product right as a compare-and-set: it writes only if nothing has changed since state showed that sequence.
--- KEYS    the product's five (product.inc.lua)
+-- KEYS    the product's six (product.inc.lua)
 -- ARGV    seq; stock and version, or '' and '' to leave them; reserved as the sum of all entries shown, or '' to trust what is
 --         stored; the number of ids to remove, these ids; then entries to set: hold id, quantity, expiry in ms or
 --         "expiry:owner[:mark]" (one that has expired is left out; without an owner it keeps the one it has). At most 500 ids and 500 entries.

@@ -116,7 +116,12 @@ func restricted(t *testing.T, env *testkit.Env, user string, keys []string) redi
 func throughAProduct(b *bench) {
 	b.t.Helper()
 	soon, later := b.in(300), b.in(60_000)
-	b.load(100, 1, "loaded", 2, fmt.Sprint(later, ":", alice), "expires", 1, soon)
+	b.open("test")
+	b.want([]any{no}, lua.Load, "test", "here", "", "", "loaded", 2, fmt.Sprint(later, ":", alice), "ends", 1, later)
+	b.want([]any{yes}, lua.Extend, "loaded", later)
+	b.want([]any{yes}, lua.Release, "ends")
+	b.want([]any{notLoaded, int64(0)}, lua.Settle, 1, 100, "never there")
+	b.want([]any{yes}, lua.Load, "test", "", 100, 1, "expires", 1, soon)
 	b.want([]any{yes}, lua.Hold, most(bob, 50).args("mine", 3, later)...)
 	b.want([]any{limited}, lua.Hold, most(bob, 50).args("other", 60, later)...)
 	b.want([]any{yes}, lua.Hold, "short", 1, soon)

@@ -2,8 +2,8 @@
 -- settle brings what the books say to the shelf: the stock of a product at a version, and the end of the holds whose units the
 -- books have taken or given up. Stock falls and hold ends in one step, so that the units are free for nobody in between.
 -- The version gates the stock alone: an older one never overwrites a newer one. The named holds end whatever the version.
--- On a product that is not loaded the holds end too, and whoever is loading it is refused and reads again.
--- KEYS    the product's five (product.inc.lua)
+-- On a product that is loading the holds end too, whether they are there by then or not.
+-- KEYS    the product's six (product.inc.lua)
 -- ARGV    version, available (0 and 0: the holds end, the stock stays), then up to 500 hold ids
 -- answers {1, ended} loaded, {-1, ended} not loaded; ended is the number of holds that were there
 -- cost    O(ids x log holds); at most 100 expired entries are dropped
@@ -18,25 +18,27 @@ local s = shelf()
 local gone = s.sound and due(clock())
 if not gone then
   spoil(s)
-  gone = { ids = {}, set = {}, sum = 0 }
+  s.load, gone = nil, { ids = {}, set = {}, sum = 0 }
 end
-local ended, reserved = 0, s.reserved and s.reserved - gone.sum
+local had, reserved, ids = 0, s.reserved and s.reserved - gone.sum, {}
 for i = 3, #ARGV do
   local id = ARGV[i]
+  ids[#ids + 1] = id
   local q = s.sound and not gone.set[id] and entry(redis.call('HGET', HOLDS, id))
   if q then
-    reserved, ended = reserved - q, ended + 1
+    reserved, had = reserved - q, had + 1
     gone.set[id], gone.ids[#gone.ids + 1] = true, id
   end
 end
 local newer = s.seq and v > (s.v or 0) -- without seq nobody has it loaded or is loading it
 if #gone.ids > 0 then
   finish(s, gone.ids, reserved)
-elseif newer or not s.loaded then
+elseif newer then
   touch(s)
 end
+ended(s, ids)
 if newer then
   redis.call('HSET', STOCK, 'v', text(v))
   if s.n then redis.call('HSET', STOCK, 'n', text(n)) end
 end
-return { s.loaded and 1 or -1, ended }
+return { s.loaded and 1 or -1, had }

@@ -1,7 +1,7 @@
 #!lua flags=no-writes
 -- state shows all that is stored of a product, for whoever compares it with the books. The entries come in pages; pages with
 -- the same seq belong to one moment.
--- KEYS    the product's five (product.inc.lua)
+-- KEYS    the product's six (product.inc.lua)
 -- ARGV    cursor, '0' for the first page
 -- answers {condition, seq, stock, version, reserved, entries, now in ms, next cursor, {hold id, "quantity:expiry", …}}
 --         condition 1 loaded, 0 not loaded, -1 the keys do not agree (load it); numbers as strings, '' where there is none;

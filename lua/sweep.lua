@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- sweep cleans expired entries away. Nothing depends on it but memory.
--- KEYS    the product's five (product.inc.lua)
+-- KEYS    the product's six (product.inc.lua)
 -- ARGV    none
 -- answers {dropped, expiry in ms of the entry that ends next, or 0}; {-1, 0} if the product's keys do not agree
 -- cost    O(log holds); at most 100 expired entries are dropped

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- tell says why a product can or cannot be had: its stock, what is held of it, what of that is the caller's, and when the next
 -- hold of somebody else ends. Expired entries count for nobody, cleaned away or not.
--- KEYS    the product's five (product.inc.lua)
+-- KEYS    the product's six (product.inc.lua)
 -- ARGV    up to 500 ids of the caller's own holds
 -- answers {1, stock, version, held, own, expiry in ms of the next hold of others or 0}
 --         {2}   more than 100 entries have expired: call again

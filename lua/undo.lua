@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- undo takes back what a checkout that came to nothing has done to a hold: its mark goes, and with the last mark the time that
 -- checkouts have given. What the checkout itself has taken ends. What others have marked stays as long as it is held.
--- KEYS    the product's five (product.inc.lua)
+-- KEYS    the product's six (product.inc.lua)
 -- ARGV    hold id, token of the checkout
 -- answers {1} undone, {0} it has no such mark (loaded or not), {-1} the product's keys do not agree: it will be loaded anew
 -- cost    O(log holds), with an owner O(holds of the owner) too
@@ -27,6 +27,7 @@ elseif back > now then
   note(owner, id, now, q, math.min(e, back))
 else
   finish(s, { id }, s.reserved - q)
+  ended(s, { id })
   note(owner, id, now)
 end
 return { 1 }

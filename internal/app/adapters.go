@@ -102,27 +102,42 @@ func (l linesForInventory) Lines(ctx context.Context, tx pgx.Tx, ids []uuid.UUID
 
 // liveHolds gives the shelf every hold that Postgres still counts as live, of carts and of orders under way, for a Redis that
 // has to be filled again. An order whose units inventory has decided on holds nothing any more, even if order has not heard.
-//
-// Carts are read before orders: a cart that is bought in between comes as both, and is not missed.
 type liveHolds struct{ m *modules }
 
-func (l liveHolds) LiveHolds(ctx context.Context, products []uuid.UUID) ([]inventory.LiveHold, error) {
-	carts, err := l.m.cart.LiveHolds(ctx, products)
+func (l liveHolds) InCarts(ctx context.Context, products, after []uuid.UUID, most int) ([]inventory.LiveHold, map[uuid.UUID]uuid.UUID, error) {
+	carts, ends, err := l.m.cart.LiveHolds(ctx, products, after, most)
+	return ofCarts(carts), ends, err
+}
+
+func (l liveHolds) OnOrder(ctx context.Context, products []uuid.UUID, after uuid.UUID, most int) ([]inventory.LiveHold, uuid.UUID, bool, error) {
+	orders, end, more, err := l.m.order.LiveHolds(ctx, products, after, most)
+	return ofOrders(orders), end, more, err
+}
+
+// Of reads the cart before the orders: one that is bought in between comes as both, and is not missed.
+func (l liveHolds) Of(ctx context.Context, holdID uuid.UUID, products []uuid.UUID) ([]inventory.LiveHold, error) {
+	inCart, err := l.m.cart.Holds(ctx, holdID, products)
 	if err != nil {
 		return nil, err
 	}
-	orders, err := l.m.order.LiveHolds(ctx, products)
-	if err != nil {
-		return nil, err
+	onOrder, err := l.m.order.Holds(ctx, holdID, products)
+	return append(ofCarts(inCart), ofOrders(onOrder)...), err
+}
+
+func ofCarts(carts []cart.LiveHold) []inventory.LiveHold {
+	holds := make([]inventory.LiveHold, len(carts))
+	for i, h := range carts {
+		holds[i] = inventory.LiveHold{HoldID: h.CartID, Customer: h.Customer, ProductID: h.ProductID, Quantity: h.Quantity, ExpiresAt: h.ExpiresAt}
 	}
-	holds := make([]inventory.LiveHold, 0, len(carts)+len(orders))
-	for _, h := range carts {
-		holds = append(holds, inventory.LiveHold{HoldID: h.CartID, Customer: h.Customer, ProductID: h.ProductID, Quantity: h.Quantity, ExpiresAt: h.ExpiresAt})
+	return holds
+}
+
+func ofOrders(orders []order.Hold) []inventory.LiveHold {
+	holds := make([]inventory.LiveHold, len(orders))
+	for i, h := range orders {
+		holds[i] = inventory.LiveHold{HoldID: h.HoldID, OrderID: h.OrderID, Customer: h.Customer, ProductID: h.ProductID, Quantity: h.Quantity, ExpiresAt: h.ExpiresAt}
 	}
-	for _, h := range orders {
-		holds = append(holds, inventory.LiveHold{HoldID: h.HoldID, OrderID: h.OrderID, Customer: h.Customer, ProductID: h.ProductID, Quantity: h.Quantity, ExpiresAt: h.ExpiresAt})
-	}
-	return holds, nil
+	return holds
 }
 
 // purchasesForShelf tells the shelf what has become of a customer's orders.
@@ -143,12 +158,9 @@ func (m *modules) holdsOf(ctx context.Context, customer string, product uuid.UUI
 	if err != nil {
 		return nil, err
 	}
-	var holds []inventory.LiveHold
+	holds := ofOrders(onOrder)
 	if inCart.Quantity > 0 {
-		holds = append(holds, inventory.LiveHold{HoldID: inCart.CartID, Customer: customer, ProductID: product, Quantity: inCart.Quantity, ExpiresAt: inCart.ExpiresAt})
-	}
-	for _, h := range onOrder {
-		holds = append(holds, inventory.LiveHold{HoldID: h.HoldID, OrderID: h.OrderID, Customer: customer, ProductID: product, Quantity: h.Quantity, ExpiresAt: h.ExpiresAt})
+		holds = append(ofCarts([]cart.LiveHold{inCart}), holds...)
 	}
 	return holds, nil
 }
@@ -242,11 +254,7 @@ func (h holdsForOrders) Release(ctx context.Context, holdID uuid.UUID, products 
 }
 
 func (h holdsForOrders) Refresh(ctx context.Context, holds []order.Hold) (int, error) {
-	live := make([]inventory.LiveHold, len(holds))
-	for i, o := range holds {
-		live[i] = inventory.LiveHold{HoldID: o.HoldID, OrderID: o.OrderID, Customer: o.Customer, ProductID: o.ProductID, Quantity: o.Quantity, ExpiresAt: o.ExpiresAt}
-	}
-	return h.shelf.Refresh(ctx, live)
+	return h.shelf.Refresh(ctx, ofOrders(holds))
 }
 
 // courseOfOrders has facts of orders heard where they are made, which takes the modules that are made after order.

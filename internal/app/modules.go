@@ -36,6 +36,7 @@ func (s *server) newModules(book *saga.Book) *modules {
 		CustomerUnits: s.cfg.MaxCustomerUnits, CustomerShare: s.cfg.MaxProductShare, HeldShare: s.cfg.MaxHeldShare,
 		MaxAge: s.cfg.HoldMaxAge, Cooldown: s.cfg.HoldCooldown, Purchases: purchasesForShelf{m},
 	}
+	m.shelf.Meter(s.registry)
 	m.inventory = inventory.New(s.db, linesForInventory{m}, m.shelf, s.log)
 	m.inventory.HoldsOf, m.inventory.Lanes = m.holdsOf, s.cfg.InventoryLanes
 	m.cart = cart.New(s.db, s.scripts, s.keys, shelfForCarts{m.shelf}, catalogueForCarts{m}, cart.Rules{

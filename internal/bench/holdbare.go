@@ -80,8 +80,8 @@ func (p *place) bareHolds(ctx context.Context) (bareRun, error) {
 // shelve loads a product, and makes Redis know the script.
 func shelve(ctx context.Context, scripts *redisx.Scripts, keys []string) error {
 	replies, err := scripts.Run(ctx, []redisx.Call{
-		redisx.Command("HSET", keys[0], "seq", 1),
-		{Script: lua.Load, Keys: keys, Args: []any{1, 1, openingStock, 1}},
+		{Script: lua.Open, Keys: keys, Args: []any{loader}},
+		{Script: lua.Load, Keys: keys, Args: []any{loader, "", openingStock, 1}},
 		{Script: lua.Hold, Keys: keys, Args: []any{newID().String(), 1, time.Now().Add(time.Hour).UnixMilli()}},
 	})
 	for _, r := range replies {

@@ -95,26 +95,47 @@ func (noOrders) Lines(context.Context, pgx.Tx, []uuid.UUID) (map[uuid.UUID]event
 // holders are live carts, and bought ones as their orders.
 type holders struct{ s *shop }
 
-func (h holders) LiveHolds(ctx context.Context, products []uuid.UUID) ([]inventory.LiveHold, error) {
-	live, err := h.s.carts.LiveHolds(ctx, products)
+func (h holders) InCarts(ctx context.Context, products, after []uuid.UUID, most int) ([]inventory.LiveHold, map[uuid.UUID]uuid.UUID, error) {
+	live, ends, err := h.s.carts.LiveHolds(ctx, products, after, most)
+	return shelved(live), ends, err
+}
+
+func shelved(live []cart.LiveHold) []inventory.LiveHold {
 	holds := make([]inventory.LiveHold, len(live))
 	for i, l := range live {
 		holds[i] = inventory.LiveHold{HoldID: l.CartID, Customer: l.Customer, ProductID: l.ProductID, Quantity: l.Quantity, ExpiresAt: l.ExpiresAt}
 	}
+	return holds
+}
+
+func (h holders) OnOrder(ctx context.Context, products []uuid.UUID, after uuid.UUID, most int) ([]inventory.LiveHold, uuid.UUID, bool, error) {
+	holds, err := h.bought(ctx, `c.order_id > $2 ORDER BY c.order_id LIMIT $3`, products, after, most)
+	if len(holds) < most || err != nil {
+		return holds, after, false, err
+	}
+	return holds, holds[most-1].OrderID, true, nil
+}
+
+func (h holders) Of(ctx context.Context, hold uuid.UUID, products []uuid.UUID) ([]inventory.LiveHold, error) {
+	live, err := h.s.carts.Holds(ctx, hold, products)
 	if err != nil {
 		return nil, err
 	}
+	bought, err := h.bought(ctx, `c.id = $2`, products, hold)
+	return append(shelved(live), bought...), err
+}
+
+func (h holders) bought(ctx context.Context, which string, args ...any) ([]inventory.LiveHold, error) {
 	rows, err := h.s.env.DB.Query(ctx, `
 SELECT c.id, c.order_id, l.product_id, l.quantity, now() + interval '1 hour'
-FROM cart.lines l JOIN cart.carts c ON c.id = l.cart_id WHERE l.product_id = ANY ($1) AND c.state = 'BOUGHT'`, products)
+FROM cart.lines l JOIN cart.carts c ON c.id = l.cart_id WHERE l.product_id = ANY ($1) AND c.state = 'BOUGHT' AND `+which, args...)
 	if err != nil {
 		return nil, err
 	}
-	bought, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (l inventory.LiveHold, err error) {
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (l inventory.LiveHold, err error) {
 		err = row.Scan(&l.HoldID, &l.OrderID, &l.ProductID, &l.Quantity, &l.ExpiresAt)
 		return l, err
 	})
-	return append(holds, bought...), err
 }
 
 type catalogue struct{ books *inventory.Service }

@@ -19,19 +19,51 @@ type LiveHold struct {
 	ExpiresAt time.Time
 }
 
-// LiveHolds gives what open carts that have not expired hold of these products, for a shelf that has to be filled again.
-func (s *Service) LiveHolds(ctx context.Context, productIDs []uuid.UUID) ([]LiveHold, error) {
+// LiveHolds gives what open carts that have not expired hold of these products, for a shelf that has to be filled again: of each
+// product those carts that follow the one given for it, by their ids, from so many of its lines. ends has the last cart that was
+// looked at of those products that have more lines.
+func (s *Service) LiveHolds(ctx context.Context, productIDs, after []uuid.UUID, most int) (holds []LiveHold, ends map[uuid.UUID]uuid.UUID, err error) {
+	rows, err := s.db.Query(ctx, `
+SELECT p.id, l.cart_id, l.quantity, c.customer, coalesce(c.expires_at, 'epoch'), c.state = 'OPEN' AND coalesce(c.expires_at > now(), false)
+FROM unnest($1::uuid[], $2::uuid[]) AS p(id, after)
+CROSS JOIN LATERAL (
+    SELECT cart_id, quantity FROM cart.lines WHERE product_id = p.id AND held AND cart_id > p.after ORDER BY product_id, cart_id LIMIT $3
+) l
+JOIN cart.carts c ON c.id = l.cart_id
+ORDER BY p.id, l.cart_id`, productIDs, after, most)
+	if err != nil {
+		return nil, nil, fmt.Errorf("read live holds of carts: %w", err)
+	}
+	ends, seen := map[uuid.UUID]uuid.UUID{}, map[uuid.UUID]int{}
+	var h LiveHold
+	var live bool
+	_, err = pgx.ForEachRow(rows, []any{&h.ProductID, &h.CartID, &h.Quantity, &h.Customer, &h.ExpiresAt, &live}, func() error {
+		if seen[h.ProductID]++; seen[h.ProductID] == most {
+			ends[h.ProductID] = h.CartID
+		}
+		if live {
+			holds = append(holds, h)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, nil, fmt.Errorf("read live holds of carts: %w", err)
+	}
+	return holds, ends, nil
+}
+
+// Holds gives what one open cart that has not expired holds of these products.
+func (s *Service) Holds(ctx context.Context, cartID uuid.UUID, productIDs []uuid.UUID) ([]LiveHold, error) {
 	rows, err := s.db.Query(ctx, `
 SELECT l.cart_id, c.customer, l.product_id, l.quantity, c.expires_at
-FROM cart.lines l JOIN cart.carts c ON c.id = l.cart_id
-WHERE l.product_id = ANY ($1) AND l.held AND c.state = 'OPEN' AND c.expires_at > now()
-ORDER BY l.product_id, l.cart_id`, productIDs)
+FROM cart.carts c JOIN cart.lines l ON l.cart_id = c.id
+WHERE c.id = $1 AND l.product_id = ANY ($2) AND l.held AND c.state = 'OPEN' AND c.expires_at > now()`, cartID, productIDs)
 	if err != nil {
-		return nil, fmt.Errorf("read live holds of carts: %w", err)
+		return nil, fmt.Errorf("read holds of cart %s: %w", cartID, err)
 	}
 	holds, err := pgx.CollectRows(rows, pgx.RowToStructByPos[LiveHold])
 	if err != nil {
-		return nil, fmt.Errorf("read live holds of carts: %w", err)
+		return nil, fmt.Errorf("read holds of cart %s: %w", cartID, err)
 	}
 	return holds, nil
 }

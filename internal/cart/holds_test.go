@@ -31,7 +31,7 @@ func TestLiveHolds(t *testing.T) {
 		s.exec(`UPDATE cart.lines SET held = false WHERE cart_id = $1`, *lost.ID)
 		s.put("ann", cup, 1)
 
-		got, err := s.carts.LiveHolds(t.Context(), []uuid.UUID{tea, uuid.New()})
+		got, ends, err := s.carts.LiveHolds(t.Context(), []uuid.UUID{tea, uuid.New()}, make([]uuid.UUID, 2), 10)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -41,6 +41,28 @@ func TestLiveHolds(t *testing.T) {
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("live holds (-want +got):\n%s", diff)
+		}
+		if len(ends) > 0 {
+			t.Errorf("more follow after %v", ends)
+		}
+
+		// Page by page they are the same: each follows the line that was looked at last, whether that is live or not.
+		var paged []cart.LiveHold
+		for after, more := uuid.Nil, true; more; after, more = ends[tea], len(ends) > 0 {
+			if got, ends, err = s.carts.LiveHolds(t.Context(), []uuid.UUID{tea}, []uuid.UUID{after}, 1); err != nil {
+				t.Fatal(err)
+			}
+			paged = append(paged, got...)
+		}
+		if diff := cmp.Diff(want, paged); diff != "" {
+			t.Errorf("live holds, one by one (-want +got):\n%s", diff)
+		}
+		got, err = s.carts.Holds(t.Context(), *bob.ID, []uuid.UUID{tea, cup})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want[1:], got); diff != "" {
+			t.Errorf("holds of one (-want +got):\n%s", diff)
 		}
 	})
 }

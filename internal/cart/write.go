@@ -161,15 +161,16 @@ func (s *Service) giveBack(ctx context.Context, ch *Change, rest *left) error {
 }
 
 func (s *Service) takeOff(ctx context.Context, ch Change) error {
+	var err error
 	if len(ch.Lower) > 0 {
-		if _, err := s.shelf.Hold(ctx, ch.holder(), ch.Lower, ch.Until); err != nil && !errors.Is(err, ErrPast) {
-			return err
+		if _, err = s.shelf.Hold(ctx, ch.holder(), ch.Lower, ch.Until); errors.Is(err, ErrPast) {
+			err = nil
 		}
 	}
 	if len(ch.Free) > 0 {
-		return s.shelf.Release(ctx, ch.After.ID, ch.Free)
+		err = errors.Join(err, s.shelf.Release(ctx, ch.After.ID, ch.Free))
 	}
-	return nil
+	return err
 }
 
 // putRight makes the shelf say what the rows say of what a failed call has left. What cannot be put right is left for the

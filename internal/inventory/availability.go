@@ -22,6 +22,7 @@ type Availability struct {
 	Free       int64      // what can be held now
 	NextExpiry *time.Time // when the next hold of somebody else ends, if nothing is done about it; nil: there is none
 	MyHold     int64      // of Held, the asking customer's
+	Loading    bool       // Redis does not have all holds of it yet: Held, Free and MyHold are 0, and known soon
 	Estimated  bool       // Redis is away: Held, Free and MyHold are what the rows of carts and orders say
 }
 
@@ -47,6 +48,9 @@ func (s *Service) Availability(ctx context.Context, productID uuid.UUID, custome
 		a.Estimated = true
 		err = s.shelf.tellByRows(ctx, productID, mine, &a)
 	}
+	if Loading(err) {
+		a.Loading, err = true, nil
+	}
 	return a, err
 }
 
@@ -62,7 +66,7 @@ func (s *Shelf) tell(ctx context.Context, productID uuid.UUID, mine []LiveHold, 
 	calls := func(int) []redisx.Call {
 		return []redisx.Call{{Script: lua.Tell, Keys: s.keys.Product(productID), Args: args}}
 	}
-	err := s.each(ctx, []uuid.UUID{productID}, calls, func(_ int, _ int64, answer []any) error {
+	err := s.eachWithin(ctx, s.glance(), []uuid.UUID{productID}, calls, func(_ int, _ int64, answer []any) error {
 		a.Held, a.MyHold = number(answer, 3), number(answer, 4)
 		a.Free = max(0, number(answer, 1)-a.Held)
 		if next := number(answer, 5); next > 0 {
@@ -79,34 +83,37 @@ func (s *Shelf) tell(ctx context.Context, productID uuid.UUID, mine []LiveHold, 
 
 // tellByRows says the same without Redis, as far as rows know.
 func (s *Shelf) tellByRows(ctx context.Context, productID uuid.UUID, mine []LiveHold, a *Availability) error {
-	live, err := s.holders.LiveHolds(ctx, []uuid.UUID{productID})
-	if err != nil {
-		return fmt.Errorf("live holds of product %s: %w", productID, err)
-	}
-	stock, err := readStock(ctx, s.db, []uuid.UUID{productID}, live)
-	if err != nil {
-		return err
-	}
 	own := make(map[uuid.UUID]bool, len(mine))
 	for _, h := range mine {
 		own[h.HoldID] = true
 	}
-	row, now := stock[productID], time.Now()
-	if row == nil {
+	var stock *shelved
+	now := time.Now()
+	err := s.eachPage(ctx, []uuid.UUID{productID}, func(r *reading) {
+		for _, h := range r.holds {
+			if h.ExpiresAt.After(now) {
+				a.add(h, own[h.HoldID])
+			}
+		}
+		stock = r.stock
+	})
+	if err != nil {
+		return err
+	}
+	if stock == nil {
 		return noSuchProduct()
 	}
-	for _, h := range row.holds {
-		switch {
-		case !h.ExpiresAt.After(now):
-			continue
-		case own[h.HoldID]:
-			a.MyHold += h.Quantity
-		case a.NextExpiry == nil || h.ExpiresAt.Before(*a.NextExpiry):
-			at := h.ExpiresAt.UTC()
-			a.NextExpiry = &at
-		}
-		a.Held += h.Quantity
-	}
-	a.Free = max(0, row.available-a.Held)
+	a.Free = max(0, stock.available-a.Held)
 	return nil
+}
+
+// add counts a hold that a row tells of.
+func (a *Availability) add(h LiveHold, own bool) {
+	a.Held += h.Quantity
+	if own {
+		a.MyHold += h.Quantity
+	} else if a.NextExpiry == nil || h.ExpiresAt.Before(*a.NextExpiry) {
+		at := h.ExpiresAt.UTC()
+		a.NextExpiry = &at
+	}
 }

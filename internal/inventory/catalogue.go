@@ -21,6 +21,7 @@ import (
 type Offer struct {
 	Product
 	Available int64
+	Loading   bool // Redis does not have all of its holds yet: Available is 0, and known soon
 }
 
 // Products gives products by id, by one query. Those that do not exist are left out.
@@ -79,41 +80,35 @@ func (s *Service) offers(ctx context.Context, products []Product) ([]Offer, erro
 		ids[i] = p.ID
 	}
 	available, err := s.shelf.Available(ctx, ids)
+	loading := Loading(err)
 	if redisx.Unavailable(err) {
 		available, err = s.shelf.inBooks(ctx, ids)
 	}
-	if err != nil {
+	if err != nil && !loading {
 		return nil, err
 	}
 	offers := make([]Offer, len(products))
 	for i, p := range products {
-		offers[i] = Offer{Product: p, Available: available[p.ID]}
+		units, known := available[p.ID]
+		offers[i] = Offer{Product: p, Available: units, Loading: loading && !known}
 	}
 	return offers, nil
 }
 
 // inBooks says what Available says, without Redis.
 func (s *Shelf) inBooks(ctx context.Context, products []uuid.UUID) (map[uuid.UUID]int64, error) {
-	live, err := s.holders.LiveHolds(ctx, products)
-	if err != nil {
-		return nil, fmt.Errorf("live holds of %d products: %w", len(products), err)
-	}
-	stock, err := readStock(ctx, s.db, products, live)
-	if err != nil {
-		return nil, err
-	}
-	available := make(map[uuid.UUID]int64, len(stock))
-	now := time.Now()
-	for p, row := range stock {
-		free := row.available
-		for _, h := range row.holds {
+	available, held, now := make(map[uuid.UUID]int64, len(products)), make(map[uuid.UUID]int64, len(products)), time.Now()
+	err := s.eachPage(ctx, products, func(r *reading) {
+		for _, h := range r.holds {
 			if h.ExpiresAt.After(now) {
-				free -= h.Quantity
+				held[r.product] += h.Quantity
 			}
 		}
-		available[p] = max(0, free)
-	}
-	return available, nil
+		if r.stock != nil {
+			available[r.product] = max(0, r.stock.available-held[r.product])
+		}
+	})
+	return available, err
 }
 
 // linesPerFact bounds the size of one stock.created.

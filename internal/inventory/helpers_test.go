@@ -84,43 +84,6 @@ func (o *orders) Lines(_ context.Context, _ pgx.Tx, ids []uuid.UUID) (map[uuid.U
 	return found, nil
 }
 
-// holders is what carts and orders have in their rows.
-type holders struct {
-	mu   sync.Mutex
-	live map[[2]uuid.UUID]inventory.LiveHold
-	read func() // called when the rows have been read
-}
-
-func (h *holders) set(hold inventory.LiveHold) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.live == nil {
-		h.live = map[[2]uuid.UUID]inventory.LiveHold{}
-	}
-	key := [2]uuid.UUID{hold.HoldID, hold.ProductID}
-	if h.live[key] = hold; hold.Quantity == 0 {
-		delete(h.live, key)
-	}
-}
-
-func (h *holders) LiveHolds(_ context.Context, products []uuid.UUID) ([]inventory.LiveHold, error) {
-	h.mu.Lock()
-	var found []inventory.LiveHold
-	for _, hold := range h.live {
-		for _, p := range products {
-			if hold.ProductID == p && hold.ExpiresAt.After(time.Now()) {
-				found = append(found, hold)
-			}
-		}
-	}
-	read := h.read
-	h.mu.Unlock()
-	if read != nil {
-		read()
-	}
-	return found, nil
-}
-
 // sell puts a product with that opening stock into the catalogue for each number.
 func (s *shop) sell(stock ...int64) []uuid.UUID {
 	s.t.Helper()

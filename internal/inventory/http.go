@@ -36,12 +36,13 @@ type productResponse struct {
 	Currency       string    `json:"currency" validate:"required" example:"GBP"`
 	Version        int64     `json:"version" validate:"required"`
 	Available      int64     `json:"available" validate:"required"` // units that can be held now
+	Loading        bool      `json:"loading" validate:"required"`   // after an outage: available is not known yet and said to be 0; ask again in a few seconds
 } //	@name	Product
 
 func show(o Offer) productResponse {
 	return productResponse{
 		ID: o.ID, SKU: o.SKU, Name: o.Name, Description: o.Description, UnitPriceMinor: o.UnitPriceMinor,
-		Currency: o.Currency, Version: o.Version, Available: o.Available,
+		Currency: o.Currency, Version: o.Version, Available: o.Available, Loading: o.Loading,
 	}
 }
 

@@ -19,13 +19,14 @@ type availabilityResponse struct {
 	Free       int64      `json:"free" validate:"required" example:"10"`                   // what can be held now
 	NextExpiry *time.Time `json:"next_expiry" validate:"required" extensions:"x-nullable"` // when the next hold of somebody else ends, if nothing is done about it
 	MyHold     int64      `json:"my_hold" validate:"required" example:"2"`                 // of held, the caller's own; 0 without a token
+	Loading    bool       `json:"loading" validate:"required"`                             // after an outage: held, free and my_hold are not known yet and said to be 0; ask again in a few seconds
 	Estimated  bool       `json:"estimated" validate:"required"`                           // the numbers of holds come from the rows of carts and orders: Redis is away
 } //	@name	Availability
 
 // getAvailability says why a product can or cannot be had.
 //
 //	@Summary		Why can't I buy it
-//	@Description	Where the units of a product are. on_hand is all that was ever supplied (opening stock, restocks and adjustments), that is what is available and what orders have taken and not given back; an order that was completed goes on counting as allocated, since Holdfast is not told when goods leave the house. held and free share what orders have not taken. A token is not needed; with one, my_hold says what the caller's cart and orders under way hold. While Redis is away the answer is made from the rows of carts and orders, and estimated is true.
+//	@Description	Where the units of a product are. on_hand is all that was ever supplied (opening stock, restocks and adjustments), that is what is available and what orders have taken and not given back; an order that was completed goes on counting as allocated, since Holdfast is not told when goods leave the house. held and free share what orders have not taken. A token is not needed; with one, my_hold says what the caller's cart and orders under way hold. While Redis is away the answer is made from the rows of carts and orders, and estimated is true. While the product is coming back to Redis after an outage, loading is true.
 //	@Tags			catalogue
 //	@Produce		json
 //	@Param			id	path		string	true	"product id"	format(uuid)
@@ -47,6 +48,6 @@ func (s *Service) getAvailability(c echo.Context) error {
 	}
 	return web.JSON(c, http.StatusOK, availabilityResponse{
 		ProductID: id, OnHand: a.OnHand, Allocated: a.Allocated, Held: a.Held, Free: a.Free,
-		NextExpiry: a.NextExpiry, MyHold: a.MyHold, Estimated: a.Estimated,
+		NextExpiry: a.NextExpiry, MyHold: a.MyHold, Loading: a.Loading, Estimated: a.Estimated,
 	})
 }

@@ -114,7 +114,7 @@ func TestCatalogueOverHTTP(t *testing.T) {
 	products := made.body["products"].([]any)
 	first, second := products[1].(map[string]any), products[0].(map[string]any)
 	want := map[string]any{
-		"id": second["id"], "sku": "b-2", "name": "Second", "description": "", "unit_price_minor": 1275.0, "currency": "GBP", "version": 1.0, "available": 100.0,
+		"id": second["id"], "sku": "b-2", "name": "Second", "description": "", "unit_price_minor": 1275.0, "currency": "GBP", "version": 1.0, "available": 100.0, "loading": false,
 	}
 	if diff := cmp.Diff(want, second); diff != "" {
 		t.Fatal(diff)

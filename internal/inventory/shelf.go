@@ -19,9 +19,14 @@ import (
 
 // Holders knows the holds that the shelf ought to have.
 type Holders interface {
-	// LiveHolds gives the holds of live carts and of orders under way on the products. Carts are to be read before orders,
-	// so that a cart that is being bought is not missed; it may come as both.
-	LiveHolds(ctx context.Context, productIDs []uuid.UUID) ([]LiveHold, error)
+	// InCarts gives the next holds of live carts on each of the products, those whose ids follow the one given for it, looking at so
+	// many lines of each product. ends has the last id that was looked at of those products that have more.
+	InCarts(ctx context.Context, productIDs, after []uuid.UUID, most int) (holds []LiveHold, ends map[uuid.UUID]uuid.UUID, err error)
+	// OnOrder gives what the next orders under way hold of the products, those whose ids follow the one given, looking at so many
+	// orders. end is the last that was looked at, and more says that others follow.
+	OnOrder(ctx context.Context, productIDs []uuid.UUID, after uuid.UUID, most int) (holds []LiveHold, end uuid.UUID, more bool, err error)
+	// Of gives what one hold has of the products, by the rows of its cart and of its order.
+	Of(ctx context.Context, holdID uuid.UUID, productIDs []uuid.UUID) ([]LiveHold, error)
 }
 
 // LiveHold is a hold as its owner has it.
@@ -38,11 +43,15 @@ type LiveHold struct {
 // from the books what Redis does not have. redisx.Unavailable tells the error of a Redis that is not there: nothing waits
 // longer for it than the client's time-outs.
 type Shelf struct {
-	Limits Limits // how much anyone may hold; to be set before the first use
+	Limits   Limits        // how much anyone may hold; to be set before the first use, as the next
+	LoadWait time.Duration // how long a request waits for what is not in Redis; as long as for Redis, if nobody says
 
 	db      *postgres.DB
 	scripts *redisx.Scripts
 	aside   *redisx.Scripts // for settling, which may be behind when customers are many
+	pages   *redisx.Scripts // for loading, one page at a time
+	flights *flights
+	loads   *loads
 	keys    redisx.Keys
 	holders Holders
 	orders  Orders
@@ -54,7 +63,11 @@ const settling = 2
 
 // NewShelf makes the way to Redis. The scripts are those of package lua.
 func NewShelf(db *postgres.DB, scripts *redisx.Scripts, keys redisx.Keys, holders Holders, orders Orders, log *slog.Logger) *Shelf {
-	return &Shelf{db: db, scripts: scripts, aside: scripts.Aside(settling), keys: keys, holders: holders, orders: orders, log: log}
+	return &Shelf{
+		db: db, scripts: scripts, LoadWait: scripts.Patience,
+		aside: scripts.Aside(settling), pages: scripts.Apart(1), flights: newFlights(), loads: newLoads(),
+		keys: keys, holders: holders, orders: orders, log: log,
+	}
 }
 
 // Answer is what became of one line.
@@ -139,6 +152,9 @@ func (s *Shelf) HoldAllFor(ctx context.Context, by Holder, lines []event.OrderLi
 	had, err := s.holdOrProve(ctx, by, lines, until)
 	if redisx.NotSent(err) {
 		return nil, false, err
+	}
+	if Loading(err) { // which is no silence of Redis
+		deadline = time.Now().Add(redisx.Budget - redisx.Patience)
 	}
 	if err != nil {
 		undo, cancel := context.WithDeadline(context.WithoutCancel(ctx), deadline)
@@ -239,22 +255,23 @@ func (s *Shelf) ExtendFor(ctx context.Context, by Holder, productIDs []uuid.UUID
 	return answers, nil
 }
 
-// Available says of each product how many units can be held now. Products that the books do not have are left out.
+// Available says of each product how many units can be held now. Products that the books do not have are left out. So are those that
+// take a while to load: then the error is Loading, and the rest is there all the same.
 func (s *Shelf) Available(ctx context.Context, productIDs []uuid.UUID) (map[uuid.UUID]int64, error) {
 	available := make(map[uuid.UUID]int64, len(productIDs))
 	calls := func(i int) []redisx.Call {
 		return []redisx.Call{{Script: lua.Read, Keys: s.keys.Product(productIDs[i]), Args: []any{""}}}
 	}
-	err := s.each(ctx, productIDs, calls, func(i int, code int64, answer []any) error {
+	err := s.eachWithin(ctx, s.glance(), productIDs, calls, func(i int, code int64, answer []any) error {
 		if code == yes {
 			available[productIDs[i]] = max(0, number(answer, 1)-number(answer, 2))
 		}
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("available units of %d products: %w", len(productIDs), err)
+		err = fmt.Errorf("available units of %d products: %w", len(productIDs), err)
 	}
-	return available, nil
+	return available, err
 }
 
 func productsIn(lines []event.OrderLine) []uuid.UUID {

@@ -3,7 +3,6 @@ package inventory
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"github.com/google/uuid"
 
@@ -15,11 +14,10 @@ import (
 // and gives these. It is for a hold that may have been taken after it was ended. The stock is brought along, as it was read
 // after the decision, so that units which the books have taken are not free in between.
 func (s *Shelf) EndIfOver(ctx context.Context, holdID uuid.UUID, productIDs []uuid.UUID) (over []uuid.UUID, err error) {
-	live, err := s.holders.LiveHolds(ctx, productIDs)
+	live, err := s.holders.Of(ctx, holdID, productIDs)
 	if err != nil {
-		return nil, fmt.Errorf("live holds of %d products: %w", len(productIDs), err)
+		return nil, fmt.Errorf("what hold %s has of %d products: %w", holdID, len(productIDs), err)
 	}
-	live = slices.DeleteFunc(live, func(h LiveHold) bool { return h.HoldID != holdID })
 	stock, err := readStock(ctx, s.db, productIDs, live)
 	if err != nil {
 		return nil, err

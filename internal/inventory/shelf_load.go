@@ -2,8 +2,10 @@ package inventory
 
 import (
 	"context"
-	"errors"
+	"crypto/rand"
 	"fmt"
+	"slices"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -11,254 +13,137 @@ import (
 	"github.com/holdfast-checkout/holdfast/lua"
 )
 
-// Codes that the scripts of a product answer first.
 const (
-	yes       = 1
-	no        = 0
-	again     = 2
-	notLoaded = -1
-	past      = -2
-	limited   = 3
+	firstLook = 10 * time.Millisecond  // after which a load of another instance is looked at again, then after twice that, and so on
+	lastLook  = 100 * time.Millisecond // at most
+	roundTime = 5 * time.Second        // for reading and writing one page
 )
 
-// Bounds of what one call repeats. A script that answers again has dropped 100 expired entries; a load that is refused was
-// overtaken by a change, and somebody has got on.
-const (
-	mostRounds = 2000
-	mostLoads  = 20
-)
+// loading is a product that a flight is to bring to the shelf.
+type loading struct {
+	reading
+	token string    // of the claim that Redis has of this load; "": another loads it
+	began time.Time // of the claim
+	done  bool
+	sent  bool // all of the last page
+	stale bool // a newer version of the stock is known than the one that was read
+}
 
-var errRestless = errors.New("the product changes faster than it can be loaded")
-
-// each runs calls(i) for every product, the first of which is a script that answers a code, and hands the answers to take.
-// What is not loaded is loaded and run again, and so is what answered again. A product that the books do not have is refused
-// with zeros.
-func (s *Shelf) each(ctx context.Context, products []uuid.UUID, calls func(i int) []redisx.Call, take func(i int, code int64, answer []any) error) error {
-	open := make([]int, len(products))
-	for i := range products {
-		open[i] = i
+// take has products loaded, in batches. Nobody's request is behind it any more: it ends when all are loaded, or cannot be.
+func (s *Shelf) take(ctx context.Context, products []uuid.UUID) {
+	ctx = context.WithoutCancel(ctx)
+	for batch := range slices.Chunk(products, together) {
+		go s.fly(ctx, batch)
 	}
-	for round, loads := 0, 0; len(open) > 0; round++ {
-		if round == mostRounds || loads > mostLoads {
-			return errRestless
+}
+
+// fly loads what nobody else loads, page by page, and looks from time to time whether others have loaded the rest, or have lost it.
+func (s *Shelf) fly(ctx context.Context, products []uuid.UUID) {
+	open := make([]*loading, len(products))
+	for i, p := range products {
+		open[i] = &loading{reading: reading{product: p}}
+	}
+	pause, look := firstLook, time.Time{}
+	for len(open) > 0 {
+		var err error
+		if time.Now().After(look) {
+			if err = s.open(ctx, open); err == nil {
+				look, pause = time.Now().Add(pause), min(2*pause, lastLook)
+			}
 		}
-		repeat, missing, err := s.round(ctx, open, calls, take)
-		if err != nil && round > 0 {
-			err = redisx.Sent(err)
+		mine := slices.DeleteFunc(slices.Clone(open), func(l *loading) bool { return l.token == "" || l.done })
+		switch {
+		case err != nil:
+		case len(mine) > 0:
+			err = s.nextPage(ctx, mine)
+		case slices.ContainsFunc(open, func(l *loading) bool { return !l.done }):
+			time.Sleep(time.Until(look))
 		}
 		if err != nil {
-			return err
+			s.giveUp(ctx, open, err)
+			return
 		}
-		if len(missing) > 0 {
-			loads++
-			there, err := s.load(ctx, pick(products, missing))
-			if err != nil {
-				return redisx.Sent(err)
-			}
-			for _, i := range missing {
-				if there[products[i]] {
-					repeat = append(repeat, i)
-				} else if err := take(i, no, nil); err != nil {
-					return err
-				}
-			}
+		open = slices.DeleteFunc(open, func(l *loading) bool { return l.done })
+	}
+}
+
+// giveUp ends the flights of products that cannot be loaded now. Redis keeps what is written, and who asks next goes on from there.
+func (s *Shelf) giveUp(ctx context.Context, open []*loading, err error) {
+	s.log.WarnContext(ctx, "products cannot be loaded into Redis", "products", len(open), "error", err)
+	for _, l := range open {
+		if !l.done {
+			s.loads.failed(l)
+			s.flights.land(l.product, isLoading, err)
 		}
-		open = repeat
+	}
+}
+
+// open claims those products that nobody is loading.
+func (s *Shelf) open(ctx context.Context, all []*loading) error {
+	var calls []redisx.Call
+	var asked []*loading
+	var tokens []string
+	for _, l := range all {
+		if l.token == "" && !l.done {
+			asked, tokens = append(asked, l), append(tokens, rand.Text()[:16])
+			calls = append(calls, redisx.Call{Script: lua.Open, Keys: s.keys.Product(l.product), Args: []any{tokens[len(tokens)-1]}})
+		}
+	}
+	replies, err := s.scripts.Run(ctx, calls)
+	if err != nil {
+		return err
+	}
+	for i, l := range asked {
+		answer, err := listOf(replies[i])
+		if err != nil {
+			return fmt.Errorf("open product %s: %w", l.product, err)
+		}
+		at, _ := answer[2].(string)
+		switch number(answer, 0) {
+		case yes:
+			s.landed(l, isLoaded)
+			continue
+		case no:
+			l.token, l.began = tokens[i], time.Now()
+			if l.at, err = placeOf(at); err != nil {
+				return fmt.Errorf("open product %s: %w", l.product, err)
+			}
+			s.loads.began(l)
+		}
+		if at != "" {
+			s.flights.isLong(l.product)
+		}
 	}
 	return nil
 }
 
-// round sends the open calls once.
-func (s *Shelf) round(ctx context.Context, open []int, calls func(i int) []redisx.Call, take func(i int, code int64, answer []any) error) (repeat, missing []int, err error) {
-	var list []redisx.Call
-	first := make([]int, len(open))
-	for at, i := range open {
-		first[at] = len(list)
-		list = append(list, calls(i)...)
+// nextPage reads the next holds of products, and writes them; with the last holds of a product, its stock.
+func (s *Shelf) nextPage(ctx context.Context, mine []*loading) error {
+	s.flights.places <- struct{}{}
+	defer func() { <-s.flights.places }()
+	ctx, cancel := context.WithTimeout(ctx, roundTime)
+	defer cancel()
+	list := make([]*reading, len(mine))
+	for i, l := range mine {
+		list[i] = &l.reading
 	}
-	replies, err := s.scripts.Run(ctx, list)
-	if err != nil {
-		return nil, nil, err
+	if err := s.read(ctx, list); err != nil {
+		return err
 	}
-	for at, i := range open {
-		answer, err := listOf(replies[first[at]])
-		if err != nil {
-			return nil, nil, err
-		}
-		switch code := number(answer, 0); code {
-		case again:
-			repeat = append(repeat, i)
-		case notLoaded:
-			missing = append(missing, i)
-		default:
-			if err := take(i, code, answer); err != nil {
-				return nil, nil, err
-			}
+	if err := s.write(ctx, mine); err != nil {
+		return err
+	}
+	for _, l := range mine {
+		if l.token != "" && !l.done && !l.complete {
+			s.flights.isLong(l.product)
 		}
 	}
-	return repeat, missing, nil
+	return nil
 }
 
-// Load puts products on the shelf that are not there, or are damaged there, as the books and the owners of holds have them.
-func (s *Shelf) Load(ctx context.Context, productIDs []uuid.UUID) error {
-	_, err := s.load(ctx, productIDs)
-	return err
-}
-
-// entriesPerCall is how many holds one call of the load script takes.
-const entriesPerCall = 500
-
-// load gives the products that the books have; all of these are loaded then, by this call or another's.
-//
-// The sequence is asked for first, the owners of holds then, the books last: what changes on the shelf from the first step
-// on has the load refused, and a hold whose order the books have decided on meanwhile is left out.
-func (s *Shelf) load(ctx context.Context, products []uuid.UUID) (map[uuid.UUID]bool, error) {
-	there := make(map[uuid.UUID]bool, len(products))
-	for range mostLoads {
-		var open []uuid.UUID
-		sequence, err := s.open(ctx, products)
-		if err != nil {
-			return nil, err
-		}
-		for _, p := range products {
-			if _, closed := sequence[p]; closed {
-				open = append(open, p)
-			} else {
-				there[p] = true
-			}
-		}
-		if len(open) == 0 {
-			return there, nil
-		}
-		live, err := s.holders.LiveHolds(ctx, open)
-		if err != nil {
-			return nil, fmt.Errorf("live holds of %d products: %w", len(open), err)
-		}
-		stock, err := readStock(ctx, s.db, open, live)
-		if err != nil {
-			return nil, err
-		}
-		if products, err = s.write(ctx, stock, sequence); err != nil {
-			return nil, err
-		}
-		for p := range stock {
-			there[p] = true
-		}
-		if len(products) == 0 {
-			return there, nil
-		}
-	}
-	return nil, errRestless
-}
-
-// open gives the change sequence of the products that are not loaded.
-func (s *Shelf) open(ctx context.Context, products []uuid.UUID) (map[uuid.UUID]any, error) {
-	calls := make([]redisx.Call, len(products))
-	for i, p := range products {
-		calls[i] = redisx.Call{Script: lua.Open, Keys: s.keys.Product(p)}
-	}
-	replies, err := s.scripts.Run(ctx, calls)
-	if err != nil {
-		return nil, err
-	}
-	sequence := make(map[uuid.UUID]any, len(products))
-	for i, p := range products {
-		answer, err := listOf(replies[i])
-		if err != nil {
-			return nil, fmt.Errorf("open product %s: %w", p, err)
-		}
-		if number(answer, 0) != yes {
-			sequence[p] = answer[1]
-		}
-	}
-	return sequence, nil
-}
-
-// write sends what was read, and gives the products that have changed meanwhile.
-func (s *Shelf) write(ctx context.Context, stock map[uuid.UUID]*shelved, sequence map[uuid.UUID]any) (restless []uuid.UUID, err error) {
-	for len(stock) > 0 {
-		var calls []redisx.Call
-		var order []uuid.UUID
-		for p, row := range stock {
-			calls = append(calls, s.loadCall(p, row, sequence[p]))
-			order = append(order, p)
-		}
-		at := len(calls)
-		for p, row := range stock {
-			for _, h := range row.next() {
-				calls = append(calls, redisx.Command("ZADD", s.keys.Due(p), "LT", h.ExpiresAt.UnixMilli(), p.String()))
-			}
-		}
-		replies, err := s.scripts.Run(ctx, calls)
-		if err != nil {
-			return nil, err
-		}
-		left := map[uuid.UUID]*shelved{}
-		for i, r := range replies[:at] {
-			p := order[i]
-			answer, err := listOf(r)
-			if err != nil {
-				return nil, fmt.Errorf("load product %s: %w", p, err)
-			}
-			row := stock[p]
-			row.holds = row.holds[len(row.next()):]
-			switch {
-			case number(answer, 0) != yes:
-				restless = append(restless, p)
-			case len(row.holds) > 0:
-				left[p], sequence[p] = row, answer[1]
-			}
-		}
-		stock = left
-	}
-	return restless, nil
-}
-
-// shelved is what the books and the owners of holds say of one product.
-type shelved struct {
-	available, version int64
-	holds              []LiveHold
-}
-
-// next are the holds that go in the next call.
-func (r *shelved) next() []LiveHold { return r.holds[:min(len(r.holds), entriesPerCall)] }
-
-func (s *Shelf) loadCall(p uuid.UUID, row *shelved, sequence any) redisx.Call {
-	last := 1
-	if len(row.holds) > entriesPerCall {
-		last = 0
-	}
-	args := []any{sequence, last, row.available, row.version}
-	for _, h := range row.next() {
-		args = append(args, h.HoldID.String(), h.Quantity, s.Limits.dated(h))
-	}
-	return redisx.Call{Script: lua.Load, Keys: s.keys.Product(p), Args: args}
-}
-
-func pick(products []uuid.UUID, at []int) []uuid.UUID {
-	picked := make([]uuid.UUID, len(at))
-	for i, j := range at {
-		picked[i] = products[j]
-	}
-	return picked
-}
-
-func listOf(r redisx.Reply) ([]any, error) {
-	if r.Err != nil {
-		return nil, r.Err
-	}
-	list, ok := r.Value.([]any)
-	if !ok || len(list) == 0 {
-		return nil, fmt.Errorf("script answered %v", r.Value)
-	}
-	return list, nil
-}
-
-// number gives a whole number of a script's answer, 0 where there is none.
-func number(answer []any, at int) int64 {
-	if at >= len(answer) {
-		return 0
-	}
-	n, _ := answer[at].(int64)
-	return n
+// landed ends the flight of a product.
+func (s *Shelf) landed(l *loading, state loadState) {
+	l.done = true
+	s.loads.ended(l)
+	s.flights.land(l.product, state, nil)
 }

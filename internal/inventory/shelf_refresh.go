@@ -30,7 +30,7 @@ func (s *Shelf) Refresh(ctx context.Context, holds []LiveHold) (gone int, err er
 		}
 		return nil
 	})
-	if err != nil {
+	if err != nil && !Loading(err) { // what is loading comes with the time that the rows say
 		return 0, fmt.Errorf("refresh %d holds: %w", len(holds), err)
 	}
 	if len(missing) == 0 {

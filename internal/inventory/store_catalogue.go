@@ -114,47 +114,72 @@ func readMovements(ctx context.Context, q querier, productID, before uuid.UUID, 
 	return movements, nil
 }
 
-// readStock gives what the shelf ought to have of products. A hold whose order the books have decided on holds no more; the
-// decisions are read before the stock, so that units that were taken in between are counted twice rather than not at all,
-// until the fact that says so is heard.
+// shelved is what the books and the owners of holds say of one product.
+type shelved struct {
+	available, version int64
+	holds              []LiveHold
+}
+
+// decisions are the orders that the books have decided on, each with the zero id, or with a product where it is only that.
+type decisions map[[2]uuid.UUID]bool
+
+// readStock gives what the shelf ought to have of products.
 func readStock(ctx context.Context, q querier, products []uuid.UUID, live []LiveHold) (map[uuid.UUID]*shelved, error) {
+	stock, decided, err := readBooks(ctx, q, products, live)
+	if err != nil {
+		return nil, err
+	}
+	shelve(stock, live, decided)
+	return stock, nil
+}
+
+// readBooks gives the stock of products, and which of the holds' orders the books have decided on: these hold no more. The decisions
+// are read before the stock, so that units that were taken in between are counted twice rather than not at all, until the fact that
+// says so is heard.
+func readBooks(ctx context.Context, q querier, products []uuid.UUID, live []LiveHold) (map[uuid.UUID]*shelved, decisions, error) {
 	var orders []uuid.UUID
 	for _, h := range live {
 		if h.OrderID != uuid.Nil {
 			orders = append(orders, h.OrderID)
 		}
 	}
-	decided := map[[2]uuid.UUID]bool{}
+	decided := decisions{}
 	stock := make(map[uuid.UUID]*shelved, len(products))
 	batch := &pgx.Batch{}
-	batch.Queue(`
-		SELECT order_id, $2 FROM inventory.reservations WHERE order_id = ANY ($1) AND state <> 'GATHERING'
-		UNION ALL
-		SELECT order_id, l.product_id FROM inventory.reservations r JOIN inventory.reservation_lines l USING (order_id)
-		WHERE order_id = ANY ($1) AND r.state = 'GATHERING'`, orders, uuid.Nil).Query(func(rows pgx.Rows) error {
-		var of [2]uuid.UUID // order, and product where it is only that
-		_, err := pgx.ForEachRow(rows, []any{&of[0], &of[1]}, func() error { decided[of] = true; return nil })
-		return err
-	})
-	batch.Queue(`SELECT product_id, available, version FROM inventory.stock WHERE product_id = ANY ($1)`, products).Query(func(rows pgx.Rows) error {
-		var id uuid.UUID
-		var row shelved
-		_, err := pgx.ForEachRow(rows, []any{&id, &row.available, &row.version}, func() error {
-			stock[id] = &shelved{available: row.available, version: row.version}
-			return nil
+	if len(orders) > 0 {
+		batch.Queue(`
+			SELECT order_id, $2 FROM inventory.reservations WHERE order_id = ANY ($1) AND state <> 'GATHERING'
+			UNION ALL
+			SELECT order_id, l.product_id FROM inventory.reservations r JOIN inventory.reservation_lines l USING (order_id)
+			WHERE order_id = ANY ($1) AND r.state = 'GATHERING'`, orders, uuid.Nil).Query(func(rows pgx.Rows) error {
+			var of [2]uuid.UUID
+			_, err := pgx.ForEachRow(rows, []any{&of[0], &of[1]}, func() error { decided[of] = true; return nil })
+			return err
 		})
-		return err
-	})
-	if err := q.SendBatch(ctx, batch).Close(); err != nil {
-		return nil, fmt.Errorf("read stock of %d products: %w", len(products), err)
 	}
-	shelve(stock, live, decided)
-	return stock, nil
+	if len(products) > 0 {
+		batch.Queue(`SELECT product_id, available, version FROM inventory.stock WHERE product_id = ANY ($1)`, products).Query(func(rows pgx.Rows) error {
+			var id uuid.UUID
+			var row shelved
+			_, err := pgx.ForEachRow(rows, []any{&id, &row.available, &row.version}, func() error {
+				stock[id] = &shelved{available: row.available, version: row.version}
+				return nil
+			})
+			return err
+		})
+	}
+	if batch.Len() == 0 {
+		return stock, decided, nil
+	}
+	if err := q.SendBatch(ctx, batch).Close(); err != nil {
+		return nil, nil, fmt.Errorf("read stock of %d products: %w", len(products), err)
+	}
+	return stock, decided, nil
 }
 
 // shelve puts live holds to their products, each once, with the later of its expiries. A hold whose order is decided, or decided
 // as far as the product goes, is left out, also where it comes as its cart's.
-func shelve(stock map[uuid.UUID]*shelved, live []LiveHold, decided map[[2]uuid.UUID]bool) {
+func shelve(stock map[uuid.UUID]*shelved, live []LiveHold, decided decisions) {
 	over := map[[2]uuid.UUID]bool{} // hold, and product where it is only that
 	for _, h := range live {
 		for _, p := range []uuid.UUID{uuid.Nil, h.ProductID} {

@@ -247,9 +247,15 @@ type Hold struct {
 	ExpiresAt time.Time
 }
 
-// LiveHolds gives the holds of orders under way on these products, for a Redis that has to be filled again.
-func (s *Service) LiveHolds(ctx context.Context, products []uuid.UUID) ([]Hold, error) {
-	return liveHolds(ctx, s.db, products)
+// LiveHolds gives what the next orders under way, those whose ids follow the one given, hold of these products, for a Redis that has
+// to be filled again. It looks at so many orders; end is the last of them, and more says that others follow.
+func (s *Service) LiveHolds(ctx context.Context, products []uuid.UUID, after uuid.UUID, most int) (holds []Hold, end uuid.UUID, more bool, err error) {
+	return liveHolds(ctx, s.db, products, after, most)
+}
+
+// Holds gives what orders under way hold of products under one id.
+func (s *Service) Holds(ctx context.Context, holdID uuid.UUID, products []uuid.UUID) ([]Hold, error) {
+	return holdsOfOne(ctx, s.db, holdID, products)
 }
 
 // UnderWay counts the orders that have not ended: all, those that are ending, and those whose payment is unknown.

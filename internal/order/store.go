@@ -221,22 +221,6 @@ func linesOf(ctx context.Context, tx pgx.Tx, ids []uuid.UUID) (map[uuid.UUID]eve
 	return orders, nil
 }
 
-func liveHolds(ctx context.Context, db *postgres.DB, products []uuid.UUID) ([]Hold, error) {
-	rows, err := db.Query(ctx, `
-		SELECT o.id, o.customer, o.hold_id, l.product_id, l.quantity, greatest(o.deadline, now()) + $2::interval
-		FROM orders.orders o JOIN orders.lines l ON l.order_id = o.id
-		WHERE o.ended_at IS NULL AND o.hold_id IS NOT NULL AND o.inventory_status = 'NOT_STARTED'
-		  AND l.product_id = ANY($1)`, products, holdMargin)
-	if err != nil {
-		return nil, fmt.Errorf("live holds of orders: %w", err)
-	}
-	holds, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Hold])
-	if err != nil {
-		return nil, fmt.Errorf("live holds of orders: %w", err)
-	}
-	return holds, nil
-}
-
 func countUnderWay(ctx context.Context, db *postgres.DB) (all, ending, unknown int64, err error) {
 	err = db.QueryRow(ctx, `
 		SELECT count(*), count(*) FILTER (WHERE status = 'ENDING'), count(*) FILTER (WHERE payment_status = 'UNKNOWN')

@@ -85,7 +85,7 @@ func (m *Memory) enter(ctx context.Context, term lease.Term, s sight, epoch uuid
 }
 
 // ofMemory are the kinds of key that are forgotten: all that is loaded or compared again.
-var ofMemory = []string{":stock:", ":reserved:", ":holds:", ":expiry:", ":cart:"}
+var ofMemory = []string{":stock:", ":reserved:", ":holds:", ":expiry:", ":loading:", ":cart:"}
 
 // forgetAll deletes everything that the namespace has of products and carts.
 func (m *Memory) forgetAll(ctx context.Context) (deleted int64, err error) {

@@ -115,10 +115,34 @@ func (noOrders) Lines(context.Context, pgx.Tx, []uuid.UUID) (map[uuid.UUID]event
 // holders are the rows of open carts, for the loader.
 type holders struct{ p *place }
 
-func (h holders) LiveHolds(ctx context.Context, products []uuid.UUID) ([]inventory.LiveHold, error) {
+func (h holders) InCarts(ctx context.Context, products, after []uuid.UUID, most int) ([]inventory.LiveHold, map[uuid.UUID]uuid.UUID, error) {
+	var page []inventory.LiveHold
+	ends := map[uuid.UUID]uuid.UUID{}
+	for i, p := range products {
+		live, err := h.live(ctx, `l.product_id = $1 AND l.cart_id > $2 ORDER BY l.cart_id LIMIT $3`, p, after[i], most)
+		if err != nil {
+			return nil, nil, err
+		}
+		if len(live) == most {
+			ends[p] = live[most-1].HoldID
+		}
+		page = append(page, live...)
+	}
+	return page, ends, nil
+}
+
+func (h holders) OnOrder(context.Context, []uuid.UUID, uuid.UUID, int) ([]inventory.LiveHold, uuid.UUID, bool, error) {
+	return nil, uuid.Nil, false, nil
+}
+
+func (h holders) Of(ctx context.Context, hold uuid.UUID, products []uuid.UUID) ([]inventory.LiveHold, error) {
+	return h.live(ctx, `l.cart_id = $1 AND l.product_id = ANY($2)`, hold, products)
+}
+
+func (h holders) live(ctx context.Context, which string, args ...any) ([]inventory.LiveHold, error) {
 	rows, err := h.p.env.DB.Query(ctx, `
 		SELECT l.cart_id, l.product_id, l.quantity, c.expires_at FROM cart.lines l JOIN cart.carts c ON c.id = l.cart_id
-		WHERE l.product_id = ANY($1) AND l.held AND c.state = 'OPEN' AND c.expires_at > now()`, products)
+		WHERE l.held AND c.state = 'OPEN' AND c.expires_at > now() AND `+which, args...)
 	if err != nil {
 		return nil, err
 	}

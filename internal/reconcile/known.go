@@ -8,7 +8,7 @@ import (
 	"github.com/google/uuid"
 )
 
-// known are products that Postgres is known to have, as far as there is room: each has four or five keys in Redis, and Postgres
+// known are products that Postgres is known to have, as far as there is room: each has up to six keys in Redis, and Postgres
 // is to be asked about it once and not for every key. It is as large for a small catalogue as for a large one.
 type known struct {
 	seed  maphash.Seed

@@ -63,7 +63,7 @@ func (p *pass) sort(keys []string) (products, carts []uuid.UUID) {
 		switch kind {
 		case "cart":
 			carts = append(carts, id)
-		case "stock", "reserved", "holds", "expiry", "owners":
+		case "stock", "reserved", "holds", "expiry", "owners", "loading":
 			ofProducts[id] = true
 		}
 	}

@@ -17,12 +17,13 @@ type Keys struct {
 	Namespace string // prefix, so that several installations can share a server
 }
 
-// Product gives the five keys of a product, in the order in which its scripts want them: stock, reserved, holds, expiry, owners.
+// Product gives the six keys of a product, in the order in which its scripts want them: stock, reserved, holds, expiry, owners,
+// loading.
 func (k Keys) Product(p uuid.UUID) []string {
 	id := "{" + p.String() + "}"
 	return []string{
 		k.Namespace + ":stock:" + id, k.Namespace + ":reserved:" + id, k.Namespace + ":holds:" + id, k.Namespace + ":expiry:" + id,
-		k.Namespace + ":owners:" + id,
+		k.Namespace + ":owners:" + id, k.Namespace + ":loading:" + id,
 	}
 }
 

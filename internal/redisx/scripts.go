@@ -70,6 +70,14 @@ func (s *Scripts) Aside(places int) *Scripts {
 	return &aside
 }
 
+// Apart gives the same scripts with a gate of their own, through which every request goes alone: for work of which each piece is as
+// much as others should wait for.
+func (s *Scripts) Apart(places int) *Scripts {
+	apart := *s
+	apart.gate = newGate(places, false)
+	return &apart
+}
+
 // Run sends calls as pipelines, perhaps together with what others ask for, and gives their replies, in order. The error is the first
 // by which Redis was unavailable: then any of the calls may or may not have been done. What Redis refused is in the replies.
 func (s *Scripts) Run(ctx context.Context, calls []Call) ([]Reply, error) {
