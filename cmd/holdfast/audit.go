@@ -13,6 +13,7 @@ type auditCmd struct {
 	books
 	Wait     time.Duration `default:"30s" help:"How long to wait for rest: nothing under way, queues empty."`
 	Cooldown time.Duration `default:"10s" help:"Rest means that nothing has changed for so long."`
+	Archive  bool          `help:"Read the documents of archived orders again, too."`
 	Report   string        `help:"JSON report to write." placeholder:"F.json"`
 }
 
@@ -21,7 +22,7 @@ func (c *auditCmd) Run(ctx context.Context, out io.Writer) error {
 	if err := c.find(stackDir); err != nil {
 		return err
 	}
-	report, err := app.Audit(ctx, c.Servers, c.SandboxURL, c.SandboxKey, app.Rest{Wait: c.Wait, Cooldown: c.Cooldown})
+	report, err := app.Audit(ctx, c.Servers, c.SandboxURL, c.SandboxKey, app.Rest{Wait: c.Wait, Cooldown: c.Cooldown, Archive: c.Archive})
 	if err != nil {
 		return err
 	}

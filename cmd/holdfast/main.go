@@ -42,6 +42,7 @@ type cli struct {
 	Replay    replayCmd    `cmd:"" help:"Drive a running server with a real shop's orders."`
 	Compare   compareCmd   `cmd:"" help:"Play one load against each strategy in turn, and tell what each costs."`
 	Audit     auditCmd     `cmd:"" help:"Prove that stock and money add up."`
+	Archive   archiveCmd   `cmd:"" help:"Move orders that ended long ago to the archive, or bring one back."`
 	Reconcile reconcileCmd `cmd:"" help:"Compare Redis with Postgres and repair it."`
 	Dlq       dlqCmd       `cmd:"" help:"List, replay and delete dead letters."`
 	Payments  paymentsCmd  `cmd:"" help:"Show payments that are under way and money that only one side knows of, and see to them."`

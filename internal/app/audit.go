@@ -21,6 +21,7 @@ const auditTimeout = 5 * time.Minute
 type Rest struct {
 	Wait     time.Duration // at most
 	Cooldown time.Duration // for so long nothing must have changed; 0: 10 s
+	Archive  bool          // the documents of archived orders are read, too
 }
 
 // Audit proves the invariants on the servers given, after waiting for rest.
@@ -61,6 +62,6 @@ func auditOptions(db *postgres.DB, client redis.UniversalClient, at config.Serve
 	return audit.Options{
 		Postgres: db, Redis: client, Namespace: at.Namespace, Broker: at.RabbitMQURL, Queues: queues,
 		Series: func(lane int) string { return t.Queue(saga.LaneQueue(lane)) }, Hears: book.Hears(), Follows: book.Follows(), Ends: book.Ends, States: book.States(),
-		Ledger: ledger, Wait: rest.Wait, Cooldown: rest.Cooldown,
+		Ledger: ledger, Wait: rest.Wait, Cooldown: rest.Cooldown, Archive: rest.Archive,
 	}
 }

@@ -47,6 +47,9 @@ func (s *server) background() []run.Part {
 	if s.cfg.OrphanInterval > 0 {
 		parts = append(parts, s.led("orphan hunt", s.modules.hunter.Run))
 	}
+	if s.cfg.ArchiveAfter > 0 {
+		parts = append(parts, s.led("archive", s.keepArchive))
+	}
 	if s.cfg.ReconcileInterval > 0 {
 		parts = append(parts, run.Part{Name: "reconciler", Run: s.repairs.Run})
 	}

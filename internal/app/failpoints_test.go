@@ -19,9 +19,10 @@ import (
 	"github.com/holdfast-checkout/holdfast/internal/saga"
 )
 
-// elsewhere are the points that an instance with a sandbox does not come by: it has no charges that are opened first. A charger is
-// killed there by the tests of internal/payment that have such a provider.
-var elsewhere = []string{"asking open", "asked open"}
+// elsewhere are the points that an instance with a sandbox does not come by: it has no charges that are opened first, and archives
+// nothing. A charger is killed there by the tests of internal/payment that have such a provider, an archiver by those of
+// internal/archive.
+var elsewhere = []string{"asking open", "asked open", "archiving", "archived", "archive month made"}
 
 // No failpoint is left out: each that the source has is one at which an instance is killed, in the strategies that come by it.
 func TestEveryFailpointIsACrash(t *testing.T) {

@@ -11,6 +11,7 @@
 //	stock.go     S1 S2 S3
 //	money.go     M1 M2 M3, ledger.go the provider's side of it
 //	orders.go    O1 O2 O3 V1
+//	archive.go   what was archived, and the proofs of it
 //	facts.go     E1 E2, queues.go the broker's side of it
 //	timeline.go  T1
 //	redis.go     R1: the walk; shelf.go, carts.go: what is compared
@@ -39,6 +40,7 @@ type Options struct {
 	Ends      func() map[string][]string // what is said on every way to a state in which orders end: strategy/status/reason/payment/inventory to facts
 	States    []string                   // what an order can be: strategy/status/reason/payment/inventory, as the tables allow
 	Ledger    *Ledger                    // the provider's own books; nil when the provider shows none: M3 is then skipped
+	Archive   bool                       // read the documents of archived orders again, too
 	Wait      time.Duration              // how long to wait for rest; 0: judge at once
 	Cooldown  time.Duration              // rest means that nothing changed for so long; 10 s when 0, none when negative
 	Grace     time.Duration              // how long after its deadline an order that has not ended counts as stuck; 3 min when 0

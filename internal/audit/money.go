@@ -87,6 +87,7 @@ func proveMoneyConserved(ctx context.Context, a *auditor, v *Verdict) error {
 			FROM (SELECT * FROM payment.transfers WHERE credit = 'outside') t
 			FULL JOIN (SELECT * FROM payment.acts WHERE act = 'settle') a ON a.order_id = t.order_id
 			WHERE t.order_id IS NULL OR a.order_id IS NULL`},
+		{says: "what is known of archived payments is what was archived", sql: archivedMoney},
 		{says: "a completed order has paid its total", sql: `
 			SELECT o.id AS order_id, o.total_minor, m.state, m.charged, m.refunded
 			FROM orders.orders o LEFT JOIN (` + money + `) m ON m.order_id = o.id
@@ -136,26 +137,25 @@ func proveBooksAgree(ctx context.Context, a *auditor, v *Verdict) error {
 	rules := a.withLedger(v, ours, []rule{
 		{says: "a charge of the provider's is one of ours", sql: `
 			SELECT c.id AS charge_id, c.key, c.order_id, c.amount_minor AS theirs, p.amount_minor AS ours, p.state
-			FROM audit_ledger c LEFT JOIN payment.payments p ON p.charge_key = c.key
+			FROM audit_ledger c LEFT JOIN (` + allPayments + `) p ON p.charge_key = c.key
 			WHERE c.kind = 'charge' AND NOT c.late
 			  AND (p.order_id IS NULL OR p.order_id::text <> c.order_id OR (p.amount_minor, p.currency) <> (c.amount_minor, c.currency)
 			       OR p.state NOT IN ('PENDING', 'UNKNOWN', 'SUCCESS', 'REFUNDING', 'REFUNDED') OR p.charge_id <> c.id)
 			  AND NOT EXISTS (SELECT FROM payment.orphans o WHERE o.provider_id = c.id AND o.refund_id IS NOT NULL)`},
 		{says: "a charge of ours is one of the provider's", sql: `
-			SELECT p.order_id, p.state, p.charge_id, p.amount_minor FROM payment.payments p
+			SELECT p.order_id, p.state, p.charge_id, p.amount_minor FROM (` + allPayments + `) p
 			WHERE p.charge_id IS NOT NULL
 			  AND NOT EXISTS (SELECT FROM audit_ledger c WHERE c.kind = 'charge' AND c.id = p.charge_id AND c.key = p.charge_key)`},
 		{says: "a refund of the provider's is one of ours", sql: `
 			SELECT r.id AS refund_id, r.key, r.order_id, r.amount_minor AS theirs, p.amount_minor AS ours, p.state
-			FROM audit_ledger r LEFT JOIN payment.payments p ON p.refund_key = r.key
+			FROM audit_ledger r LEFT JOIN (` + allPayments + `) p ON p.refund_key = r.key
 			WHERE r.kind = 'refund' AND NOT r.late
 			  AND (p.order_id IS NULL OR p.order_id::text <> r.order_id OR (p.amount_minor, p.currency) <> (r.amount_minor, r.currency)
 			       OR p.state NOT IN ('REFUNDING', 'REFUNDED') OR p.refund_id <> r.id OR p.charge_id <> r.charge_id)
 			  AND NOT EXISTS (SELECT FROM payment.orphans o WHERE o.provider_id = r.charge_id AND o.refund_id = r.id)`},
 		{says: "a refund of ours is one of the provider's", sql: `
-			SELECT p.order_id, p.state, p.refund_id, p.amount_minor FROM payment.payments p
-			WHERE p.refund_id IS NOT NULL
-			  AND NOT EXISTS (SELECT FROM payment.acts s WHERE s.order_id = p.order_id AND s.act = 'settle')
+			SELECT p.order_id, p.state, p.refund_id, p.amount_minor FROM (` + allPayments + `) p
+			WHERE p.refund_id IS NOT NULL AND p.refund_id <> 'outside-' || p.order_id
 			  AND NOT EXISTS (SELECT FROM audit_ledger r WHERE r.kind = 'refund' AND r.id = p.refund_id AND r.key = p.refund_key)`},
 	})
 	return a.check(ctx, v, `SELECT count(*) FROM audit_ledger`, rules...)

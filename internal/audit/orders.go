@@ -15,6 +15,9 @@ const keysLive = `interval '23 hours'`
 
 // proveNoImpossibleState is O1.
 func proveNoImpossibleState(ctx context.Context, a *auditor, v *Verdict) error {
+	if err := proveArchive(ctx, a, v); err != nil {
+		return err
+	}
 	return a.check(ctx, v, countOrders,
 		rule{says: "the state is possible in the order's strategy", args: []any{a.States}, sql: `
 			SELECT o.id AS order_id, ` + allowedState + ` AS state FROM orders.orders o

@@ -59,6 +59,7 @@ type Config struct {
 	OutboxRetention     time.Duration `default:"24h" help:"How long published facts are kept."`
 	InboxRetention      time.Duration `default:"168h" help:"How long a heard fact is remembered."`
 	DeadLetterRetention time.Duration `default:"720h" help:"How long dead letters are kept that went back to their modules, and what was done about them; open ones stay."`
+	ArchiveAfter        time.Duration `help:"Orders that ended so long ago are moved to the archive, by one instance; 0: only by the command."`
 	UnknownFactPatience time.Duration `default:"24h" help:"How long a fact of another version, that no instance has a row for, waits before it is a dead letter."`
 	RefillAfter         time.Duration `default:"15s" help:"A published fact that a module has not heard after so long is published to it again, if its queue has lost it."`
 	ConsumerBatch       int           `default:"128" help:"Most facts that a verb hears at once."`
@@ -144,6 +145,9 @@ func (c *Config) Validate() error {
 	}
 	if c.HoldMaxAge < c.HoldTTL {
 		errs = append(errs, errors.New("--hold-max-age: must not be shorter than --hold-ttl"))
+	}
+	if c.ArchiveAfter < 0 {
+		errs = append(errs, errors.New("--archive-after: must not be negative"))
 	}
 	if c.OrphanInterval < 0 {
 		errs = append(errs, errors.New("--orphan-interval: must not be negative"))

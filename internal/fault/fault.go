@@ -29,6 +29,7 @@ const (
 	IdempotencyKeyReused  Kind = "idempotency-key-reused"
 	IdempotencyKeyInUse   Kind = "idempotency-key-in-use"
 	Conflict              Kind = "conflict"
+	Archived              Kind = "archived"
 	PreconditionFailed    Kind = "precondition-failed"
 	TooLarge              Kind = "too-large"
 	RateLimited           Kind = "rate-limited"

@@ -20,10 +20,10 @@ var base = []string{"internal/event", "internal/failpoint", "internal/fault", "i
 
 // mayImport is the table: a package and what of this project it may import. Arrows go down only.
 var mayImport = map[string][]string{
-	"cmd/holdfast": {"internal/app", "internal/config", "internal/stack", "internal/compare", "internal/replay", "internal/audit", "internal/saga", "internal/sandbox", "internal/postgres", "internal/redisx", "internal/web", "internal/run", "internal/payment", "internal/stripe"},
+	"cmd/holdfast": {"internal/app", "internal/archive", "internal/config", "internal/stack", "internal/compare", "internal/replay", "internal/audit", "internal/saga", "internal/sandbox", "internal/postgres", "internal/redisx", "internal/web", "internal/run", "internal/payment", "internal/stripe"},
 	"cmd/bench":    {"internal/bench", "internal/stack", "internal/postgres", "internal/web"},
 	"internal/app": {
-		"api", "lua", "internal/audit", "internal/broker", "internal/cart", "internal/config", "internal/deadletter", "internal/event",
+		"api", "lua", "internal/archive", "internal/audit", "internal/broker", "internal/cart", "internal/config", "internal/deadletter", "internal/event",
 		"internal/fault", "internal/inbox", "internal/inventory", "internal/lease", "internal/order", "internal/outbox",
 		"internal/payment", "internal/postgres", "internal/reconcile", "internal/redisx", "internal/refill", "internal/relay", "internal/rollout", "internal/run",
 		"internal/saga", "internal/timeline", "internal/web",
@@ -44,6 +44,7 @@ var mayImport = map[string][]string{
 	"internal/inventory":         append([]string{"internal/redisx", "lua"}, base...),
 	"internal/reconcile":         {"internal/event", "internal/fault", "internal/lease", "internal/postgres", "internal/redisx", "internal/web", "lua"},
 	"internal/timeline":          {"internal/fault", "internal/postgres", "internal/web"},
+	"internal/archive":           {"internal/failpoint", "internal/postgres"},
 	"internal/audit":             {"internal/event", "internal/fault", "internal/postgres", "internal/redisx", "internal/run", "internal/web"},
 	"internal/deadletter":        {"internal/broker", "internal/event", "internal/fault", "internal/postgres", "internal/text", "internal/web"},
 	"internal/relay":             {"internal/broker", "internal/event", "internal/lease", "internal/postgres", "internal/run"},

@@ -21,7 +21,7 @@ import (
 // order's row decides between a cancel and whatever else ends the order at the same moment.
 func (s *Service) Cancel(ctx context.Context, customer string, id uuid.UUID, traceParent string) (View, error) {
 	err := s.db.InTx(ctx, func(tx pgx.Tx) error {
-		o, err := lockOwn(ctx, tx, customer, id)
+		o, err := s.lockOwn(ctx, tx, customer, id)
 		if err != nil || o.Cancelling() {
 			return err
 		}
@@ -62,15 +62,16 @@ func sayCancelled(ctx context.Context, tx pgx.Tx, o *Order, traceParent string) 
 	return updateViews(ctx, tx, map[uuid.UUID]event.OrderState{o.ID: o.state()}, map[uuid.UUID]uuid.UUID{o.ID: said.ID})
 }
 
-// lockOwn reads a customer's order for a change. Another's is not found.
-func lockOwn(ctx context.Context, tx pgx.Tx, customer string, id uuid.UUID) (*Order, error) {
+// lockOwn reads a customer's order for a change. Another's is not found; one that is archived cannot be changed.
+func (s *Service) lockOwn(ctx context.Context, tx pgx.Tx, customer string, id uuid.UUID) (*Order, error) {
 	rows, err := tx.Query(ctx, `SELECT `+columns+` FROM orders.orders WHERE id = $1 AND customer = $2 FOR NO KEY UPDATE`, id, customer)
 	if err != nil {
 		return nil, fmt.Errorf("lock order %s: %w", id, err)
 	}
 	o, err := pgx.CollectExactlyOneRow(rows, scan)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return nil, noSuchOrder()
+		return nil, s.gone(ctx, tx, customer, id, fault.New(fault.Conflict,
+			"The order is archived, since it ended long ago: ask the shop to bring it back before it is cancelled."))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("lock order %s: %w", id, err)

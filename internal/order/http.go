@@ -180,12 +180,13 @@ func (h *HTTP) cancel(c echo.Context) error {
 // get shows one order.
 //
 //	@Summary	One of my orders
+//	@Description	Orders that ended long ago come from the archive, as long as their month is kept there: 410 `archived` after that.
 //	@Tags		orders
 //	@Produce	json
 //	@Security	Bearer
 //	@Param		id	path		string	true	"id of the order"	format(uuid)
 //	@Success	200	{object}	View
-//	@Failure	401,404,503	{object}	web.Problem
+//	@Failure	401,404,410,503	{object}	web.Problem
 //	@Router		/orders/{id} [get]
 func (h *HTTP) get(c echo.Context) error {
 	id, err := web.PathID(c, "id")

@@ -26,7 +26,7 @@ const (
 //	@Param		Last-Event-ID	header		string	false	"id of the last event that was got"
 //	@Success	200				{string}	string	"events named order, whose data is an order"
 //	@Success	204				"the order is final, and its end was got"
-//	@Failure	400,401,404,429,503	{object}	web.Problem
+//	@Failure	400,401,404,410,429,503	{object}	web.Problem
 //	@Router		/orders/{id}/events [get]
 func (h *HTTP) events(c echo.Context) error {
 	id, err := web.PathID(c, "id")

@@ -127,7 +127,7 @@ func inUTC(v View) View {
 	return v
 }
 
-// Get gives a customer's order. Another's is not found.
+// Get gives a customer's order, also from the archive. Another's is not found.
 func (s *Service) Get(ctx context.Context, customer string, id uuid.UUID) (View, error) {
 	rows, err := s.db.Query(ctx, `SELECT `+viewColumns+` FROM orders.view WHERE id = $1 AND customer = $2`, id, customer)
 	if err != nil {
@@ -135,7 +135,7 @@ func (s *Service) Get(ctx context.Context, customer string, id uuid.UUID) (View,
 	}
 	v, err := pgx.CollectExactlyOneRow(rows, scanView)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return View{}, noSuchOrder()
+		return s.archived(ctx, customer, id)
 	}
 	if err != nil {
 		return View{}, fmt.Errorf("get order %s: %w", id, err)
@@ -154,10 +154,16 @@ func (s *Service) List(ctx context.Context, customer string, before uuid.UUID, l
 	}
 	rows, err := s.db.Query(ctx, `
 		SELECT `+viewColumns+`, found FROM (
-			SELECT *, sum(pg_column_size(lines)) OVER newest - pg_column_size(lines) AS bytes_before, count(*) OVER () AS found FROM (
-				SELECT * FROM orders.view WHERE customer = $1 AND id < $2 ORDER BY id DESC LIMIT $3
+			SELECT id, archived, sum(bytes) OVER newest - bytes AS bytes_before, count(*) OVER () AS found FROM (
+				(SELECT id, pg_column_size(lines) AS bytes, NULL::jsonb AS archived FROM orders.view WHERE customer = $1 AND id < $2 ORDER BY id DESC LIMIT $3)
+				UNION ALL
+				(SELECT id, pg_column_size(view), view FROM archive.orders WHERE customer = $1 AND id < $2 ORDER BY id DESC LIMIT $3)
+				ORDER BY id DESC LIMIT $3
 			) AS page WINDOW newest AS (ORDER BY id DESC)
-		) AS sized WHERE bytes_before < $4 ORDER BY id DESC LIMIT $5`, customer, before, limit+1, pageBytes, limit)
+		) AS sized JOIN LATERAL (
+			SELECT w.* FROM orders.view w WHERE w.id = sized.id AND archived IS NULL
+			UNION ALL SELECT w.* FROM jsonb_populate_record(NULL::orders.view, archived) w WHERE archived IS NOT NULL
+		) AS v USING (id) WHERE bytes_before < $4 ORDER BY id DESC LIMIT $5`, customer, before, limit+1, pageBytes, limit)
 	if err != nil {
 		return nil, false, fmt.Errorf("list orders: %w", err)
 	}

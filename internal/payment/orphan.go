@@ -52,7 +52,7 @@ func (h *Hunter) readToTheEnd(ctx context.Context) error {
 	return nil
 }
 
-// findAll gives the payments of orders, those that exist.
+// findAll gives the payments of orders, those that exist, archived ones too.
 func findAll(ctx context.Context, db *postgres.DB, orders []uuid.UUID) (map[uuid.UUID]*Payment, error) {
 	rows, err := db.Query(ctx, `SELECT `+columns+` FROM payment.payments p WHERE p.order_id = ANY($1)`, orders)
 	if err != nil {
@@ -70,7 +70,7 @@ func findAll(ctx context.Context, db *postgres.DB, orders []uuid.UUID) (map[uuid
 	if err := rows.Err(); err != nil {
 		return nil, fmt.Errorf("find payments: %w", err)
 	}
-	return found, nil
+	return found, addArchived(ctx, db, orders, found)
 }
 
 // note writes down what a page of the provider's list came to, and how far it was read.
@@ -88,6 +88,8 @@ func (h *Hunter) note(ctx context.Context, lines []Line, met []string, orphans [
 			SELECT id FROM unnest($1::text[]) AS m(id)
 			WHERE NOT EXISTS (SELECT FROM payment.transfers t, payment.hunts h
 			                  WHERE t.provider_id = m.id AND h.provider = $2 AND (t.at, t.provider_id) <= (h.at, h.at_id))
+			  AND NOT EXISTS (SELECT FROM payment.archived a WHERE a.charge_id = m.id)
+			  AND NOT EXISTS (SELECT FROM payment.archived a WHERE a.refund_id = m.id)
 			ON CONFLICT DO NOTHING`, met, h.books.Name())
 		batch.Queue(`UPDATE payment.hunts SET mark = $2 WHERE provider = $1`, h.books.Name(), lines[len(lines)-1].Mark)
 	})

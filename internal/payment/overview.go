@@ -8,8 +8,6 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-
-	"github.com/holdfast-checkout/holdfast/internal/fault"
 )
 
 // Shown is a payment as operators see it.
@@ -90,7 +88,7 @@ func (c *Charger) Show(ctx context.Context, order uuid.UUID) (Shown, error) {
 	}
 	s, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByPos[Shown])
 	if errors.Is(err, pgx.ErrNoRows) {
-		return s, fault.New(fault.NotFound, "No payment of such an order is known.")
+		return s, noPayment(ctx, c.db, order)
 	}
 	if err != nil {
 		return s, fmt.Errorf("show the payment of order %s: %w", order, err)

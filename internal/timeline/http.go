@@ -24,7 +24,7 @@ func (r *Reader) Routes(routes web.Routes) { routes.Customer.GET("/orders/:id/ti
 //	@Param		limit	query		integer	false	"how many, at most 500"	default(200)
 //	@Param		cursor	query		string	false	"next_cursor of the page before"
 //	@Success	200		{object}	web.List[Entry]
-//	@Failure	400,401,404,503	{object}	web.Problem
+//	@Failure	400,401,404,410,503	{object}	web.Problem
 //	@Router		/orders/{id}/timeline [get]
 func (r *Reader) show(c echo.Context) error {
 	id, err := web.PathID(c, "id")

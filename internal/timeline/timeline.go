@@ -92,7 +92,20 @@ func (r *Reader) Read(ctx context.Context, customer string, order uuid.UUID, aft
 		return nil, nil, fmt.Errorf("timeline of order %s: %w", order, err)
 	}
 	if !found {
-		return nil, nil, fault.New(fault.NotFound, "There is no such order.")
+		return nil, nil, r.nothing(ctx, customer, order)
 	}
 	return entries, positions, nil
+}
+
+// nothing says why there is nothing to tell of an order.
+func (r *Reader) nothing(ctx context.Context, customer string, order uuid.UUID) error {
+	var archived bool
+	err := r.db.QueryRow(ctx, `SELECT EXISTS (SELECT FROM orders.archived WHERE id = $1 AND customer = $2)`, order, customer).Scan(&archived)
+	switch {
+	case err != nil:
+		return fmt.Errorf("timeline of order %s: %w", order, err)
+	case archived:
+		return fault.New(fault.Archived, "The order was archived, and its month is gone from the archive.")
+	}
+	return fault.New(fault.NotFound, "There is no such order.")
 }

@@ -52,6 +52,7 @@ var kinds = map[fault.Kind]answer{
 	fault.IdempotencyKeyReused:  {422, "Idempotency-Key reused", "Another request was sent under this Idempotency-Key."},
 	fault.IdempotencyKeyInUse:   {409, "Idempotency-Key in use", "The first request under this Idempotency-Key is still running: try again."},
 	fault.Conflict:              {409, "Conflict", "The request does not fit the present state."},
+	fault.Archived:              {410, "Archived", "The order ended so long ago that it was archived, and its month is no longer kept."},
 	fault.PreconditionFailed:    {412, "Precondition failed", "If-Match names a version that is not the current one."},
 	fault.TooLarge:              {413, "Too large", "The request is larger than the server takes."},
 	fault.RateLimited:           {429, "Rate limited", "Too many requests: wait retry_after_seconds."},
