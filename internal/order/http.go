@@ -11,9 +11,10 @@ import (
 	"github.com/holdfast-checkout/holdfast/internal/web"
 )
 
-// How many lists of orders an instance reads at a time, in all and for one customer: each may take some megabytes, see pageBytes.
+// How many lists of orders an instance reads at a time, in all and for one customer. A page of the largest orders takes some 4 MB until
+// it is answered, see pageBytes: all of them together stay below 100 MB.
 const (
-	maxLists           = 32
+	maxLists           = 16
 	maxListsOfCustomer = 4
 )
 

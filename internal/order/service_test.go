@@ -131,7 +131,7 @@ func TestPagesOfLargeOrdersAreShort(t *testing.T) {
 			}
 			seen[v.ID], last, lines = true, v.ID, lines+len(v.Lines)
 		}
-		if lines > 14_000 {
+		if lines > 8_000 {
 			t.Errorf("%d lines on a page", lines)
 		}
 	}

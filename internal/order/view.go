@@ -144,7 +144,7 @@ func (s *Service) Get(ctx context.Context, customer string, id uuid.UUID) (View,
 }
 
 // pageBytes is after how many bytes of lines, as they are stored, a list ends before its limit. They are compressed, to about a third.
-const pageBytes = 256 << 10
+const pageBytes = 128 << 10
 
 // List returns up to limit of a customer's orders, newest first, those made before the order before (zero: from the newest), and
 // whether there are more. It returns fewer where their lines are many: one at least.
