@@ -107,7 +107,7 @@ func Run(ctx context.Context, o Options) (Report, error) {
 	if err := a.awaitRest(ctx); err != nil {
 		return Report{}, fmt.Errorf("audit: %w", err)
 	}
-	if err := a.desk.catchUp(ctx, a.snap.tx, true); err != nil {
+	if err := a.desk.catchUpLate(ctx, a.snap); err != nil {
 		return Report{}, fmt.Errorf("audit: %w", err)
 	}
 	report := Report{StartedAt: began.UTC(), AtRest: a.rest.reached(), Waiting: a.rest.waiting()}

@@ -183,6 +183,10 @@ func TestEachInvariantIsNamedWhenItIsBroken(t *testing.T) {
 	s := sell(t)
 	s.env.DB.Close() // a database that is in use cannot be copied
 	t.Run("breaks", func(t *testing.T) {
+		t.Run("holds no transaction id", func(t *testing.T) {
+			t.Parallel()
+			holdsNoTransactionID(t, s)
+		})
 		t.Run("none", func(t *testing.T) {
 			t.Parallel()
 			report := run(t, s.options(t, s.copyOf(t)))

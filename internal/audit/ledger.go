@@ -8,11 +8,11 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // Ledger is where a provider shows its own books: GET <URL>/ledger, pages of charges and refunds, oldest first.
@@ -80,18 +80,43 @@ func (l *Ledger) client() *http.Client {
 	return &http.Client{Timeout: 10 * time.Second}
 }
 
-// into is what the ledger is copied with: the desk's connection, or the snapshot's transaction on it.
-type into interface {
-	CopyFrom(ctx context.Context, table pgx.Identifier, columns []string, rows pgx.CopyFromSource) (int64, error)
-	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
-}
-
 // catchUp lays on the desk what the ledger has gained. Before a snapshot is taken, every entry's intent is in our books by
-// then, for it was committed before the provider was called. Afterwards (late), what our books say is in the ledger by then.
-func (d *desk) catchUp(ctx context.Context, on into, late bool) error {
+// then, for it was committed before the provider was called.
+func (d *desk) catchUp(ctx context.Context) error {
 	if d.ledger == nil {
 		return nil
 	}
+	if err := d.readOn(ctx, func(page []entry) error { return d.lay(ctx, page) }); err != nil {
+		return fmt.Errorf("lay the ledger beside the books: %w", err)
+	}
+	if _, err := d.conn.Exec(ctx, `ANALYZE audit_entries`); err != nil {
+		return fmt.Errorf("lay the ledger beside the books: %w", err)
+	}
+	return nil
+}
+
+// catchUpLate lays beside a snapshot's books what the ledger has gained since: what those books say is in the ledger by then. A ledger
+// that could not be read before is not read now, or all of it would be late.
+func (d *desk) catchUpLate(ctx context.Context, s *snapshot) error {
+	if d.ledger == nil || d.gone != nil {
+		return nil
+	}
+	late := []entry{}
+	if err := d.readOn(ctx, func(page []entry) error { late = append(late, page...); return nil }); err != nil {
+		return err
+	}
+	text, err := json.Marshal(late)
+	if err == nil {
+		_, err = s.tx.Exec(ctx, `SELECT set_config('holdfast.late_entries', $1, true)`, string(text))
+	}
+	if err != nil {
+		return fmt.Errorf("lay the ledger beside the books: %w", err)
+	}
+	return nil
+}
+
+// readOn hands on the entries that moved money and have not been read, a page at a time.
+func (d *desk) readOn(ctx context.Context, take func([]entry) error) error {
 	d.gone = nil
 	for more := true; more; {
 		var page []entry
@@ -100,31 +125,25 @@ func (d *desk) catchUp(ctx context.Context, on into, late bool) error {
 			d.gone = err
 			return ctx.Err() // a provider that does not answer is no failure of the audit
 		}
-		if err := d.lay(ctx, on, page, late); err != nil {
-			return fmt.Errorf("lay the ledger beside the books: %w", err)
+		if len(page) == 0 {
+			continue
 		}
-	}
-	if _, err := on.Exec(ctx, `ANALYZE audit_ledger`); err != nil {
-		return fmt.Errorf("lay the ledger beside the books: %w", err)
+		last := page[len(page)-1].Seq
+		if err := take(slices.DeleteFunc(page, func(e entry) bool { return e.Status != "succeeded" })); err != nil {
+			return err
+		}
+		d.read = last
 	}
 	return nil
 }
 
-// lay copies the entries that moved money.
-func (d *desk) lay(ctx context.Context, on into, page []entry, late bool) error {
-	if len(page) == 0 {
-		return nil
+// lay copies entries.
+func (d *desk) lay(ctx context.Context, page []entry) error {
+	rows := make([][]any, len(page))
+	for i, e := range page {
+		rows[i] = []any{e.Kind, e.ID, e.Key, e.OrderID, e.ChargeID, e.AmountMinor, e.Currency}
 	}
-	rows := make([][]any, 0, len(page))
-	for _, e := range page {
-		if e.Status == "succeeded" {
-			rows = append(rows, []any{e.Kind, e.ID, e.Key, e.OrderID, e.ChargeID, e.AmountMinor, e.Currency, late})
-		}
-	}
-	columns := []string{"kind", "id", "key", "order_id", "charge_id", "amount_minor", "currency", "late"}
-	if _, err := on.CopyFrom(ctx, pgx.Identifier{"audit_ledger"}, columns, pgx.CopyFromRows(rows)); err != nil {
-		return err
-	}
-	d.read = page[len(page)-1].Seq
-	return nil
+	columns := []string{"kind", "id", "key", "order_id", "charge_id", "amount_minor", "currency"}
+	_, err := d.conn.CopyFrom(ctx, pgx.Identifier{"audit_entries"}, columns, pgx.CopyFromRows(rows))
+	return err
 }

@@ -54,7 +54,7 @@ const lookInterval = 500 * time.Millisecond
 
 // look takes a snapshot and asks the cheap questions first; facts are counted only when nothing moves.
 func (a *auditor) look(ctx context.Context) error {
-	if err := a.desk.catchUp(ctx, a.desk.conn, false); err != nil {
+	if err := a.desk.catchUp(ctx); err != nil {
 		return err
 	}
 	var err error

@@ -12,7 +12,8 @@ import (
 )
 
 // desk is the one connection that an audit works on. The provider's ledger lies on it, in a temporary table, beside our own
-// books, so that Postgres compares the two however long they are.
+// books, so that Postgres compares the two however long they are. Nothing is written within the snapshot's transaction: it would
+// have an id until the audit ends, and hold up the mark and slots of the whole server.
 type desk struct {
 	conn   *pgxpool.Conn
 	ledger *Ledger
@@ -20,20 +21,26 @@ type desk struct {
 	gone   error // why the ledger could not be read, or nil
 }
 
+// layTable makes the table of what is read before the snapshot is taken, and the view that adds the few entries that were made since,
+// which our books in the snapshot need not know of: those are a setting of its transaction.
 const layTable = `
-	CREATE TEMP TABLE IF NOT EXISTS audit_ledger (
+	CREATE TEMP TABLE audit_entries (
 		kind text NOT NULL, id text NOT NULL, key text NOT NULL, order_id text NOT NULL, charge_id text NOT NULL,
-		amount_minor bigint NOT NULL, currency text NOT NULL,
-		late boolean NOT NULL -- made after the snapshot was taken, so our books in it need not know of it
+		amount_minor bigint NOT NULL, currency text NOT NULL
 	);
-	TRUNCATE audit_ledger`
+	CREATE TEMP VIEW audit_ledger AS
+		SELECT e.*, false AS late FROM audit_entries e
+		UNION ALL SELECT l.*, true FROM jsonb_to_recordset(coalesce(nullif(current_setting('holdfast.late_entries', true), ''), '[]')::jsonb)
+			AS l(kind text, id text, key text, order_id text, charge_id text, amount_minor bigint, currency text)`
+
+const clearTable = `DROP VIEW IF EXISTS pg_temp.audit_ledger; DROP TABLE IF EXISTS pg_temp.audit_entries`
 
 func sitDown(ctx context.Context, db *postgres.DB, ledger *Ledger) (*desk, error) {
 	conn, err := db.Acquire(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("connect: %w", err)
 	}
-	if _, err := conn.Exec(ctx, layTable); err != nil {
+	if _, err := conn.Exec(ctx, clearTable+";"+layTable); err != nil {
 		conn.Release()
 		return nil, fmt.Errorf("lay a table for the ledger: %w", err)
 	}
@@ -44,7 +51,7 @@ func sitDown(ctx context.Context, db *postgres.DB, ledger *Ledger) (*desk, error
 func (d *desk) leave(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
-	if _, err := d.conn.Exec(ctx, `DROP TABLE IF EXISTS pg_temp.audit_ledger`); err != nil {
+	if _, err := d.conn.Exec(ctx, clearTable); err != nil {
 		_ = d.conn.Conn().Close(ctx) // the pool makes another
 	}
 	d.conn.Release()
