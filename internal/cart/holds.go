@@ -29,7 +29,7 @@ FROM unnest($1::uuid[], $2::uuid[]) AS p(id, after)
 CROSS JOIN LATERAL (
     SELECT cart_id, quantity FROM cart.lines WHERE product_id = p.id AND held AND cart_id > p.after ORDER BY product_id, cart_id LIMIT $3
 ) l
-JOIN cart.carts c ON c.id = l.cart_id
+CROSS JOIN LATERAL (SELECT customer, state, expires_at FROM cart.carts WHERE id = l.cart_id OFFSET 0) c -- one by one, by its key
 ORDER BY p.id, l.cart_id`, productIDs, after, most)
 	if err != nil {
 		return nil, nil, fmt.Errorf("read live holds of carts: %w", err)

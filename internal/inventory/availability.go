@@ -66,7 +66,7 @@ func (s *Shelf) tell(ctx context.Context, productID uuid.UUID, mine []LiveHold, 
 	calls := func(int) []redisx.Call {
 		return []redisx.Call{{Script: lua.Tell, Keys: s.keys.Product(productID), Args: args}}
 	}
-	err := s.eachWithin(ctx, s.glance(), []uuid.UUID{productID}, calls, func(_ int, _ int64, answer []any) error {
+	err := s.each(ctx, []uuid.UUID{productID}, calls, func(_ int, _ int64, answer []any) error {
 		a.Held, a.MyHold = number(answer, 3), number(answer, 4)
 		a.Free = max(0, number(answer, 1)-a.Held)
 		if next := number(answer, 5); next > 0 {

@@ -262,7 +262,7 @@ func (s *Shelf) Available(ctx context.Context, productIDs []uuid.UUID) (map[uuid
 	calls := func(i int) []redisx.Call {
 		return []redisx.Call{{Script: lua.Read, Keys: s.keys.Product(productIDs[i]), Args: []any{""}}}
 	}
-	err := s.eachWithin(ctx, s.glance(), productIDs, calls, func(i int, code int64, answer []any) error {
+	err := s.each(ctx, productIDs, calls, func(i int, code int64, answer []any) error {
 		if code == yes {
 			available[productIDs[i]] = max(0, number(answer, 1)-number(answer, 2))
 		}

@@ -45,16 +45,11 @@ func stillLoading(products int) error {
 // What is not loaded is loaded and run again, and so is what answered again. A product that the books do not have is refused
 // with zeros. What takes longer to load than a request waits is an error that is Loading, once all others have been served.
 func (s *Shelf) each(ctx context.Context, products []uuid.UUID, calls func(i int) []redisx.Call, take func(i int, code int64, answer []any) error) error {
-	return s.eachWithin(ctx, patience{most: s.LoadWait}, products, calls, take)
-}
-
-// eachWithin is each with so much patience for loads.
-func (s *Shelf) eachWithin(ctx context.Context, wait patience, products []uuid.UUID, calls func(i int) []redisx.Call, take func(i int, code int64, answer []any) error) error {
 	open := make([]int, len(products))
 	for i := range products {
 		open[i] = i
 	}
-	loading := 0
+	loading, wait := 0, patience{most: s.LoadWait, forLong: s.LoadWait / 4}
 	for round := 0; len(open) > 0; round++ {
 		if round == mostRounds {
 			return errRestless

@@ -88,26 +88,17 @@ func (f *flights) land(p uuid.UUID, state loadState, err error) {
 	}
 }
 
-// patience is how long one request waits for loads in all. It begins with the first.
+// patience is how long one request waits for loads in all. It begins with the first. What is known to take several pages is waited
+// for less: else hundreds would wait at the same moment, and all be served in the next.
 type patience struct {
-	most    time.Duration
-	forLong time.Duration // the same for products with more than a page of holds; 0: most
-	ends    time.Time
-	over    time.Time // for those with more than a page
-}
-
-// glance is the patience of those who only look: what is loaded quickly they see.
-func (s *Shelf) glance() patience {
-	return patience{most: s.LoadWait, forLong: s.LoadWait / 4}
+	most, forLong time.Duration
+	ends, over    time.Time // of the two
 }
 
 func (p *patience) begin() {
 	if p.ends.IsZero() {
 		now := time.Now()
-		p.ends, p.over = now.Add(p.most), now.Add(p.most)
-		if p.forLong > 0 {
-			p.over = now.Add(p.forLong)
-		}
+		p.ends, p.over = now.Add(p.most), now.Add(p.forLong)
 	}
 }
 

@@ -20,7 +20,7 @@ func liveHolds(ctx context.Context, db *postgres.DB, products []uuid.UUID, after
 			FROM orders.orders WHERE ended_at IS NULL AND id > $4 ORDER BY id LIMIT $5
 		) o
 		LEFT JOIN LATERAL (
-			SELECT product_id, quantity FROM orders.lines WHERE o.holds AND order_id = o.id AND product_id = ANY ($1)
+			SELECT product_id, quantity FROM orders.lines WHERE o.holds AND order_id = o.id AND product_id = ANY ($1) OFFSET 0 -- by its key
 		) l ON true
 		ORDER BY o.id`, products, uuid.Nil, holdMargin, after, most)
 	if err != nil {
