@@ -52,6 +52,19 @@ var breaks = []struct {
 		b.exec(`UPDATE orders.orders SET ended_at = created_at - interval '1 hour' WHERE id = $1`, b.id(completed))
 		b.exec(`UPDATE orders.view SET ended_at = created_at - interval '1 hour' WHERE id = $1`, b.id(completed))
 	}, "O1"},
+	{"O1 a line of no order", func(b *broken) {
+		b.exec(`INSERT INTO orders.lines SELECT gen_random_uuid(), product_id, sku, name, quantity, unit_price_minor FROM orders.lines WHERE order_id = $1`, b.id(declined))
+	}, "O1 V1"},
+	{"O1 a line of no cart", func(b *broken) {
+		b.exec(`INSERT INTO cart.lines (cart_id, product_id, quantity, unit_price_minor, currency, held) VALUES (gen_random_uuid(), $1, 1, 1, 'GBP', false)`, b.id(plenty))
+	}, "O1"},
+	{"O2 a key of no order", func(b *broken) {
+		b.exec(`UPDATE orders.idempotency_keys SET order_id = gen_random_uuid(), created_at = created_at - interval '1 day' WHERE order_id = $1`, b.id(completed))
+	}, "O2"},
+	{"S2 stock of no product", func(b *broken) { b.exec(`DELETE FROM inventory.products WHERE id = $1`, b.id(plenty)) }, "S2"},
+	{"S2 a movement of no stock", func(b *broken) {
+		b.exec(`INSERT INTO inventory.movements (product_id, id, kind, quantity, balance, fact_id) VALUES (gen_random_uuid(), $1, 'restock', 1, 1, $1)`, uuid.Must(uuid.NewV7()))
+	}, "S2"},
 	{"O2 an order whose key is gone", func(b *broken) {
 		b.exec(`DELETE FROM orders.idempotency_keys WHERE order_id = $1`, b.id(completed))
 	}, "O2"},

@@ -39,7 +39,10 @@ func proveNoImpossibleState(ctx context.Context, a *auditor, v *Verdict) error {
 			WHERE o.total_minor IS DISTINCT FROM l.total`},
 		rule{says: "a line belongs to an order", sql: `
 			SELECT l.order_id, l.product_id FROM orders.lines l
-			WHERE NOT EXISTS (SELECT FROM orders.orders o WHERE o.id = l.order_id)`})
+			WHERE NOT EXISTS (SELECT FROM orders.orders o WHERE o.id = l.order_id)`},
+		rule{says: "a line of a cart belongs to a cart", sql: `
+			SELECT l.cart_id, l.product_id FROM cart.lines l
+			WHERE NOT EXISTS (SELECT FROM cart.carts c WHERE c.id = l.cart_id)`})
 }
 
 // proveOneOrderPerKey is O2.

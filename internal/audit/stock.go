@@ -49,6 +49,9 @@ func proveStockConserved(ctx context.Context, a *auditor, v *Verdict) error {
 				SELECT product_id, quantity AS moved FROM inventory.movements
 				UNION ALL SELECT product_id, -taken FROM inventory.carried) e GROUP BY product_id) m ON m.product_id = s.product_id
 			WHERE s.available IS DISTINCT FROM coalesce(m.moved, 0)`},
+		rule{says: "a product has stock, and stock is of a product", sql: `
+			SELECT coalesce(p.id, s.product_id) AS product_id, p.sku FROM inventory.products p
+			FULL JOIN inventory.stock s ON s.product_id = p.id WHERE p.id IS NULL OR s.product_id IS NULL`},
 		rule{says: "the movements that products carry are those of archived orders", sql: carriedMovements},
 		rule{says: "each movement's balance is what the one before it left", sql: brokenChains},
 		rule{says: "what was supplied is available or allocated to orders that are not undone", sql: `

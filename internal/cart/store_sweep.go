@@ -82,12 +82,16 @@ UPDATE cart.carts c SET tidied = 2 FROM old WHERE c.id = old.id`, keepLines, bat
 	return tag.RowsAffected(), nil
 }
 
-// deleteClosed deletes carts that were closed long ago.
+// deleteClosed deletes carts that were closed long ago, with lines that they should not have any more.
 func deleteClosed(ctx context.Context, db querier) (int64, error) {
 	tag, err := db.Exec(ctx, `
-DELETE FROM cart.carts WHERE id IN (
+WITH old AS (
     SELECT id FROM cart.carts WHERE state <> 'OPEN' AND tidied = 2 AND changed_at < now() - $1::interval
-    ORDER BY changed_at LIMIT $2 FOR UPDATE SKIP LOCKED)`, keep, batch)
+    ORDER BY changed_at LIMIT $2 FOR UPDATE SKIP LOCKED
+), gone AS (
+    DELETE FROM cart.lines l USING old WHERE l.cart_id = old.id
+)
+DELETE FROM cart.carts c USING old WHERE c.id = old.id`, keep, batch)
 	if err != nil {
 		return 0, fmt.Errorf("delete closed carts: %w", err)
 	}
