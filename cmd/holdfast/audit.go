@@ -22,7 +22,11 @@ func (c *auditCmd) Run(ctx context.Context, out io.Writer) error {
 	if err := c.find(stackDir); err != nil {
 		return err
 	}
-	report, err := app.Audit(ctx, c.Servers, c.SandboxURL, c.SandboxKey, app.Rest{Wait: c.Wait, Cooldown: c.Cooldown, Archive: c.Archive})
+	providers, err := c.providers()
+	if err != nil {
+		return err
+	}
+	report, err := app.Audit(ctx, c.Servers, providers, app.Rest{Wait: c.Wait, Cooldown: c.Cooldown, Archive: c.Archive})
 	if err != nil {
 		return err
 	}

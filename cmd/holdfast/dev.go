@@ -76,7 +76,7 @@ func (c *devCmd) runOn(ctx context.Context, servers *stack.Stack, log *slog.Logg
 	}
 	return run.All(ctx, log, append(parts,
 		run.Part{Name: "server", Run: func(ctx context.Context) error {
-			return app.ServeWith(ctx, c.Config, gateway(c.Config), log, func(ctx context.Context, _ string) error { return c.welcome(ctx, state, out) })
+			return app.ServeWith(ctx, c.Config, connect(c.Namespace), log, func(ctx context.Context, _ string) error { return c.welcome(ctx, state, out) })
 		}},
 	)...)
 }

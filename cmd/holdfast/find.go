@@ -55,6 +55,23 @@ type books struct {
 	config.Servers
 	SandboxURL string `name:"sandbox-url" help:"Where the payment sandbox is." placeholder:"http://…"`
 	SandboxKey string `name:"sandbox-key" help:"Key of the payment sandbox." placeholder:"KEY"`
+
+	PaymentProvider string   `enum:"sandbox,stripe" default:"sandbox" help:"Who charges: ${enum}. Stripe's key comes from --stripe-key-file or HOLDFAST_STRIPE_KEY."`
+	StripeKeyFile   string   `name:"stripe-key-file" help:"File with Stripe's secret or restricted key; without one it is HOLDFAST_STRIPE_KEY in the environment." placeholder:"FILE"`
+	StripeURL       string   `name:"stripe-url" help:"Where Stripe is, for tests; empty: Stripe itself." placeholder:"http://…"`
+	FormerProviders []string `name:"former-provider" sep:";" help:"Where charges were made before, as the server is told." placeholder:"PROVIDER,url=…,key-file=…"`
+}
+
+// providers are those whose books are read.
+func (b *books) providers() ([]config.Provider, error) {
+	c := config.Config{
+		SandboxURL: b.SandboxURL, SandboxKey: b.SandboxKey,
+		PaymentProvider: b.PaymentProvider, StripeKeyFile: b.StripeKeyFile, StripeURL: b.StripeURL, FormerProviders: b.FormerProviders,
+	}
+	if err := c.ReadSecrets(); err != nil {
+		return nil, usageError{err}
+	}
+	return c.Providers(), nil
 }
 
 // find fills in what is not said from the state of the `make run` in that folder: all of it, or, where the servers are said and are

@@ -26,8 +26,8 @@ func TestTheServersBehindARunAreFound(t *testing.T) {
 		want      books
 		notToFind bool
 	}{
-		"nothing is said":                {dir: run, said: books{Servers: config.Servers{Namespace: "holdfast"}}, want: books{here, "http://sandbox", "key"}},
-		"its servers are said":           {dir: run, said: books{Servers: here}, want: books{here, "http://sandbox", "key"}},
+		"nothing is said":                {dir: run, said: books{Servers: config.Servers{Namespace: "holdfast"}}, want: books{Servers: here, SandboxURL: "http://sandbox", SandboxKey: "key"}},
+		"its servers are said":           {dir: run, said: books{Servers: here}, want: books{Servers: here, SandboxURL: "http://sandbox", SandboxKey: "key"}},
 		"others are said":                {dir: run, said: books{Servers: there}, want: books{Servers: there}},
 		"others are said, without a run": {dir: t.TempDir(), said: books{Servers: there}, want: books{Servers: there}},
 		"nothing, without a run":         {dir: t.TempDir(), notToFind: true},

@@ -1,15 +1,16 @@
 package main
 
 import (
+	"github.com/holdfast-checkout/holdfast/internal/app"
 	"github.com/holdfast-checkout/holdfast/internal/config"
 	"github.com/holdfast-checkout/holdfast/internal/payment"
 	"github.com/holdfast-checkout/holdfast/internal/stripe"
 )
 
-// gateway is who charges; nil is the sandbox. It is made here and not in app, whose tests need not be linked with a library so large.
-func gateway(c config.Config) payment.Gateway {
-	if c.PaymentProvider != "stripe" {
-		return nil
+// connect leads to accounts of Stripe for those of a namespace. It is made here and not in app, whose tests need not be linked with a
+// library so large.
+func connect(namespace string) app.Connect {
+	return func(p config.Provider) payment.Gateway {
+		return stripe.New(stripe.Options{Key: p.Key, WebhookSecret: p.WebhookSecret, Namespace: namespace, URL: p.URL})
 	}
-	return stripe.New(stripe.Options{Key: c.StripeKey, WebhookSecret: c.StripeWebhookSecret, Namespace: c.Namespace, URL: c.StripeURL})
 }

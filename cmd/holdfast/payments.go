@@ -20,7 +20,7 @@ type paymentsCmd struct {
 
 type paymentsListCmd struct {
 	target
-	State  string `enum:"open,failing,PENDING,UNKNOWN,REFUNDING,settled" default:"open" help:"Only those: ${enum}."`
+	State  string `enum:"open,failing,waiting,PENDING,UNKNOWN,REFUNDING,settled" default:"open" help:"Only those: ${enum}."`
 	Limit  int    `default:"50" help:"How many."`
 	Cursor string `help:"next_cursor of the page before."`
 }

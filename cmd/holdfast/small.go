@@ -25,7 +25,7 @@ func (c *serveCmd) Run(ctx context.Context) error {
 	}
 	log := newLog(c.LogLevel, c.LogFormat)
 	redisx.LogTo(log)
-	return app.ServeWith(ctx, c.Config, gateway(c.Config), log, nil)
+	return app.ServeWith(ctx, c.Config, connect(c.Namespace), log, nil)
 }
 
 type sandboxCmd struct {

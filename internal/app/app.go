@@ -42,7 +42,7 @@ const patience = 3 * time.Second
 // server is one instance and what all its parts share.
 type server struct {
 	cfg       config.Config
-	provider  payment.Gateway // nil: the sandbox
+	connect   Connect // nil: there are sandboxes only
 	log       *slog.Logger
 	registry  *prometheus.Registry
 	db        *postgres.DB
@@ -82,22 +82,28 @@ func Serve(ctx context.Context, cfg config.Config, log *slog.Logger, ready func(
 	return ServeWith(ctx, cfg, nil, log, ready)
 }
 
+// Connect makes the way to an account of a provider that is not the sandbox. It is made elsewhere, since the tests here need not be
+// linked with a library as large as Stripe's.
+type Connect func(config.Provider) payment.Gateway
+
 // ServeWith runs an instance until ctx ends: then what is under way is finished, as far as it can be, and the rest is left where
-// the next start finds it. provider charges; nil is the sandbox. ready, if any, is called with the API's URL once requests are
+// the next start finds it. connect leads to providers other than the sandbox; nil: there is none. ready, if any, is called with the API's URL once requests are
 // answered; its error ends the instance.
-func ServeWith(ctx context.Context, cfg config.Config, provider payment.Gateway, log *slog.Logger, ready func(ctx context.Context, url string) error) error {
+func ServeWith(ctx context.Context, cfg config.Config, connect Connect, log *slog.Logger, ready func(ctx context.Context, url string) error) error {
 	if err := cfg.Complete(); err != nil {
 		return err
 	}
-	if cfg.PaymentProvider == "stripe" && provider == nil {
-		return errors.New("--payment-provider=stripe: no way to Stripe was given")
+	for _, p := range cfg.Providers() {
+		if p.Name != "sandbox" && connect == nil {
+			return fmt.Errorf("payment provider %s: no way to it was given", p.Name)
+		}
 	}
 	log.InfoContext(ctx, "holdfast starts", "version", Version().Version, "settings", cfg)
 	s, err := open(ctx, cfg, log)
 	if err != nil {
 		return err
 	}
-	s.provider = provider
+	s.connect = connect
 	defer s.close()
 	if err := selfCheck(ctx, s.db, s.patient, relay.Mode(cfg.OutboxMode), log); err != nil {
 		return err
@@ -109,6 +115,7 @@ func ServeWith(ctx context.Context, cfg config.Config, provider payment.Gateway,
 		return err
 	}
 	s.firstLook(ctx)
+	s.meetProviders(ctx)
 	if err := s.web.Listen(ctx); err != nil {
 		return err
 	}

@@ -24,8 +24,8 @@ type Rest struct {
 	Archive  bool          // the documents of archived orders are read, too
 }
 
-// Audit proves the invariants on the servers given, after waiting for rest.
-func Audit(ctx context.Context, at config.Servers, sandboxURL, sandboxKey string, rest Rest) (audit.Report, error) {
+// Audit proves the invariants on the servers given, after waiting for rest, and reads the books of the providers.
+func Audit(ctx context.Context, at config.Servers, providers []config.Provider, rest Rest) (audit.Report, error) {
 	book, err := saga.NewBook(saga.All(), saga.Optimistic.Name, nil)
 	if err != nil {
 		return audit.Report{}, err
@@ -41,7 +41,7 @@ func Audit(ctx context.Context, at config.Servers, sandboxURL, sandboxKey string
 		return audit.Report{}, err
 	}
 	defer client.Close()
-	report, err := audit.Run(ctx, auditOptions(db, client, at, book, sandboxURL, sandboxKey, rest))
+	report, err := audit.Run(ctx, auditOptions(db, client, at, book, providers, rest))
 	if ahead := schema.Ahead(); ahead != nil {
 		report.Notes = append(report.Notes, ahead.Error())
 	}
@@ -49,19 +49,21 @@ func Audit(ctx context.Context, at config.Servers, sandboxURL, sandboxKey string
 }
 
 // auditOptions tell the auditor where everything is and who must hear what.
-func auditOptions(db *postgres.DB, client redis.UniversalClient, at config.Servers, book *saga.Book, sandboxURL, sandboxKey string, rest Rest) audit.Options {
+func auditOptions(db *postgres.DB, client redis.UniversalClient, at config.Servers, book *saga.Book, providers []config.Provider, rest Rest) audit.Options {
 	t := broker.Topology{Namespace: at.Namespace}
 	queues := []string{t.Unrouted(), t.Dead()}
 	for _, module := range saga.Modules() {
 		queues = append(queues, t.Queue(string(module)))
 	}
-	var ledger *audit.Ledger // only the sandbox shows one
-	if sandboxURL != "" {
-		ledger = &audit.Ledger{URL: sandboxURL, APIKey: sandboxKey}
+	var ledgers []audit.Ledger
+	for _, p := range providers {
+		if p.Key != "" && (p.URL != "" || p.Name != "sandbox") {
+			ledgers = append(ledgers, audit.Ledger{Provider: p.Name, URL: p.URL, APIKey: p.Key, Namespace: at.Namespace})
+		}
 	}
 	return audit.Options{
 		Postgres: db, Redis: client, Namespace: at.Namespace, Broker: at.RabbitMQURL, Queues: queues,
 		Series: func(lane int) string { return t.Queue(saga.LaneQueue(lane)) }, Hears: book.Hears(), Follows: book.Follows(), Ends: book.Ends, States: book.States(),
-		Ledger: ledger, Wait: rest.Wait, Cooldown: rest.Cooldown, Archive: rest.Archive,
+		Ledgers: ledgers, Wait: rest.Wait, Cooldown: rest.Cooldown, Archive: rest.Archive,
 	}
 }

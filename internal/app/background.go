@@ -45,7 +45,7 @@ func (s *server) background() []run.Part {
 		{Name: "redis memory", Run: s.memory.Run},
 	}
 	if s.cfg.OrphanInterval > 0 {
-		parts = append(parts, s.led("orphan hunt", s.modules.hunter.Run))
+		parts = append(parts, s.led("orphan hunt", s.modules.hunters.Run))
 	}
 	if s.cfg.ArchiveAfter > 0 {
 		parts = append(parts, s.led("archive", s.keepArchive))

@@ -23,8 +23,9 @@ type modules struct {
 	payment   *payment.Service
 	charger   *payment.Charger
 	provider  payment.Gateway
+	former    []payment.Gateway
 	notices   *payment.Notices
-	hunter    *payment.Hunter
+	hunters   *payment.Hunters
 	course    *saga.Course
 }
 
@@ -51,16 +52,7 @@ func (s *server) newModules(book *saga.Book) *modules {
 		HoldOnOrder: s.cfg.HoldOnOrder, KeyLife: idempotencyKeyLife,
 	}, s.log)
 
-	m.provider = s.provider
-	if m.provider == nil {
-		m.provider = payment.NewSandbox(payment.SandboxOptions{URL: s.cfg.SandboxURL, APIKey: s.cfg.SandboxKey, WebhookSecret: s.cfg.SandboxWebhookSecret})
-	}
-	m.charger = payment.NewCharger(s.db, m.provider, payment.ChargerOptions{Log: s.log})
-	m.payment = payment.NewService(s.db, m.charger.Wake)
-	m.notices = payment.NewNotices(s.db, m.provider, m.charger.Wake, s.log, s.registry)
-	m.hunter = payment.NewHunter(s.db, m.provider, m.charger.Wake, payment.HunterOptions{
-		Interval: s.cfg.OrphanInterval, NoOrder: s.cfg.Orphans == "refund", Log: s.log, Registry: s.registry,
-	})
+	s.newPayments(m)
 	m.course = saga.NewCourse(s.db, book, m.actors(), m.charger.ChargeNow, s.log)
 	return m
 }

@@ -62,7 +62,7 @@ func TestAPoolerAloneIsRefused(t *testing.T) {
 	if err := app.Serve(t.Context(), cfg, env.Log, nil); !errors.Is(err, postgres.ErrPooler) {
 		t.Errorf("serve: %v", err)
 	}
-	if _, err := app.Audit(t.Context(), at, "", "", app.Rest{}); !errors.Is(err, postgres.ErrPooler) {
+	if _, err := app.Audit(t.Context(), at, nil, app.Rest{}); !errors.Is(err, postgres.ErrPooler) {
 		t.Errorf("audit: %v", err)
 	}
 }

@@ -71,7 +71,7 @@ func TestASchemaOfAnotherVersion(t *testing.T) {
 	if !errors.Is(err, postgres.ErrBehind) || !strings.Contains(err.Error(), "0015") {
 		t.Errorf("behind, serve says %v", err)
 	}
-	if _, err := app.Audit(t.Context(), s.cfg.Servers, s.cfg.SandboxURL, sandboxKey, app.Rest{}); !errors.Is(err, postgres.ErrBehind) {
+	if _, err := app.Audit(t.Context(), s.cfg.Servers, s.cfg.Providers(), app.Rest{}); !errors.Is(err, postgres.ErrBehind) {
 		t.Errorf("behind, the audit says %v", err)
 	}
 }

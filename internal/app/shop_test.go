@@ -313,7 +313,7 @@ func (c customer) end(id string) order {
 // clean wants every invariant to hold.
 func (s *shop) clean() {
 	s.t.Helper()
-	report, err := app.Audit(s.t.Context(), s.cfg.Servers, s.cfg.SandboxURL, s.cfg.SandboxKey, app.Rest{Wait: time.Minute, Cooldown: s.cfg.ReconcileCooldown})
+	report, err := app.Audit(s.t.Context(), s.cfg.Servers, s.cfg.Providers(), app.Rest{Wait: time.Minute, Cooldown: s.cfg.ReconcileCooldown})
 	if err != nil {
 		s.t.Fatal(err)
 	}

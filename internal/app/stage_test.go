@@ -306,7 +306,7 @@ func (s *stage) again(random *rand.Rand) {
 // clean wants every invariant to hold.
 func (s *stage) clean() {
 	s.Helper()
-	report, err := audit.Run(s.Context(), auditOptions(s.db, s.patient, s.cfg.Servers, s.book, s.cfg.SandboxURL, s.cfg.SandboxKey,
+	report, err := audit.Run(s.Context(), auditOptions(s.db, s.patient, s.cfg.Servers, s.book, s.cfg.Providers(),
 		Rest{Wait: 30 * time.Second, Cooldown: -1}))
 	if err != nil {
 		s.Fatal(err)

@@ -93,7 +93,7 @@ func (s *server) status(c echo.Context) error {
 	if st.WaitingFacts, err = s.rollout.Status(ctx); err != nil {
 		return err
 	}
-	if st.Orphans, err = s.modules.hunter.Status(ctx); err != nil {
+	if st.Orphans, err = s.modules.hunters.Status(ctx, st.Payments.Accounts); err != nil {
 		return err
 	}
 	if st.Refills, err = s.refills.Status(ctx); err != nil {

@@ -58,7 +58,11 @@ type status struct {
 	OrdersUnderWay int64  `json:"orders_under_way"`
 	OrdersEnding   int64  `json:"orders_ending"`
 	OrdersUnknown  int64  `json:"orders_unknown"`
-	DeadLetters    struct {
+	Payments       struct {
+		Pending  int64
+		Accounts []struct{ Account, Error string }
+	}
+	DeadLetters struct {
 		Open       int64 `json:"open"`
 		Quarantine int64 `json:"quarantine"`
 		Replayed   int64 `json:"replayed"`
@@ -123,7 +127,10 @@ func TestStatusSaysWhatIsSo(t *testing.T) {
 	s.cfg.RabbitMQURL = broker
 	s.stopProvider()
 	s.start()
-	s.eventuallyStatus(func(st status) bool { return st.OrdersUnknown == 1 && st.OrdersUnderWay == 1 })
+	s.eventuallyStatus(func(st status) bool { // a provider that has not said who it is is asked for nothing
+		p := st.Payments
+		return st.OrdersUnderWay == 1 && p.Pending == 1 && len(p.Accounts) == 1 && p.Accounts[0].Account == "" && p.Accounts[0].Error != ""
+	})
 	s.startProvider(strings.TrimPrefix(s.cfg.SandboxURL, "http://"))
 	alice.end(o.ID)
 	st = s.eventuallyStatus(func(st status) bool {

@@ -31,15 +31,12 @@ func (s *server) newWeb() error {
 			"queues":     s.checkQueues,
 			"partitions": s.checkPartitions,
 			"clocks":     s.checkClocks,
+			"payments":   s.checkPayments,
 		},
 		Version: Version(), Document: api.Document, Unavailable: outage, MaxBody: s.cfg.MaxBody, TrustedProxies: proxies,
 	})
 	if err != nil {
 		return err
-	}
-	ledger := s.cfg.SandboxURL
-	if s.provider != nil {
-		ledger = ""
 	}
 	routes := s.web.Routes()
 	s.modules.inventory.Register(routes)
@@ -50,7 +47,7 @@ func (s *server) newWeb() error {
 	reconcile.NewHTTP(s.repairs).Routes(routes)
 	s.letters.Routes(routes)
 	s.refills.Routes(routes)
-	audit.NewHTTP(auditOptions(s.db, s.patient, s.cfg.Servers, s.book, ledger, s.cfg.SandboxKey, Rest{Cooldown: s.cfg.ReconcileCooldown})).Routes(routes)
+	audit.NewHTTP(auditOptions(s.db, s.patient, s.cfg.Servers, s.book, s.cfg.Providers(), Rest{Cooldown: s.cfg.ReconcileCooldown})).Routes(routes)
 	s.statusRoutes(routes)
 	s.queueRoutes(routes)
 	return nil

@@ -67,5 +67,6 @@ func proveArchive(ctx context.Context, a *auditor, v *Verdict) error {
 
 // allPayments is what the provider may know our money by: of payments, and of those that were archived.
 const allPayments = `
-	SELECT order_id, state, charge_key, refund_key, charge_id, refund_id, amount_minor, currency FROM payment.payments
-	UNION ALL SELECT order_id, state, 'charge-' || order_id, 'refund-' || order_id, charge_id, refund_id, amount_minor, currency FROM payment.archived`
+	SELECT order_id, state, charge_key, refund_key, charge_id, refund_id, amount_minor, currency, provider, account FROM payment.payments
+	UNION ALL SELECT order_id, state, 'charge-' || order_id, 'refund-' || order_id, charge_id, refund_id, amount_minor, currency,
+		coalesce(provider, ''), coalesce(account, '') FROM payment.archived`

@@ -7,9 +7,10 @@
 //	audit.go     Options and Run
 //	report.go    the shapes of the answer
 //	snapshot.go  the read-only transaction, and how rules are asked in it
+//	desk.go      the connection, with the providers' books on it; late.go what these gain while the snapshot is read
 //	rest.go      what rest is, and waiting for it
 //	stock.go     S1 S2 S3
-//	money.go     M1 M2 M3, ledger.go the provider's side of it
+//	money.go     M1 M2 M3, ledger.go the providers' side of it, stripe.go Stripe's
 //	orders.go    O1 O2 O3 V1
 //	archive.go   what was archived, and the proofs of it
 //	facts.go     E1 E2, queues.go the broker's side of it
@@ -39,7 +40,7 @@ type Options struct {
 	Follows   map[string][]string        // what may be said on hearing a fact: <strategy>.<fact> to facts
 	Ends      func() map[string][]string // what is said on every way to a state in which orders end: strategy/status/reason/payment/inventory to facts
 	States    []string                   // what an order can be: strategy/status/reason/payment/inventory, as the tables allow
-	Ledger    *Ledger                    // the provider's own books; nil when the provider shows none: M3 is then skipped
+	Ledgers   []Ledger                   // the providers' own books, of each account that is configured; what was paid at others is skipped
 	Archive   bool                       // read the documents of archived orders again, too
 	Wait      time.Duration              // how long to wait for rest; 0: judge at once
 	Cooldown  time.Duration              // rest means that nothing changed for so long; 10 s when 0, none when negative
@@ -63,6 +64,7 @@ type auditor struct {
 	snap     *snapshot // nil until it is taken
 	rest     rest
 	deadline time.Time // when there is no more waiting
+	unread   []string  // of which accounts the books are not on the desk, in words
 }
 
 // invariant is one of the promises of the contract and the way to prove it.
@@ -100,7 +102,7 @@ func Run(ctx context.Context, o Options) (Report, error) {
 	a := &auditor{Options: o.withDefaults()}
 	began := time.Now()
 	var err error
-	if a.desk, err = sitDown(ctx, o.Postgres, o.Ledger); err != nil {
+	if a.desk, err = sitDown(ctx, o.Postgres, o.Ledgers); err != nil {
 		return Report{}, fmt.Errorf("audit: %w", err)
 	}
 	defer a.leave(ctx)
@@ -108,6 +110,9 @@ func Run(ctx context.Context, o Options) (Report, error) {
 		return Report{}, fmt.Errorf("audit: %w", err)
 	}
 	if err := a.desk.catchUpLate(ctx, a.snap); err != nil {
+		return Report{}, fmt.Errorf("audit: %w", err)
+	}
+	if err := a.lookForUnread(ctx); err != nil {
 		return Report{}, fmt.Errorf("audit: %w", err)
 	}
 	report := Report{StartedAt: began.UTC(), AtRest: a.rest.reached(), Waiting: a.rest.waiting()}

@@ -79,7 +79,7 @@ func (b *broken) chargeTwice() {
 // hunt has the hunter look for orphans.
 func (b *broken) hunt() {
 	b.Helper()
-	provider := payment.NewSandbox(payment.SandboxOptions{URL: b.Ledger.URL, APIKey: apiKey})
+	provider := payment.NewSandbox(payment.SandboxOptions{URL: b.Ledgers[0].URL, APIKey: apiKey})
 	b.Cleanup(provider.Hangup)
 	hunter := payment.NewHunter(b.db, provider, func() {}, payment.HunterOptions{
 		Cooldown: -1, Log: b.shop.env.Log, Registry: prometheus.NewRegistry(),
@@ -89,10 +89,10 @@ func (b *broken) hunt() {
 	}
 }
 
-func (b *broken) bookWith(ledger *audit.Ledger, path, body string) {
+func (b *broken) bookWith(ledger audit.Ledger, path, body string) {
 	b.Helper()
-	b.Ledger = ledger
-	req, err := http.NewRequestWithContext(b.Context(), http.MethodPut, b.Ledger.URL+path, strings.NewReader(body))
+	b.Ledgers = []audit.Ledger{ledger}
+	req, err := http.NewRequestWithContext(b.Context(), http.MethodPut, ledger.URL+path, strings.NewReader(body))
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -157,6 +157,10 @@ var breaks = []struct {
 	{"M3 a refund that the provider does not know", func(b *broken) {
 		b.exec(`UPDATE payment.payments SET refund_id = 're_none' WHERE order_id = $1`, b.id(refunded))
 	}, "M3 E1"},
+	{"M3 a charge at another account than its payment's", func(b *broken) {
+		b.exec(`ALTER TABLE payment.transfers DISABLE TRIGGER ALL`)
+		b.exec(`UPDATE payment.transfers SET account = 'another' WHERE order_id = $1`, b.id(completed))
+	}, "M3"},
 	{"O1 completed and declined", func(b *broken) {
 		b.free("orders.orders")
 		b.exec(`UPDATE orders.orders SET payment_status = 'DECLINED' WHERE id = $1`, b.id(completed))

@@ -114,7 +114,7 @@ func (s *shop) options(t *testing.T, db *postgres.DB) audit.Options {
 	}
 	return audit.Options{
 		Postgres: db, Redis: s.env.Redis, Namespace: s.env.Namespace, Broker: s.env.RabbitURL, Queues: queues, Hears: book.Hears(), Follows: book.Follows(), Ends: book.Ends, States: book.States(),
-		Ledger: &audit.Ledger{URL: s.cfg.SandboxURL, APIKey: apiKey}, Cooldown: 300 * time.Millisecond,
+		Ledgers: []audit.Ledger{{URL: s.cfg.SandboxURL, APIKey: apiKey}}, Cooldown: 300 * time.Millisecond,
 	}
 }
 
@@ -282,7 +282,7 @@ func (s *shop) copyOfRedis(t *testing.T) string {
 }
 
 // copyOfLedger is a provider that has booked all that the shop's has, and remembers keys for so long, 0: as ever.
-func (s *shop) copyOfLedger(t *testing.T, memory time.Duration) *audit.Ledger {
+func (s *shop) copyOfLedger(t *testing.T, memory time.Duration) audit.Ledger {
 	t.Helper()
 	booked, err := os.ReadFile(s.ledgerFile)
 	if err != nil {
@@ -292,5 +292,12 @@ func (s *shop) copyOfLedger(t *testing.T, memory time.Duration) *audit.Ledger {
 	if err := os.WriteFile(file, booked, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return &audit.Ledger{URL: openSandbox(t, s.env, file, memory), APIKey: apiKey}
+	id, err := os.ReadFile(s.ledgerFile + ".id") // it is the same account
+	if err == nil {
+		err = os.WriteFile(file+".id", id, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return audit.Ledger{URL: openSandbox(t, s.env, file, memory), APIKey: apiKey}
 }

@@ -8,52 +8,61 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
 	"time"
-
-	"github.com/jackc/pgx/v5"
 )
 
-// Ledger is where a provider shows its own books: GET <URL>/ledger, pages of charges and refunds, oldest first.
+// Ledger is where an account of a provider shows its own books.
 type Ledger struct {
-	URL    string
-	APIKey string
-	Client *http.Client // nil: one of its own, 10 s for a page
+	Provider  string // sandbox, also when it is empty, or stripe
+	URL       string // empty: Stripe's own
+	APIKey    string
+	Namespace string       // what is ours at Stripe carries it
+	Client    *http.Client // nil: one of its own, 10 s for a page
 }
 
 // errUnreachable says that the provider cannot be asked. What needs its books is then skipped.
 var errUnreachable = errors.New("the provider cannot be reached")
 
-// ledgerPage is how many entries are asked for at once. Only one page is ever in memory.
-const ledgerPage = 5000
-
-// entry is one line of the provider's ledger.
+// entry is one line of a provider's books that moved money.
 type entry struct {
-	Seq         int64  `json:"seq"`  // grows
 	Kind        string `json:"kind"` // charge or refund
 	ID          string `json:"id"`
-	Key         string `json:"key"`
+	Key         string `json:"key"` // under which it was asked for; empty: by hand, at the provider
 	OrderID     string `json:"order_id"`
 	ChargeID    string `json:"charge_id"` // of a refund: what it gives back
 	AmountMinor int64  `json:"amount_minor"`
 	Currency    string `json:"currency"`
-	Status      string `json:"status"` // only what succeeded moved money
 }
 
-// after gives the next page of entries, and whether there are more.
-func (l *Ledger) after(ctx context.Context, seq int64, limit int) (entries []entry, more bool, err error) {
-	var page struct {
-		Entries   []entry `json:"entries"`
-		NextAfter int64   `json:"next_after"`
+func unreachable(err error) bool { return errors.Is(err, errUnreachable) }
+
+// reader reads an account's books during one audit.
+type reader interface {
+	// account says in the provider's word which account it is.
+	account(ctx context.Context) (string, error)
+	// gained hands over page by page what the books have gained since it was last called. Of what had no end then, and that by our books
+	// has ended since, expected gives the ids; they are looked for again.
+	gained(ctx context.Context, expected []string, lay func([]entry) error) error
+}
+
+func (l Ledger) name() string {
+	if l.Provider == "" {
+		return "sandbox"
 	}
-	err = l.get(ctx, seq, limit, &page)
-	return page.Entries, page.NextAfter > seq, err
+	return l.Provider
 }
 
-func (l *Ledger) get(ctx context.Context, after int64, limit int, page any) error {
-	query := url.Values{"after": {strconv.FormatInt(after, 10)}, "limit": {strconv.Itoa(limit)}}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, l.URL+"/ledger?"+query.Encode(), nil)
+func (l Ledger) reader() reader {
+	if l.Provider == "stripe" {
+		return &stripeBooks{Ledger: l, open: map[string]int64{}}
+	}
+	return &sandboxBooks{Ledger: l}
+}
+
+// get asks for JSON.
+func (l Ledger) get(ctx context.Context, path string, query url.Values, into any) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, l.URL+path+"?"+query.Encode(), nil)
 	if err != nil {
 		return fmt.Errorf("ask for the ledger: %w", err)
 	}
@@ -67,83 +76,61 @@ func (l *Ledger) get(ctx context.Context, after int64, limit int, page any) erro
 		said, _ := io.ReadAll(io.LimitReader(res.Body, 200)) // for the message alone
 		return fmt.Errorf("ask for the ledger: %w: %s: %s", errUnreachable, res.Status, said)
 	}
-	if err := json.NewDecoder(res.Body).Decode(page); err != nil {
-		return fmt.Errorf("read the ledger after entry %d: %w: %w", after, errUnreachable, err)
+	if err := json.NewDecoder(res.Body).Decode(into); err != nil {
+		return fmt.Errorf("read the ledger: %w: %w", errUnreachable, err)
 	}
 	return nil
 }
 
-func (l *Ledger) client() *http.Client {
+func (l Ledger) client() *http.Client {
 	if l.Client != nil {
 		return l.Client
 	}
 	return &http.Client{Timeout: 10 * time.Second}
 }
 
-// catchUp lays on the desk what the ledger has gained. Before a snapshot is taken, every entry's intent is in our books by
-// then, for it was committed before the provider was called.
-func (d *desk) catchUp(ctx context.Context) error {
-	if d.ledger == nil {
-		return nil
-	}
-	if err := d.readOn(ctx, func(page []entry) error { return d.lay(ctx, page) }); err != nil {
-		return fmt.Errorf("lay the ledger beside the books: %w", err)
-	}
-	if _, err := d.conn.Exec(ctx, `ANALYZE audit_entries`); err != nil {
-		return fmt.Errorf("lay the ledger beside the books: %w", err)
-	}
-	return nil
+// ledgerPage is how many entries are asked for at once. Only one page is ever in memory.
+const ledgerPage = 5000
+
+// sandboxBooks are the sandbox's: GET /ledger, pages of charges and refunds, oldest first, each with its number.
+type sandboxBooks struct {
+	Ledger
+	read int64 // number of the last entry that was handed over
 }
 
-// catchUpLate lays beside a snapshot's books what the ledger has gained since: what those books say is in the ledger by then. A ledger
-// that could not be read before is not read now, or all of it would be late.
-func (d *desk) catchUpLate(ctx context.Context, s *snapshot) error {
-	if d.ledger == nil || d.gone != nil {
-		return nil
+func (b *sandboxBooks) account(ctx context.Context) (string, error) {
+	var a struct {
+		ID string `json:"id"`
 	}
-	late := []entry{}
-	if err := d.readOn(ctx, func(page []entry) error { late = append(late, page...); return nil }); err != nil {
-		return err
-	}
-	text, err := json.Marshal(late)
-	if err == nil {
-		_, err = s.tx.Exec(ctx, `SELECT set_config('holdfast.late_entries', $1, true)`, string(text))
-	}
-	if err != nil {
-		return fmt.Errorf("lay the ledger beside the books: %w", err)
-	}
-	return nil
+	err := b.get(ctx, "/account", nil, &a)
+	return a.ID, err
 }
 
-// readOn hands on the entries that moved money and have not been read, a page at a time.
-func (d *desk) readOn(ctx context.Context, take func([]entry) error) error {
-	d.gone = nil
-	for more := true; more; {
-		var page []entry
-		var err error
-		if page, more, err = d.ledger.after(ctx, d.read, ledgerPage); err != nil {
-			d.gone = err
-			return ctx.Err() // a provider that does not answer is no failure of the audit
+func (b *sandboxBooks) gained(ctx context.Context, _ []string, lay func([]entry) error) error {
+	for {
+		var page struct {
+			Entries []struct {
+				entry
+				Seq    int64  `json:"seq"`    // grows
+				Status string `json:"status"` // only what succeeded moved money
+			} `json:"entries"`
+			NextAfter int64 `json:"next_after"`
 		}
-		if len(page) == 0 {
-			continue
-		}
-		last := page[len(page)-1].Seq
-		if err := take(slices.DeleteFunc(page, func(e entry) bool { return e.Status != "succeeded" })); err != nil {
+		query := url.Values{"after": {strconv.FormatInt(b.read, 10)}, "limit": {strconv.Itoa(ledgerPage)}}
+		if err := b.get(ctx, "/ledger", query, &page); err != nil {
 			return err
 		}
-		d.read = last
+		var entries []entry
+		for _, e := range page.Entries {
+			if b.read = e.Seq; e.Status == "succeeded" {
+				entries = append(entries, e.entry)
+			}
+		}
+		if err := lay(entries); err != nil {
+			return err
+		}
+		if page.NextAfter == 0 || len(page.Entries) == 0 {
+			return nil
+		}
 	}
-	return nil
-}
-
-// lay copies entries.
-func (d *desk) lay(ctx context.Context, page []entry) error {
-	rows := make([][]any, len(page))
-	for i, e := range page {
-		rows[i] = []any{e.Kind, e.ID, e.Key, e.OrderID, e.ChargeID, e.AmountMinor, e.Currency}
-	}
-	columns := []string{"kind", "id", "key", "order_id", "charge_id", "amount_minor", "currency"}
-	_, err := d.conn.CopyFrom(ctx, pgx.Identifier{"audit_entries"}, columns, pgx.CopyFromRows(rows))
-	return err
 }

@@ -1,6 +1,12 @@
 package audit
 
-import "context"
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+)
 
 const countPayments = `SELECT count(*) FROM payment.payments`
 
@@ -16,17 +22,42 @@ const money = `
 	SELECT p.order_id, p.state, p.currency, p.amount_minor, coalesce(b.charged, 0) AS charged, coalesce(b.refunded, 0) AS refunded
 	FROM payment.payments p LEFT JOIN (` + booked + `) b ON b.order_id = p.order_id AND b.currency = p.currency`
 
-// withLedger adds rules that read the provider's ledger; without it the verdict is skipped, unless our own books break it.
+// withLedger adds rules that read the providers' books. Of accounts whose books are not there nothing is judged, and the verdict is
+// skipped, unless what is there breaks it.
 func (a *auditor) withLedger(v *Verdict, rules, ledger []rule) []rule {
-	switch {
-	case a.Ledger == nil:
-		v.skip("the provider shows no ledger")
-	case a.desk.gone != nil:
-		v.skip(a.desk.gone.Error())
-	default:
-		return append(rules, ledger...)
+	if len(a.Ledgers) == 0 {
+		v.skip("no provider's books are configured")
+		return rules
 	}
-	return rules
+	if len(a.unread) > 0 {
+		v.skip(strings.Join(a.unread, "; "))
+	}
+	return append(rules, ledger...)
+}
+
+// readThere says of a payment p that the books of its account are on the desk.
+const readThere = `(p.provider, p.account) IN (SELECT provider, account FROM audit_accounts)`
+
+// lookForUnread finds the accounts at which somebody has paid and whose books are not there.
+func (a *auditor) lookForUnread(ctx context.Context) error {
+	for _, b := range a.desk.books {
+		if b.gone != nil {
+			a.unread = append(a.unread, b.gone.Error())
+		}
+	}
+	if len(a.Ledgers) == 0 || len(a.unread) > 0 {
+		return nil
+	}
+	rows, err := a.snap.tx.Query(ctx, `
+		SELECT format('%s payments were made at %s account %s, whose books are not configured', count(*), provider, account)
+		FROM (`+allPayments+`) p WHERE provider <> '' AND NOT `+readThere+` GROUP BY provider, account ORDER BY provider, account`)
+	if err == nil {
+		a.unread, err = pgx.CollectRows(rows, pgx.RowTo[string])
+	}
+	if err != nil {
+		return fmt.Errorf("look for accounts: %w", err)
+	}
+	return nil
 }
 
 // proveNobodyPaysTwice is M1.
@@ -128,35 +159,49 @@ const keptOfFinalOrders = `
 	           FROM audit_ledger GROUP BY order_id) k ON k.order_id = o.id::text
 	WHERE o.status IN ('COMPLETED', 'FAILED', 'CANCELLED')
 	  AND NOT EXISTS (SELECT FROM payment.acts s WHERE s.order_id = o.id AND s.act = 'settle')
+	  AND NOT EXISTS (SELECT FROM payment.payments p WHERE p.order_id = o.id AND p.provider <> '' AND NOT ` + readThere + `)
 	  AND CASE WHEN o.status = 'COMPLETED' THEN coalesce(k.kept + k.refunded_since, 0) <> o.total_minor ELSE coalesce(k.kept, 0) <> 0 END`
 
 // proveBooksAgree is M3. A charge or refund whose outcome is still being asked for may be in the ledger or not. A charge that nobody
 // wanted is ours once it was found and given back.
 func proveBooksAgree(ctx context.Context, a *auditor, v *Verdict) error {
-	ours := []rule{{says: "a payment and the ledger name the same charge and refund of the provider's", sql: sameNames}}
+	ours := []rule{
+		{says: "a payment and the ledger name the same charge and refund of the provider's", sql: sameNames},
+		{says: "a payment and the ledger name the same account", sql: `
+			SELECT t.order_id, t.provider_id, t.provider, t.account, p.provider AS payments_provider, p.account AS payments_account
+			FROM payment.transfers t JOIN payment.payments p USING (order_id) WHERE (t.provider, t.account) <> (p.provider, p.account)`},
+	}
 	rules := a.withLedger(v, ours, []rule{
 		{says: "a charge of the provider's is one of ours", sql: `
 			SELECT c.id AS charge_id, c.key, c.order_id, c.amount_minor AS theirs, p.amount_minor AS ours, p.state
 			FROM audit_ledger c LEFT JOIN (` + allPayments + `) p ON p.charge_key = c.key
 			WHERE c.kind = 'charge' AND NOT c.late
 			  AND (p.order_id IS NULL OR p.order_id::text <> c.order_id OR (p.amount_minor, p.currency) <> (c.amount_minor, c.currency)
+			       OR (p.provider, p.account) <> (c.provider, c.account)
 			       OR p.state NOT IN ('PENDING', 'UNKNOWN', 'SUCCESS', 'REFUNDING', 'REFUNDED') OR p.charge_id <> c.id)
 			  AND NOT EXISTS (SELECT FROM payment.orphans o WHERE o.provider_id = c.id AND o.refund_id IS NOT NULL)`},
 		{says: "a charge of ours is one of the provider's", sql: `
 			SELECT p.order_id, p.state, p.charge_id, p.amount_minor FROM (` + allPayments + `) p
-			WHERE p.charge_id IS NOT NULL
-			  AND NOT EXISTS (SELECT FROM audit_ledger c WHERE c.kind = 'charge' AND c.id = p.charge_id AND c.key = p.charge_key)`},
+			WHERE p.charge_id IS NOT NULL AND ` + readThere + `
+			  AND NOT EXISTS (SELECT FROM audit_ledger c WHERE c.kind = 'charge' AND c.id = p.charge_id AND c.key = p.charge_key
+			                  AND (c.provider, c.account) = (p.provider, p.account))`},
 		{says: "a refund of the provider's is one of ours", sql: `
 			SELECT r.id AS refund_id, r.key, r.order_id, r.amount_minor AS theirs, p.amount_minor AS ours, p.state
 			FROM audit_ledger r LEFT JOIN (` + allPayments + `) p ON p.refund_key = r.key
-			WHERE r.kind = 'refund' AND NOT r.late
+			WHERE r.kind = 'refund' AND NOT r.late AND r.key <> ''
 			  AND (p.order_id IS NULL OR p.order_id::text <> r.order_id OR (p.amount_minor, p.currency) <> (r.amount_minor, r.currency)
+			       OR (p.provider, p.account) <> (r.provider, r.account)
 			       OR p.state NOT IN ('REFUNDING', 'REFUNDED') OR p.refund_id <> r.id OR p.charge_id <> r.charge_id)
 			  AND NOT EXISTS (SELECT FROM payment.orphans o WHERE o.provider_id = r.charge_id AND o.refund_id = r.id)`},
+		{says: "a refund that was made by hand at the provider is known here", sql: `
+			SELECT r.id AS refund_id, r.order_id, r.charge_id, r.amount_minor FROM audit_ledger r
+			WHERE r.kind = 'refund' AND NOT r.late AND r.key = ''
+			  AND NOT EXISTS (SELECT FROM (` + allPayments + `) p WHERE p.refund_id = r.id AND p.order_id::text = r.order_id)`},
 		{says: "a refund of ours is one of the provider's", sql: `
 			SELECT p.order_id, p.state, p.refund_id, p.amount_minor FROM (` + allPayments + `) p
-			WHERE p.refund_id IS NOT NULL AND p.refund_id <> 'outside-' || p.order_id
-			  AND NOT EXISTS (SELECT FROM audit_ledger r WHERE r.kind = 'refund' AND r.id = p.refund_id AND r.key = p.refund_key)`},
+			WHERE p.refund_id IS NOT NULL AND p.refund_id <> 'outside-' || p.order_id AND ` + readThere + `
+			  AND NOT EXISTS (SELECT FROM audit_ledger r WHERE r.kind = 'refund' AND r.id = p.refund_id AND r.key IN (p.refund_key, '')
+			                  AND (r.provider, r.account) = (p.provider, p.account))`},
 	})
 	return a.check(ctx, v, `SELECT count(*) FROM audit_ledger`, rules...)
 }

@@ -23,7 +23,7 @@ func holdsNoTransactionID(t *testing.T, s *shop) {
 	provider := &lateProvider{of: s.copyOfLedger(t, 0)}
 	server := httptest.NewServer(provider)
 	t.Cleanup(server.Close)
-	o.Ledger = &audit.Ledger{URL: server.URL, APIKey: apiKey}
+	o.Ledgers = []audit.Ledger{{URL: server.URL, APIKey: apiKey}}
 	looking := &looking{db: db}
 	o.Redis = redis.NewClient(s.env.Redis.(*redis.Client).Options())
 	t.Cleanup(func() { _ = o.Redis.Close() })
@@ -39,7 +39,7 @@ func holdsNoTransactionID(t *testing.T, s *shop) {
 
 // lateProvider keeps the last entry of a ledger back until it is asked for more than there seemed to be.
 type lateProvider struct {
-	of          *audit.Ledger
+	of          audit.Ledger
 	asked, late atomic.Bool
 }
 

@@ -78,7 +78,7 @@ const underWay = `
 	  AND NOT ($1 AND payment_status = 'UNKNOWN')`
 
 func (a *auditor) lookAtOrders(ctx context.Context) error {
-	a.rest.unreachable = a.Ledger == nil || a.desk.gone != nil
+	a.rest.unreachable = len(a.Ledgers) == 0 || a.desk.gone()
 	n, err := a.snap.count(ctx, underWay, a.rest.unreachable, a.Grace)
 	if n > 0 {
 		a.rest.moving = append(a.rest.moving, fmt.Sprintf("%d orders are under way", n))

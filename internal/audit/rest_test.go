@@ -27,7 +27,7 @@ var waits = []struct {
 		b.exec(`UPDATE orders.orders SET payment_status = 'UNKNOWN' WHERE id = $1`, order)
 		b.exec(`UPDATE orders.view SET status = 'PROCESSING', payment_status = 'UNKNOWN', display_status = 'AWAITING_PAYMENT',
 			failure_reason = NULL, ended_at = NULL WHERE id = $1`, order)
-		b.Ledger = &audit.Ledger{URL: "http://127.0.0.1:1", APIKey: apiKey}
+		b.Ledgers = []audit.Ledger{{URL: "http://127.0.0.1:1", APIKey: apiKey}}
 	}, func(b *broken, report audit.Report) {
 		wantSkipped(b, report, "M1", "M2", "M3")
 		if v := verdict(b, report, "O3"); v.Verdict != audit.OK || len(v.Listed) != 1 {
@@ -41,7 +41,7 @@ var waits = []struct {
 	{"the broker does not answer", func(b *broken) { b.Broker = "amqp://127.0.0.1:1/" }, func(b *broken, report audit.Report) {
 		wantSkipped(b, report, "O3", "V1", "E2", "T1", "R1")
 	}},
-	{"there is no ledger", func(b *broken) { b.Ledger = nil }, func(b *broken, report audit.Report) {
+	{"there is no ledger", func(b *broken) { b.Ledgers = nil }, func(b *broken, report audit.Report) {
 		wantSkipped(b, report, "M1", "M2", "M3")
 	}},
 	{"a dead letter says why a fact was not heard", func(b *broken) {

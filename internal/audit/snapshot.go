@@ -6,56 +6,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
-
-	"github.com/holdfast-checkout/holdfast/internal/postgres"
 )
-
-// desk is the one connection that an audit works on. The provider's ledger lies on it, in a temporary table, beside our own
-// books, so that Postgres compares the two however long they are. Nothing is written within the snapshot's transaction: it would
-// have an id until the audit ends, and hold up the mark and slots of the whole server.
-type desk struct {
-	conn   *pgxpool.Conn
-	ledger *Ledger
-	read   int64 // number of the ledger's last entry that lies here
-	gone   error // why the ledger could not be read, or nil
-}
-
-// layTable makes the table of what is read before the snapshot is taken, and the view that adds the few entries that were made since,
-// which our books in the snapshot need not know of: those are a setting of its transaction.
-const layTable = `
-	CREATE TEMP TABLE audit_entries (
-		kind text NOT NULL, id text NOT NULL, key text NOT NULL, order_id text NOT NULL, charge_id text NOT NULL,
-		amount_minor bigint NOT NULL, currency text NOT NULL
-	);
-	CREATE TEMP VIEW audit_ledger AS
-		SELECT e.*, false AS late FROM audit_entries e
-		UNION ALL SELECT l.*, true FROM jsonb_to_recordset(coalesce(nullif(current_setting('holdfast.late_entries', true), ''), '[]')::jsonb)
-			AS l(kind text, id text, key text, order_id text, charge_id text, amount_minor bigint, currency text)`
-
-const clearTable = `DROP VIEW IF EXISTS pg_temp.audit_ledger; DROP TABLE IF EXISTS pg_temp.audit_entries`
-
-func sitDown(ctx context.Context, db *postgres.DB, ledger *Ledger) (*desk, error) {
-	conn, err := db.Acquire(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("connect: %w", err)
-	}
-	if _, err := conn.Exec(ctx, clearTable+";"+layTable); err != nil {
-		conn.Release()
-		return nil, fmt.Errorf("lay a table for the ledger: %w", err)
-	}
-	return &desk{conn: conn, ledger: ledger}, nil
-}
-
-// leave gives the connection back as it was. It has a time of its own, since what ended the audit may be its context.
-func (d *desk) leave(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-	defer cancel()
-	if _, err := d.conn.Exec(ctx, clearTable); err != nil {
-		_ = d.conn.Conn().Close(ctx) // the pool makes another
-	}
-	d.conn.Release()
-}
 
 // snapshot is one repeatable-read, read-only transaction on the desk.
 type snapshot struct {

@@ -76,6 +76,9 @@ type Config struct {
 	SandboxURL      string `name:"sandbox-url" help:"Where the payment sandbox is." placeholder:"http://…"`
 	SandboxKey      string `name:"sandbox-key" help:"Key of the payment sandbox." placeholder:"KEY"`
 
+	FormerProviders []string   `name:"former-provider" sep:";" help:"Where charges were made before: they are refunded, closed and looked up there, and nothing new is charged. Several in one value are separated by a semicolon." placeholder:"PROVIDER,url=…,key-file=…,webhook-secret-file=…"`
+	Former          []Provider `kong:"-"` // read from FormerProviders
+
 	OrphanInterval time.Duration `default:"1m" help:"How often the provider's own list is compared with our books; 0: never."`
 	Orphans        string        `enum:"report,refund" default:"report" help:"What to do about charges under keys like ours for orders that are not known here: ${enum}."`
 
@@ -118,7 +121,7 @@ func (c *Config) Validate() error {
 		c.HoldMaxAge = 4 * c.HoldTTL
 	}
 	_, err := c.Proxies()
-	errs := []error{c.Servers.Validate(), c.readSecrets(), err}
+	errs := []error{c.Servers.Validate(), c.ReadSecrets(), err}
 	if c.JWTSecret != "" && len(c.JWTSecret) < 32 {
 		errs = append(errs, errors.New("--jwt-secret: 32 bytes at least"))
 	}

@@ -62,7 +62,7 @@ func (f file) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, erro
 		for i, v := range list {
 			parts[i] = fmt.Sprint(v)
 		}
-		return strings.Join(parts, ","), nil
+		return strings.Join(parts, string(flag.Tag.Sep)), nil
 	}
 	return fmt.Sprint(value), nil
 }

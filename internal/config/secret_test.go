@@ -2,9 +2,11 @@ package config
 
 import (
 	"bytes"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -57,5 +59,41 @@ func TestSecretsOfStripe(t *testing.T) {
 	none, err := parse(t, "--payment-provider=stripe", "--postgres-url=a", "--redis-url=b", "--rabbitmq-url=c", "--jwks=d")
 	if err != nil || none.Complete() == nil || !strings.Contains(none.Complete().Error(), "HOLDFAST_STRIPE_KEY") {
 		t.Errorf("without a key: %v, %v", err, none.Complete())
+	}
+}
+
+// Former providers are named on the command line, in the environment or in the file, and their secrets stand in files alone.
+func TestFormerProviders(t *testing.T) {
+	key, hook := secretFile(t, "sk_test_kkkk\n"), secretFile(t, "whsec_wwww")
+	sandbox := "sandbox,url=http://127.0.0.1:1,key-file=" + key
+	stripe := "stripe,key-file=" + key + ",webhook-secret-file=" + hook
+	want := []Provider{{"sandbox", "http://127.0.0.1:1", "sk_test_kkkk", ""}, {"stripe", "", "sk_test_kkkk", "whsec_wwww"}}
+	for name, args := range map[string][]string{
+		"flags": {"--former-provider=" + sandbox, "--former-provider=" + stripe},
+		"one":   {"--former-provider=" + sandbox + ";" + stripe},
+		"YAML":  {write(t, "former-provider: [\""+sandbox+"\", \""+stripe+"\"]\n")},
+	} {
+		c, err := parse(t, args...)
+		if err != nil || !slices.Equal(c.Former, want) {
+			t.Errorf("%s: %v, %v", name, c.Former, err)
+		}
+		for _, handler := range []func(io.Writer, *slog.HandlerOptions) slog.Handler{
+			func(w io.Writer, o *slog.HandlerOptions) slog.Handler { return slog.NewTextHandler(w, o) },
+			func(w io.Writer, o *slog.HandlerOptions) slog.Handler { return slog.NewJSONHandler(w, o) },
+		} {
+			var out bytes.Buffer
+			slog.New(handler(&out, nil)).Info("starts", "settings", c)
+			if strings.Contains(out.String(), "kkkk") || strings.Contains(out.String(), "wwww") || !strings.Contains(out.String(), "http://127.0.0.1:1") {
+				t.Errorf("%s: logged %s", name, out.String())
+			}
+		}
+	}
+	for _, wrong := range []string{
+		"paypal,key-file=" + key, "stripe", "sandbox,key-file=" + key, "sandbox,url=http://a:b@c,key-file=" + key, "sandbox,url=nowhere,key-file=" + key,
+		"stripe,key-file=away", "stripe,key=sk_test_x", "stripe,key-file=" + hook,
+	} {
+		if c, err := parse(t, "--former-provider="+wrong); err == nil || strings.Contains(err.Error(), "wwww") {
+			t.Errorf("%s: taken as %v, %v", wrong, c.Former, err)
+		}
 	}
 }

@@ -40,6 +40,7 @@ var mayImport = map[string][]string{
 	"internal/payment":           base,
 	"internal/payment/promise":   {"internal/event", "internal/payment"},
 	"internal/stripe":            {"internal/payment"},
+	"internal/stripe/standin":    {},
 	"internal/cart":              append([]string{"internal/gather", "internal/redisx", "lua"}, base...),
 	"internal/inventory":         append([]string{"internal/redisx", "lua"}, base...),
 	"internal/reconcile":         {"internal/event", "internal/fault", "internal/lease", "internal/postgres", "internal/redisx", "internal/web", "lua"},

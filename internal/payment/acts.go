@@ -49,21 +49,8 @@ func (c *Charger) Act(ctx context.Context, order uuid.UUID, act Act) (Shown, err
 	if done, err := act.fits(before); done || err != nil {
 		return before, err
 	}
-	select {
-	case c.slots <- struct{}{}:
-		defer c.freeSlots(1)
-	case <-ctx.Done():
-		return Shown{}, ctx.Err()
-	}
-	claimed, err := claimOf(ctx, c.db, order, c.options.Lease, c.options.KeyMemory)
+	r, refused, err := c.actAt(ctx, before, act)
 	if err != nil {
-		return Shown{}, err
-	}
-	if len(claimed) == 0 {
-		return Shown{}, askedNow()
-	}
-	r, refused := c.perform(ctx, claimed[0], act)
-	if _, err := c.settle(ctx, []result{r}); err != nil {
 		return Shown{}, err
 	}
 	c.options.Log.WarnContext(ctx, "an operator has seen to a payment", "order_id", order, "act", act.Name, "by", act.By, "reason", act.Reason,
@@ -80,6 +67,33 @@ func (c *Charger) Act(ctx context.Context, order uuid.UUID, act Act) (Shown, err
 		return Shown{}, fault.New(fault.Conflict, "The provider has nothing of this payment that is not known here.")
 	}
 	return after, nil
+}
+
+// actAt does it where the payment was made.
+func (c *Charger) actAt(ctx context.Context, s Shown, act Act) (r result, refused, err error) {
+	at := c.at(ctx, s.account())
+	if at == nil {
+		if act.Name != actSettle {
+			return r, nil, notConfigured(s.account())
+		}
+		at = c.unreached(s.account())
+	}
+	select {
+	case at.slots <- struct{}{}:
+		defer at.freeSlots(1)
+	case <-ctx.Done():
+		return r, nil, ctx.Err()
+	}
+	claimed, err := claimOf(ctx, at.db, at.claimable(), s.OrderID, at.options.Lease, at.options.KeyMemory)
+	if err != nil {
+		return r, nil, err
+	}
+	if len(claimed) == 0 {
+		return r, nil, askedNow()
+	}
+	r, refused = at.perform(ctx, claimed[0], act)
+	_, err = at.settle(ctx, []result{r})
+	return r, refused, err
 }
 
 // fits says whether the act was done already, or why the payment's state does not allow it. Under the claim it is looked at again.
@@ -104,7 +118,7 @@ func (a Act) allowed(s State) bool {
 }
 
 // perform asks the provider what the act calls for. refused says why it was not done, though there is an answer.
-func (c *Charger) perform(ctx context.Context, task *row, act Act) (r result, refused error) {
+func (c *cashier) perform(ctx context.Context, task *row, act Act) (r result, refused error) {
 	if !act.allowed(task.State) { // it has moved since it was shown
 		_, refused = act.fits(Shown{OrderID: task.OrderID, State: task.State})
 		return c.call(ctx, task), refused
@@ -126,7 +140,7 @@ func (c *Charger) perform(ctx context.Context, task *row, act Act) (r result, re
 }
 
 // settleOutside asks first whether the provider has given the money back: then that counts, and a person would give it twice.
-func (c *Charger) settleOutside(ctx context.Context, task *row, act Act) (result, error) {
+func (c *cashier) settleOutside(ctx context.Context, task *row, act Act) (result, error) {
 	outcome, err := c.through(ctx, "lookup", Provider.Lookup, task)
 	switch {
 	case err == nil && outcome.Verdict == GivenBack:

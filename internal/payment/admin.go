@@ -27,13 +27,13 @@ func (h *HTTP) adminRoutes(r web.Router) {
 // list shows payments that are under way.
 //
 //	@Summary		Payments that are under way: to be charged, unknown, or owed back
-//	@Description	In the order of their orders' ids, which is that of their making. failing is those of which the provider was last asked without learning the outcome; settled those that were given back by another way than the provider.
+//	@Description	In the order of their orders' ids, which is that of their making. failing is those of which the provider was last asked without learning the outcome; waiting those that were made at an account that is not configured; settled those that were given back by another way than the provider.
 //	@Tags			admin
 //	@Produce		json
 //	@Security		Bearer
 //	@Param			limit	query		int		false	"payments on a page"	default(50)	maximum(200)
 //	@Param			cursor	query		string	false	"next_cursor of the page before"
-//	@Param			state	query		string	false	"only those"	enums(open,failing,PENDING,UNKNOWN,REFUNDING,settled)	default(open)
+//	@Param			state	query		string	false	"only those"	enums(open,failing,waiting,PENDING,UNKNOWN,REFUNDING,settled)	default(open)
 //	@Success		200		{object}	web.List[Shown]
 //	@Failure		400,401,403,503	{object}	web.Problem
 //	@Router			/admin/payments [get]
@@ -46,8 +46,8 @@ func (h *HTTP) list(c echo.Context) error {
 	if which == "" {
 		which = listAll
 	}
-	if states := []string{listAll, listFailing, string(Pending), string(Unknown), string(Refunding), listSettled}; !slices.Contains(states, which) {
-		return noSuchState(which, "open, failing, PENDING, UNKNOWN, REFUNDING or settled")
+	if states := []string{listAll, listFailing, listWaiting, string(Pending), string(Unknown), string(Refunding), listSettled}; !slices.Contains(states, which) {
+		return noSuchState(which, "open, failing, waiting, PENDING, UNKNOWN, REFUNDING or settled")
 	}
 	var after uuid.UUID
 	if cursor != "" {

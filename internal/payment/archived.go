@@ -24,14 +24,15 @@ func addArchived(ctx context.Context, db *postgres.DB, orders []uuid.UUID, found
 		return nil
 	}
 	rows, err := db.Query(ctx, `
-		SELECT order_id, state, amount_minor, currency, coalesce(opened_as, ''), coalesce(charge_id, ''), coalesce(refund_id, '')
+		SELECT order_id, state, amount_minor, currency, coalesce(opened_as, ''), coalesce(charge_id, ''), coalesce(refund_id, ''),
+		       coalesce(provider, ''), coalesce(account, '')
 		FROM payment.archived WHERE order_id = ANY ($1)`, missing)
 	if err != nil {
 		return fmt.Errorf("find archived payments: %w", err)
 	}
 	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (*Payment, error) {
 		p := &Payment{Attempted: true}
-		return p, row.Scan(&p.OrderID, &p.State, &p.Terms.TotalMinor, &p.Terms.Currency, &p.OpenedAs, &p.ChargeID, &p.RefundID)
+		return p, row.Scan(&p.OrderID, &p.State, &p.Terms.TotalMinor, &p.Terms.Currency, &p.OpenedAs, &p.ChargeID, &p.RefundID, &p.Account.Provider, &p.Account.ID)
 	})
 	if err != nil {
 		return fmt.Errorf("find archived payments: %w", err)

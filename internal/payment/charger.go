@@ -5,6 +5,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -24,6 +25,7 @@ type ChargerOptions struct {
 	Poll        time.Duration // 250 ms; how often it looks for what has become due
 	Grace       time.Duration // 3 s; how long calls may go on when it is stopped
 	KeyMemory   time.Duration // 23 h; how long after the first attempt a charge may be sent again: the provider's memory less a margin
+	Former      []Provider    // where charges were made before: what was begun there is ended there, and nothing new is charged
 	Log         *slog.Logger  // required
 }
 
@@ -36,34 +38,37 @@ func (o ChargerOptions) withDefaults() ChargerOptions {
 	return o
 }
 
-// Charger does what the verbs have written down. Any number of them may run, in this process and in others.
-type Charger struct {
+// cashier asks one account for what is to be done there. Any number of them may be at an account, in this process and in others.
+type cashier struct {
 	db       *postgres.DB
 	provider Provider
+	charges  bool     // takes what was asked for nowhere yet
+	identity Identity // once the provider has said it; before that nothing is asked of it
+	failed   atomic.Pointer[string]
 	options  ChargerOptions
 	bell     chan struct{} // rung when something is due
 	slots    chan struct{} // one token per call that is under way or waits for its commit
 }
 
-// NewCharger makes a charger; Run runs it.
-func NewCharger(db *postgres.DB, provider Provider, o ChargerOptions) *Charger {
+func newCashier(db *postgres.DB, provider Provider, charges bool, o ChargerOptions) *cashier {
 	if _, opens := provider.(Opener); opens {
 		o.Lease = cmp.Or(o.Lease, 90*time.Second)
 	}
 	o = o.withDefaults()
-	return &Charger{db: db, provider: provider, options: o, bell: make(chan struct{}, 1), slots: make(chan struct{}, o.Concurrency)}
+	return &cashier{db: db, provider: provider, charges: charges, options: o, bell: make(chan struct{}, 1), slots: make(chan struct{}, o.Concurrency)}
 }
 
-// Wake says that something is due. It never blocks.
-func (c *Charger) Wake() {
+// wake says that something is due. It never blocks.
+func (c *cashier) wake() {
 	select {
 	case c.bell <- struct{}{}:
 	default:
 	}
 }
 
-// Run claims, calls and commits until ctx ends; then it gives the calls under way their grace and commits what they answered.
-func (c *Charger) Run(ctx context.Context) error {
+// run claims, calls and commits until ctx ends; then it gives the calls under way their grace and commits what they answered.
+func (c *cashier) run(ctx context.Context) error {
+	c.identify(ctx)
 	calling, stopCalls := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopCalls()
 	results := make(chan result, c.options.Concurrency)
@@ -83,7 +88,7 @@ func (c *Charger) Run(ctx context.Context) error {
 }
 
 // next gives what is due, as many as there is room for; with less than that it waits for more first.
-func (c *Charger) next(ctx context.Context) []*row {
+func (c *cashier) next(ctx context.Context) []*row {
 	room := c.takeSlots(ctx)
 	if room == 0 {
 		return nil
@@ -92,7 +97,7 @@ func (c *Charger) next(ctx context.Context) []*row {
 	// ctx ends: what was claimed is done.
 	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), databaseTimeout)
 	defer cancel()
-	claimed, err := claim(limit, c.db, room, c.options.Lease, c.options.KeyMemory)
+	claimed, err := claim(limit, c.db, c.claimable(), room, c.options.Lease, c.options.KeyMemory)
 	if err != nil {
 		c.options.Log.Error("payments cannot be claimed", "err", err)
 	}
@@ -103,9 +108,8 @@ func (c *Charger) next(ctx context.Context) []*row {
 	return claimed
 }
 
-// ChargeNow does for one order, in the caller's time, what Run would soon do for it, and gives the facts that were said. When
-// somebody is at it already, or nothing is to be done, it does nothing.
-func (c *Charger) ChargeNow(ctx context.Context, order uuid.UUID) ([]event.Fact, error) {
+// chargeNow does for one order, in the caller's time, what run would soon do for it.
+func (c *cashier) chargeNow(ctx context.Context, order uuid.UUID) ([]event.Fact, error) {
 	select {
 	case c.slots <- struct{}{}:
 		defer c.freeSlots(1)
@@ -114,7 +118,7 @@ func (c *Charger) ChargeNow(ctx context.Context, order uuid.UUID) ([]event.Fact,
 	}
 	limit, cancel := context.WithTimeout(ctx, databaseTimeout)
 	defer cancel()
-	claimed, err := claimOf(limit, c.db, order, c.options.Lease, c.options.KeyMemory)
+	claimed, err := claimOf(limit, c.db, c.claimable(), order, c.options.Lease, c.options.KeyMemory)
 	if err != nil || len(claimed) == 0 {
 		return nil, err
 	}
@@ -122,7 +126,7 @@ func (c *Charger) ChargeNow(ctx context.Context, order uuid.UUID) ([]event.Fact,
 }
 
 // rest waits for the poll interval, the bell or the end of ctx, whichever comes first.
-func (c *Charger) rest(ctx context.Context, bell <-chan struct{}) {
+func (c *cashier) rest(ctx context.Context, bell <-chan struct{}) {
 	timer := time.NewTimer(c.options.Poll)
 	defer timer.Stop()
 	select {
@@ -133,7 +137,7 @@ func (c *Charger) rest(ctx context.Context, bell <-chan struct{}) {
 }
 
 // takeSlots waits for a free slot and takes all that are free; 0 when ctx has ended.
-func (c *Charger) takeSlots(ctx context.Context) int {
+func (c *cashier) takeSlots(ctx context.Context) int {
 	select {
 	case c.slots <- struct{}{}:
 	case <-ctx.Done():
@@ -148,14 +152,14 @@ func (c *Charger) takeSlots(ctx context.Context) int {
 	}
 }
 
-func (c *Charger) freeSlots(n int) {
+func (c *cashier) freeSlots(n int) {
 	for range n {
 		<-c.slots
 	}
 }
 
 // call asks the provider what the payment's state calls for.
-func (c *Charger) call(ctx context.Context, task *row) result {
+func (c *cashier) call(ctx context.Context, task *row) result {
 	outcome, err := c.ask(ctx, task)
 	if err != nil || outcome.Verdict == Absent {
 		c.options.Log.Warn("the outcome of a payment is unknown", "order_id", task.OrderID, "state", task.State,
@@ -168,7 +172,7 @@ func (c *Charger) call(ctx context.Context, task *row) result {
 // time. Giving back and closing charge nothing at any age.
 func (p *row) onlyLookedUp() bool { return !p.recent && !p.Undone() && p.State != Refunding }
 
-func (c *Charger) ask(ctx context.Context, task *row) (Outcome, error) {
+func (c *cashier) ask(ctx context.Context, task *row) (Outcome, error) {
 	switch {
 	case task.State == Refunding:
 		return c.through(ctx, "refund", Provider.Refund, task)
@@ -188,7 +192,7 @@ func (c *Charger) ask(ctx context.Context, task *row) (Outcome, error) {
 
 // charge makes the charge, and opens it first where that is the provider's way. Whoever dies before the id is committed has charged
 // nothing, and whoever comes next opens it again.
-func (c *Charger) charge(ctx context.Context, task *row) (Outcome, error) {
+func (c *cashier) charge(ctx context.Context, task *row) (Outcome, error) {
 	if err := c.intent(task).InTime(); err != nil {
 		return Outcome{}, err
 	}
@@ -205,7 +209,7 @@ func (c *Charger) charge(ctx context.Context, task *row) (Outcome, error) {
 	return c.through(ctx, "charge", Provider.Charge, task)
 }
 
-func (c *Charger) keepOpened(ctx context.Context, task *row, id string) error {
+func (c *cashier) keepOpened(ctx context.Context, task *row, id string) error {
 	ctx, cancel := context.WithTimeout(ctx, databaseTimeout)
 	defer cancel()
 	return keepOpened(ctx, c.db, task, id)
@@ -213,14 +217,14 @@ func (c *Charger) keepOpened(ctx context.Context, task *row, id string) error {
 
 // intent is what the provider is asked about. A charge is to be sent under the claim: later, others have taken the payment up, and the
 // provider may have forgotten the key.
-func (c *Charger) intent(task *row) Intent {
+func (c *cashier) intent(task *row) Intent {
 	in := task.intent()
 	in.SendBy = task.claimedAt.Add(c.options.Lease)
 	return in
 }
 
 // through makes one call to the provider.
-func (c *Charger) through(ctx context.Context, name string, call func(Provider, context.Context, Intent) (Outcome, error), task *row) (Outcome, error) {
+func (c *cashier) through(ctx context.Context, name string, call func(Provider, context.Context, Intent) (Outcome, error), task *row) (Outcome, error) {
 	failpoint.Reach("asking", name) // the attempt is committed
 	began := time.Now()
 	outcome, err := call(c.provider, ctx, c.intent(task))
@@ -230,7 +234,7 @@ func (c *Charger) through(ctx context.Context, name string, call func(Provider, 
 }
 
 // commitAll commits results in groups of those that are there, until there are no more.
-func (c *Charger) commitAll(ctx context.Context, results <-chan result) {
+func (c *cashier) commitAll(ctx context.Context, results <-chan result) {
 	for first := range results {
 		group := []result{first}
 		for waiting := len(results); waiting > 0; waiting-- {
@@ -243,7 +247,7 @@ func (c *Charger) commitAll(ctx context.Context, results <-chan result) {
 
 // commit tries until Postgres is there again or the charger is stopped. What Postgres refuses is tried one by one, so that a
 // bad row hurts itself alone. What is not committed is asked for again when its lease is over.
-func (c *Charger) commit(ctx context.Context, group []result) {
+func (c *cashier) commit(ctx context.Context, group []result) {
 	for {
 		began := time.Now()
 		_, err := c.settle(ctx, group)

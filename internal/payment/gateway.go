@@ -15,6 +15,8 @@ import (
 // means that the outcome is not known; only an Outcome is an answer. An error that the provider has answered, and may answer again
 // under the same key, is ErrAnswered.
 type Provider interface {
+	// Account says which account of which provider this is, in the provider's own word. It is the same whatever the key and the address.
+	Account(ctx context.Context) (Account, error)
 	// Charge takes the money, once per ChargeKey. It answers Charged, Rejected or Closed.
 	Charge(ctx context.Context, in Intent) (Outcome, error)
 	// Refund gives all of it back, once per charge, however often and late it is asked for: that no more can be given back than was

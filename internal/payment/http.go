@@ -49,10 +49,11 @@ func (h *HTTP) hear(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	if c.Param("provider") != h.notices.herald.Name() {
+	notices := h.notices.from(c.Param("provider"))
+	if notices == nil {
 		return fault.New(fault.Unauthorized, "No such payment provider is known here, so its signature cannot be checked.")
 	}
-	switch err = h.notices.Hear(c.Request().Context(), c.Request().Header, body); {
+	switch err = notices.Hear(c.Request().Context(), c.Request().Header, body); {
 	case errors.Is(err, ErrForged):
 		return fault.New(fault.Unauthorized, "The signature is missing, old or not the provider's.").Because(err)
 	case errors.Is(err, ErrUnreadable):

@@ -15,7 +15,7 @@ import (
 // Books is a provider whose own list can be read.
 type Books interface {
 	Provider
-	// Name is the provider's, by which marks are kept.
+	// Name is the provider's.
 	Name() string
 	// Lines gives at most limit charges and refunds after a mark, the oldest first; "" is the beginning. None: that was all. A line
 	// without a Verdict only says how far the list was read.
@@ -37,6 +37,7 @@ type HunterOptions struct {
 type Hunter struct {
 	db      *postgres.DB
 	books   Books
+	at      Account // whose books they are, once a hunt has asked; marks are kept by it
 	wake    func()
 	options HunterOptions
 	found   *prometheus.CounterVec // found
@@ -46,11 +47,9 @@ type Hunter struct {
 func NewHunter(db *postgres.DB, books Books, wake func(), o HunterOptions) *Hunter {
 	o.Interval, o.Cooldown, o.Page = cmp.Or(o.Interval, time.Minute), cmp.Or(o.Cooldown, 30*time.Second), cmp.Or(o.Page, 1000)
 	o.Cooldown = max(o.Cooldown, 0)
-	h := &Hunter{db: db, books: books, wake: wake, options: o, found: prometheus.NewCounterVec(prometheus.CounterOpts{
+	return &Hunter{db: db, books: books, wake: wake, options: o, found: counted(o.Registry, prometheus.CounterOpts{
 		Name: "holdfast_payment_orphans_total", Help: "Money that only the provider or only we know of, by what was found.",
-	}, []string{"found"})}
-	o.Registry.MustRegister(h.found)
-	return h
+	}, "found")}
 }
 
 // Run hunts until ctx ends. One instance does it at a time.
@@ -70,7 +69,10 @@ func (h *Hunter) Run(ctx context.Context) error {
 }
 
 // Hunt reads on in the provider's list to its end, looks in it for what our books have, and gives back what is to be given back.
-func (h *Hunter) Hunt(ctx context.Context) error {
+func (h *Hunter) Hunt(ctx context.Context) (err error) {
+	if h.at, err = h.books.Account(ctx); err != nil {
+		return err
+	}
 	if err := h.theirs(ctx); err != nil {
 		return err
 	}
@@ -90,6 +92,9 @@ func (h *Hunter) theirs(ctx context.Context) error {
 		lines, err := h.books.Lines(ctx, mark, h.options.Page)
 		if err != nil {
 			return err
+		}
+		for i := range lines {
+			lines[i].Account = h.at
 		}
 		whole := len(lines)
 		lines = h.oldEnough(lines)

@@ -21,6 +21,16 @@ func (w *world) hunter(wake func(), change ...func(*payment.HunterOptions)) *pay
 	return payment.NewHunter(w.env.DB, w.provider, wake, o)
 }
 
+// account is the provider's.
+func (w *world) account() payment.AccountStatus {
+	w.Helper()
+	a, err := w.provider.Account(w.Context())
+	if err != nil {
+		w.Fatal(err)
+	}
+	return payment.AccountStatus{Provider: a.Provider, Account: a.ID}
+}
+
 func (w *world) hunt(h *payment.Hunter) {
 	w.Helper()
 	if err := h.Hunt(w.Context()); err != nil {
@@ -94,15 +104,15 @@ func TestHunt(t *testing.T) {
 	if got := w.ledger()[unknown.id]; got != paid {
 		t.Errorf("the charge of nobody: %+v", got)
 	}
-	status, err := h.Status(t.Context())
+	status, err := payment.NewHunters(w.env.DB, nil, nil, payment.HunterOptions{}).Status(t.Context(), []payment.AccountStatus{w.account()})
 	if err != nil || status.RanAt == nil || status.Open != 3 || status.Refunded != 1 {
 		t.Errorf("%+v, %v", status, err)
 	}
 
 	ghost := uuid.NewString()
 	if _, err := w.env.DB.Exec(t.Context(), `
-		INSERT INTO payment.transfers (provider_id, order_id, kind, credit, debit, amount_minor, currency, cause)
-		VALUES ('ch_ghost', $1, 'charge', 'customer', 'provider', 5, 'GBP', $1)`, ghost); err != nil {
+		INSERT INTO payment.transfers (provider_id, order_id, kind, credit, debit, amount_minor, currency, cause, provider, account)
+		VALUES ('ch_ghost', $1, 'charge', 'customer', 'provider', 5, 'GBP', $1, 'sandbox', $2)`, ghost, w.account().Account); err != nil {
 		t.Fatal(err)
 	}
 	later := buy("pm_ok")

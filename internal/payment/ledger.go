@@ -13,6 +13,7 @@ type transfer struct {
 	amount     int64
 	currency   string
 	cause      uuid.UUID // the fact that wanted it
+	at         Account   // of the payment
 }
 
 // transfers gives what has moved between two states of a payment. A charge of which we first hear when it is to be given back
@@ -20,7 +21,7 @@ type transfer struct {
 func transfers(before, after Payment) []transfer {
 	var moved []transfer
 	add := func(id, kind string, cause Cause) {
-		moved = append(moved, transfer{id, after.OrderID, kind, after.Terms.TotalMinor, after.Terms.Currency, cause.Fact})
+		moved = append(moved, transfer{id, after.OrderID, kind, after.Terms.TotalMinor, after.Terms.Currency, cause.Fact, after.Account})
 	}
 	if before.ChargeID == "" && after.ChargeID != "" {
 		add(after.ChargeID, "charge", after.Cause)
@@ -32,11 +33,11 @@ func transfers(before, after Payment) []transfer {
 }
 
 const bookSQL = `
-	INSERT INTO payment.transfers (provider_id, order_id, kind, credit, debit, amount_minor, currency, cause)
+	INSERT INTO payment.transfers (provider_id, order_id, kind, credit, debit, amount_minor, currency, cause, provider, account)
 	SELECT id, order_id, kind, CASE WHEN kind = 'charge' THEN 'customer' WHEN id = 'outside-' || order_id::text THEN 'outside' ELSE 'provider' END,
-	       CASE kind WHEN 'charge' THEN 'provider' ELSE 'refunds' END, amount, currency, cause
-	FROM unnest($1::text[], $2::uuid[], $3::text[], $4::bigint[], $5::text[], $6::uuid[])
-	     AS t(id, order_id, kind, amount, currency, cause)`
+	       CASE kind WHEN 'charge' THEN 'provider' ELSE 'refunds' END, amount, currency, cause, provider, account
+	FROM unnest($1::text[], $2::uuid[], $3::text[], $4::bigint[], $5::text[], $6::uuid[], $7::text[], $8::text[])
+	     AS t(id, order_id, kind, amount, currency, cause, provider, account)`
 
 // book writes transfers into the ledger.
 func book(batch *pgx.Batch, moved []transfer) {
@@ -46,9 +47,11 @@ func book(batch *pgx.Batch, moved []transfer) {
 	}
 	ids, kinds, currencies := make([]string, n), make([]string, n), make([]string, n)
 	orders, causes, amounts := make([]uuid.UUID, n), make([]uuid.UUID, n), make([]int64, n)
+	accounts := make([]Account, n)
 	for i, t := range moved {
 		ids[i], kinds[i], currencies[i] = t.providerID, t.kind, t.currency
-		orders[i], causes[i], amounts[i] = t.order, t.cause, t.amount
+		orders[i], causes[i], amounts[i], accounts[i] = t.order, t.cause, t.amount, t.at
 	}
-	batch.Queue(bookSQL, ids, orders, kinds, amounts, currencies, causes)
+	providers, at := columnsOf(accounts)
+	batch.Queue(bookSQL, ids, orders, kinds, amounts, currencies, causes, providers, at)
 }

@@ -13,6 +13,7 @@ type Line struct {
 	AmountMinor int64
 	Currency    string
 	At          time.Time // on the provider's clock
+	Account     Account   // whose books they are
 	Mark        string    // where its list is to be read on from after it; "" if it is from elsewhere
 }
 
@@ -38,10 +39,14 @@ func (p *Payment) read(l Line) (sense, Outcome) {
 		return known, Outcome{}
 	case l.Key != chargeKey(p.OrderID):
 		return foreign, Outcome{}
+	case p.elsewhere(l) && l.Verdict != Charged: // it moved nothing, and says nothing of the account that was asked
+		return known, Outcome{}
 	case l.AmountMinor != p.Terms.TotalMinor || l.Currency != p.Terms.Currency:
 		return wrong, Outcome{}
 	case l.ID == p.ChargeID:
 		return known, Outcome{}
+	case p.elsewhere(l):
+		return stray, Outcome{}
 	case p.OpenedAs != "" && l.ID != p.OpenedAs: // opened under our key and then left alone: not ours to charge, but somebody has or has not
 		if l.Verdict == Charged {
 			return stray, Outcome{}
@@ -57,10 +62,15 @@ func (p *Payment) read(l Line) (sense, Outcome) {
 	return known, Outcome{} // a decline moves nothing
 }
 
+// elsewhere says whether a line is of another account than the one at which the payment was asked for.
+func (p *Payment) elsewhere(l Line) bool { return !p.Account.none() && p.Account != l.Account }
+
 func (p *Payment) readRefund(l Line) (sense, Outcome) {
 	switch {
 	case l.Key != refundKey(p.OrderID):
 		return foreign, Outcome{}
+	case p.elsewhere(l):
+		return wrong, Outcome{}
 	case l.AmountMinor != p.Terms.TotalMinor || l.Currency != p.Terms.Currency:
 		return wrong, Outcome{}
 	case l.ID == p.RefundID:

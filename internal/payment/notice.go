@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/holdfast-checkout/holdfast/internal/fault"
 	"github.com/holdfast-checkout/holdfast/internal/postgres"
 )
 
@@ -17,6 +18,8 @@ import (
 type Herald interface {
 	// Name is the provider's in the path of its webhooks.
 	Name() string
+	// Account says which account of the provider it is that tells.
+	Account(ctx context.Context) (Account, error)
 	// Notice reads a webhook as it came. It is ErrForged if the provider has not signed it lately, ErrUnreadable if nothing can
 	// be made of it. A Line without a Verdict is of something else than charges and refunds.
 	Notice(header http.Header, body []byte) (Line, error)
@@ -32,28 +35,62 @@ var (
 // Notices hears what a provider tells unasked. It needs no memory of what it was told: a payment that has heard of its charge or
 // refund knows it for ever, so that a notice that comes again, or out of order, changes nothing.
 type Notices struct {
-	db     *postgres.DB
-	herald Herald
-	wake   func()
-	log    *slog.Logger
-	heard  *prometheus.CounterVec // result
+	db      *postgres.DB
+	heralds []Herald
+	wake    func()
+	log     *slog.Logger
+	heard   *prometheus.CounterVec // result
 }
 
-// NewNotices makes it. wake is called when a notice leaves something for the charger to do, and must not block.
-func NewNotices(db *postgres.DB, herald Herald, wake func(), log *slog.Logger, registry prometheus.Registerer) *Notices {
-	n := &Notices{db: db, herald: herald, wake: wake, log: log, heard: prometheus.NewCounterVec(prometheus.CounterOpts{
+// NewNotices makes it. wake is called when a notice leaves something for the charger to do, and must not block. Accounts at which
+// charges were made before still tell of them.
+func NewNotices(db *postgres.DB, herald Herald, wake func(), log *slog.Logger, registry prometheus.Registerer, former ...Herald) *Notices {
+	n := &Notices{db: db, heralds: append([]Herald{herald}, former...), wake: wake, log: log, heard: prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "holdfast_payment_notices_total", Help: "Webhooks of the payment provider, by what came of them.",
 	}, []string{"result"})}
 	registry.MustRegister(n.heard)
 	return n
 }
 
+// from hears one provider alone, at whichever of its accounts; nil if there is none of that name.
+func (n *Notices) from(name string) *Notices {
+	one := *n
+	one.heralds = nil
+	for _, h := range n.heralds {
+		if h.Name() == name {
+			one.heralds = append(one.heralds, h)
+		}
+	}
+	if one.heralds == nil {
+		return nil
+	}
+	return &one
+}
+
+// read gives the line that a webhook tells, and whose it is: of whoever has signed it.
+func (n *Notices) read(ctx context.Context, header http.Header, body []byte) (line Line, err error) {
+	for _, h := range n.heralds {
+		if line, err = h.Notice(header, body); errors.Is(err, ErrForged) {
+			continue
+		}
+		if err == nil {
+			line.Account, err = h.Account(ctx)
+		}
+		return line, err
+	}
+	return line, err
+}
+
 // Hear takes one webhook. An error that is none of the above means that it is to be told again.
 func (n *Notices) Hear(ctx context.Context, header http.Header, body []byte) error {
-	line, err := n.herald.Notice(header, body)
-	if err != nil {
+	line, err := n.read(ctx, header, body)
+	switch {
+	case errors.Is(err, ErrForged), errors.Is(err, ErrUnreadable):
 		n.heard.WithLabelValues("refused").Inc()
 		return err
+	case err != nil:
+		n.heard.WithLabelValues("failed").Inc()
+		return fault.New(fault.Unavailable, "The provider does not say which account it is; tell it again later.").Because(err)
 	}
 	result, err := n.take(ctx, line)
 	if err != nil {
@@ -103,7 +140,8 @@ func (n *Notices) take(ctx context.Context, line Line) (result string, err error
 func (n *Notices) ask(ctx context.Context, order uuid.UUID, line Line) (string, error) {
 	done, err := n.db.Exec(ctx, `
 		UPDATE payment.payments SET due_at = now()
-		WHERE order_id = $1 AND charge_key = $2 AND state IN ('PENDING', 'UNKNOWN') AND attempted_at IS NOT NULL`, order, line.Key)
+		WHERE order_id = $1 AND charge_key = $2 AND (provider, account) = ($3, $4) AND state IN ('PENDING', 'UNKNOWN') AND attempted_at IS NOT NULL`,
+		order, line.Key, line.Account.Provider, line.Account.ID)
 	if err != nil {
 		return "", fmt.Errorf("have the provider asked about order %s: %w", order, err)
 	}

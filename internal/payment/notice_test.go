@@ -187,7 +187,10 @@ func TestWebhooksThatAreNotTaken(t *testing.T) {
 }
 
 // failing is a provider that tells of an attempt that has failed.
-type failing struct{ key, order string }
+type failing struct {
+	payment.Provider
+	key, order string
+}
 
 func (failing) Name() string { return "failing" }
 
@@ -211,7 +214,7 @@ func TestAFailedAttemptIsAskedFor(t *testing.T) {
 			t.Fatal(err)
 		}
 		woken := 0
-		n := payment.NewNotices(w.env.DB, failing{of.key, of.id.String()}, func() { woken++ }, w.env.Log, prometheus.NewRegistry())
+		n := payment.NewNotices(w.env.DB, failing{w.provider, of.key, of.id.String()}, func() { woken++ }, w.env.Log, prometheus.NewRegistry())
 		if err := n.Hear(t.Context(), nil, nil); err != nil {
 			t.Fatal(err)
 		}

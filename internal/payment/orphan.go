@@ -36,8 +36,8 @@ func (o orphan) kind() string {
 
 // begin gives the mark from which the provider's list is to be read.
 func (h *Hunter) begin(ctx context.Context) (mark string, err error) {
-	if _, err = h.db.Exec(ctx, `INSERT INTO payment.hunts (provider) VALUES ($1) ON CONFLICT DO NOTHING`, h.books.Name()); err == nil {
-		err = h.db.QueryRow(ctx, `SELECT mark FROM payment.hunts WHERE provider = $1`, h.books.Name()).Scan(&mark)
+	if _, err = h.db.Exec(ctx, `INSERT INTO payment.hunts (provider, account) VALUES ($1, $2) ON CONFLICT DO NOTHING`, h.at.Provider, h.at.ID); err == nil {
+		err = h.db.QueryRow(ctx, `SELECT mark FROM payment.hunts WHERE (provider, account) = ($1, $2)`, h.at.Provider, h.at.ID).Scan(&mark)
 	}
 	if err != nil {
 		return "", fmt.Errorf("begin hunt: %w", err)
@@ -46,7 +46,7 @@ func (h *Hunter) begin(ctx context.Context) (mark string, err error) {
 }
 
 func (h *Hunter) readToTheEnd(ctx context.Context) error {
-	if _, err := h.db.Exec(ctx, `UPDATE payment.hunts SET ran_at = now() WHERE provider = $1`, h.books.Name()); err != nil {
+	if _, err := h.db.Exec(ctx, `UPDATE payment.hunts SET ran_at = now() WHERE (provider, account) = ($1, $2)`, h.at.Provider, h.at.ID); err != nil {
 		return fmt.Errorf("note the hunt: %w", err)
 	}
 	return nil
@@ -87,17 +87,17 @@ func (h *Hunter) note(ctx context.Context, lines []Line, met []string, orphans [
 			INSERT INTO payment.statement (provider_id)
 			SELECT id FROM unnest($1::text[]) AS m(id)
 			WHERE NOT EXISTS (SELECT FROM payment.transfers t, payment.hunts h
-			                  WHERE t.provider_id = m.id AND h.provider = $2 AND (t.at, t.provider_id) <= (h.at, h.at_id))
+			                  WHERE t.provider_id = m.id AND (h.provider, h.account) = ($2, $3) AND (t.at, t.provider_id) <= (h.at, h.at_id))
 			  AND NOT EXISTS (SELECT FROM payment.archived a WHERE a.charge_id = m.id)
 			  AND NOT EXISTS (SELECT FROM payment.archived a WHERE a.refund_id = m.id)
-			ON CONFLICT DO NOTHING`, met, h.books.Name())
-		batch.Queue(`UPDATE payment.hunts SET mark = $2 WHERE provider = $1`, h.books.Name(), lines[len(lines)-1].Mark)
+			ON CONFLICT DO NOTHING`, met, h.at.Provider, h.at.ID)
+		batch.Queue(`UPDATE payment.hunts SET mark = $3 WHERE (provider, account) = ($1, $2)`, h.at.Provider, h.at.ID, lines[len(lines)-1].Mark)
 	})
 }
 
 const orphansSQL = `
-	INSERT INTO payment.orphans (provider_id, provider, kind, found, order_id, key, amount_minor, currency, due_at)
-	SELECT id, $1, kind, found, order_id, key, amount, currency, CASE WHEN give_back THEN now() END
+	INSERT INTO payment.orphans (provider_id, provider, account, kind, found, order_id, key, amount_minor, currency, due_at)
+	SELECT id, $1, $10, kind, found, order_id, key, amount, currency, CASE WHEN give_back THEN now() END
 	FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bigint[], $8::text[], $9::bool[])
 	     AS o(id, kind, found, order_id, key, amount, currency, give_back)
 	ON CONFLICT DO NOTHING RETURNING provider_id`
@@ -117,7 +117,7 @@ func (h *Hunter) keep(ctx context.Context, orphans []orphan, with func(*pgx.Batc
 	var fresh []string
 	err := h.db.InTx(ctx, func(tx pgx.Tx) error {
 		batch := &pgx.Batch{}
-		batch.Queue(orphansSQL, h.books.Name(), text[0], text[1], text[2], text[3], text[4], amounts, text[5], giveBack).
+		batch.Queue(orphansSQL, h.at.Provider, text[0], text[1], text[2], text[3], text[4], amounts, text[5], giveBack, h.at.ID).
 			Query(func(rows pgx.Rows) (err error) {
 				fresh, err = pgx.CollectRows(rows, pgx.RowTo[string])
 				return err
@@ -148,10 +148,10 @@ func (h *Hunter) unmet(ctx context.Context) (page oursRead, err error) {
 	rows, err := h.db.Query(ctx, `
 		SELECT t.provider_id, t.kind, t.order_id::text, t.amount_minor, t.currency, t.at, s.provider_id IS NOT NULL
 		FROM (SELECT t.* FROM payment.transfers t, payment.hunts h
-		      WHERE h.provider = $1 AND (t.at, t.provider_id) > (h.at, h.at_id) AND t.credit <> 'outside' AND t.at <= now() - $2 * interval '1 millisecond'
+		      WHERE (h.provider, h.account) = ($1, $4) AND (t.provider, t.account) = ($1, $4) AND (t.at, t.provider_id) > (h.at, h.at_id) AND t.credit <> 'outside' AND t.at <= now() - $2 * interval '1 millisecond'
 		      ORDER BY t.at, t.provider_id LIMIT $3) t
 		LEFT JOIN payment.statement s USING (provider_id)
-		ORDER BY t.at, t.provider_id`, h.books.Name(), 2*h.options.Cooldown.Milliseconds(), oursPage)
+		ORDER BY t.at, t.provider_id`, h.at.Provider, 2*h.options.Cooldown.Milliseconds(), oursPage, h.at.ID)
 	if err != nil {
 		return page, fmt.Errorf("read our transfers: %w", err)
 	}
@@ -178,9 +178,10 @@ func (h *Hunter) pass(ctx context.Context, page oursRead, missing []orphan) erro
 	return h.keep(ctx, missing, func(batch *pgx.Batch) {
 		batch.Queue(`
 			DELETE FROM payment.statement s USING payment.transfers t, payment.hunts h
-			WHERE s.provider_id = t.provider_id AND h.provider = $1 AND (t.at, t.provider_id) > (h.at, h.at_id) AND (t.at, t.provider_id) <= ($2, $3)`,
-			h.books.Name(), page.last.At, page.last.ID)
-		batch.Queue(`UPDATE payment.hunts SET at = $2, at_id = $3 WHERE provider = $1`, h.books.Name(), page.last.At, page.last.ID)
+			WHERE s.provider_id = t.provider_id AND (h.provider, h.account) = ($1, $4) AND (t.provider, t.account) = ($1, $4)
+			  AND (t.at, t.provider_id) > (h.at, h.at_id) AND (t.at, t.provider_id) <= ($2, $3)`,
+			h.at.Provider, page.last.At, page.last.ID, h.at.ID)
+		batch.Queue(`UPDATE payment.hunts SET at = $3, at_id = $4 WHERE (provider, account) = ($1, $2)`, h.at.Provider, h.at.ID, page.last.At, page.last.ID)
 	})
 }
 
@@ -236,11 +237,11 @@ func (h *Hunter) claimOrphans(ctx context.Context) (due []Intent, err error) {
 		rows, err := tx.Query(ctx, `
 			UPDATE payment.orphans o SET attempted_at = coalesce(attempted_at, now()), tries = tries + 1, due_at = now() + $3 * interval '1 millisecond'
 			FROM (SELECT provider_id FROM payment.orphans
-			      WHERE due_at <= now() AND provider = $1
+			      WHERE due_at <= now() AND (provider, account) = ($1, $4)
 			      ORDER BY due_at LIMIT $2) d
 			WHERE o.provider_id = d.provider_id
 			RETURNING o.provider_id, o.order_id, o.amount_minor, o.currency, o.error_answers`,
-			h.books.Name(), orphanPage, orphanAgain.Milliseconds())
+			h.at.Provider, orphanPage, orphanAgain.Milliseconds(), h.at.ID)
 		if err != nil {
 			return err
 		}
@@ -260,22 +261,4 @@ func (h *Hunter) claimOrphans(ctx context.Context) (due []Intent, err error) {
 		return nil, fmt.Errorf("claim orphans: %w", err)
 	}
 	return due, nil
-}
-
-// HuntStatus is what came of comparing books, for operators.
-type HuntStatus struct {
-	RanAt    *time.Time `json:"ran_at,omitempty"`             // when the provider's list was last read to its end; absent: never
-	Open     int64      `json:"open" validate:"required"`     // money that only one side knows of, and that was not given back
-	Refunded int64      `json:"refunded" validate:"required"` // charges that nobody wanted, given back
-} //	@name	OrphanHunt
-
-// Status counts what was found.
-func (h *Hunter) Status(ctx context.Context) (s HuntStatus, err error) {
-	err = h.db.QueryRow(ctx, `
-		SELECT (SELECT ran_at FROM payment.hunts WHERE provider = $1), count(*) FILTER (WHERE refund_id IS NULL), count(refund_id)
-		FROM payment.orphans`, h.books.Name()).Scan(&s.RanAt, &s.Open, &s.Refunded)
-	if err != nil {
-		return s, fmt.Errorf("status of the hunt: %w", err)
-	}
-	return s, nil
 }

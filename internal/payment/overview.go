@@ -18,14 +18,17 @@ type Shown struct {
 	AmountMinor   int64      `json:"amount_minor" validate:"required"`
 	Currency      string     `json:"currency" validate:"required" example:"EUR"`
 	PaymentMethod string     `json:"payment_method" validate:"required" example:"pm_ok"`
-	ChargeID      string     `json:"charge_id,omitempty"` // the provider's
-	RefundID      string     `json:"refund_id,omitempty"` // the provider's
-	OpenedAs      string     `json:"opened_as,omitempty"` // the provider's id of what was opened to be charged
-	Reason        string     `json:"reason,omitempty"`    // why it was declined
-	GivingBack    bool       `json:"giving_back"`         // the order wants nothing of it any more
-	Tries         int        `json:"tries"`               // times it was taken up for what is to be done now
-	Attempts      int64      `json:"attempts"`            // calls to the provider whose end was noted, of all kinds
-	ErrorAnswers  int        `json:"error_answers"`       // answers of the provider that were errors
+	Provider      string     `json:"provider,omitempty" example:"sandbox"` // at which it was first asked for; absent: nowhere yet
+	Account       string     `json:"account,omitempty"`                    // the provider's own word for the account
+	Waiting       bool       `json:"waiting" db:"-"`                       // it is under way, and its account is not configured here
+	ChargeID      string     `json:"charge_id,omitempty"`                  // the provider's
+	RefundID      string     `json:"refund_id,omitempty"`                  // the provider's
+	OpenedAs      string     `json:"opened_as,omitempty"`                  // the provider's id of what was opened to be charged
+	Reason        string     `json:"reason,omitempty"`                     // why it was declined
+	GivingBack    bool       `json:"giving_back"`                          // the order wants nothing of it any more
+	Tries         int        `json:"tries"`                                // times it was taken up for what is to be done now
+	Attempts      int64      `json:"attempts"`                             // calls to the provider whose end was noted, of all kinds
+	ErrorAnswers  int        `json:"error_answers"`                        // answers of the provider that were errors
 	LastError     string     `json:"last_error,omitempty"`
 	FirstTry      *time.Time `json:"first_try,omitempty" format:"date-time"`  // when the charge, or the refund that is owed, was first asked for
 	OwedSince     *time.Time `json:"owed_since,omitempty" format:"date-time"` // since when a refund is owed
@@ -36,16 +39,20 @@ type Shown struct {
 	Acts          []ShownAct `json:"acts,omitempty" db:"-"` // what operators have done about it, newest first; of one payment alone
 } //	@name	Payment
 
-const shownColumns = `p.order_id, p.state, p.strategy, p.amount_minor, p.currency, p.payment_method,
+func (s Shown) account() Account { return Account{s.Provider, s.Account} }
+
+const shownColumns = `p.order_id, p.state, p.strategy, p.amount_minor, p.currency, p.payment_method, p.provider, p.account,
 	coalesce(p.charge_id, ''), coalesce(p.refund_id, ''), coalesce(p.opened_as, ''), p.reason, p.undo_cause IS NOT NULL,
 	p.tries, (SELECT count(*) FROM payment.attempts a WHERE a.order_id = p.order_id), p.error_answers, p.last_error,
 	CASE WHEN p.state IN ('REFUNDING', 'REFUNDED') THEN p.refund_attempted_at ELSE p.attempted_at END, p.owed_since,
 	coalesce(p.leased_until > now(), false), p.due_at, p.created_at, p.changed_at`
 
-// Which payments are listed: all that are under way, those of one state, those that fail, or those that were settled outside.
+// Which payments are listed: all that are under way, those of one state, those that fail, those whose account is not configured, or
+// those that were settled outside.
 const (
 	listAll     = "open"
 	listFailing = "failing"
+	listWaiting = "waiting"
 	listSettled = "settled"
 )
 
@@ -53,7 +60,9 @@ const (
 const listSQL = `
 	WITH p AS MATERIALIZED (SELECT * FROM payment.payments WHERE due_at IS NOT NULL)
 	SELECT ` + shownColumns + ` FROM p
-	WHERE p.order_id > $1 AND ($2 = '` + listAll + `' OR p.state = $2 OR $2 = '` + listFailing + `' AND p.last_error <> '')
+	WHERE p.order_id > $1 AND ($2 = '` + listAll + `' OR p.state = $2 OR $2 = '` + listFailing + `' AND p.last_error <> ''
+	                          OR $2 = '` + listWaiting + `' AND p.provider <> '' AND NOT EXISTS (
+	                              SELECT FROM unnest($4::text[], $5::text[]) AS k(provider, account) WHERE (k.provider, k.account) = (p.provider, p.account)))
 	ORDER BY p.order_id LIMIT $3`
 
 const settledSQL = `
@@ -62,7 +71,8 @@ const settledSQL = `
 
 // List gives payments that are under way, by their orders' ids, after one.
 func (c *Charger) List(ctx context.Context, which string, after uuid.UUID, limit int) ([]Shown, error) {
-	sql, args := listSQL, []any{after, which, limit}
+	providers, accounts := columnsOf(c.known())
+	sql, args := listSQL, []any{after, which, limit, providers, accounts}
 	if which == listSettled {
 		sql, args = settledSQL, []any{after, limit}
 	}
@@ -75,7 +85,7 @@ func (c *Charger) List(ctx context.Context, which string, after uuid.UUID, limit
 		return nil, fmt.Errorf("list payments: %w", err)
 	}
 	for i := range list {
-		list[i].inUTC()
+		c.finish(&list[i])
 	}
 	return list, nil
 }
@@ -93,11 +103,13 @@ func (c *Charger) Show(ctx context.Context, order uuid.UUID) (Shown, error) {
 	if err != nil {
 		return s, fmt.Errorf("show the payment of order %s: %w", order, err)
 	}
-	s.inUTC()
+	c.finish(&s)
 	return s, nil
 }
 
-func (s *Shown) inUTC() {
+// finish adds what the database does not say.
+func (c *Charger) finish(s *Shown) {
+	s.Waiting = s.State.UnderWay() && c.waits(s.account())
 	s.CreatedAt, s.ChangedAt = s.CreatedAt.UTC(), s.ChangedAt.UTC()
 	for _, t := range []*time.Time{s.FirstTry, s.OwedSince, s.DueAt} {
 		if t != nil {
@@ -110,6 +122,7 @@ func (s *Shown) inUTC() {
 type Orphan struct {
 	ProviderID   string     `json:"provider_id" validate:"required"` // of the charge or refund
 	Provider     string     `json:"provider" validate:"required" example:"sandbox"`
+	Account      string     `json:"account" validate:"required"` // the provider's own word for the account
 	Kind         string     `json:"kind" validate:"required" enums:"charge,refund"`
 	Found        string     `json:"found" validate:"required" enums:"stray,no order,foreign,wrong,missing"`
 	OrderID      string     `json:"order_id"` // as the provider has it
@@ -133,7 +146,7 @@ type orphanPosition struct {
 }
 
 const listOrphansSQL = `
-	SELECT provider_id, provider, kind, found, order_id, key, amount_minor, currency, found_at, due_at, attempted_at, tries,
+	SELECT provider_id, provider, account, kind, found, order_id, key, amount_minor, currency, found_at, due_at, attempted_at, tries,
 	       error_answers, last_error, coalesce(refund_id, ''), refunded_at
 	FROM payment.orphans
 	WHERE (found_at, provider_id) > ($1, $2) AND (NOT $3 OR refund_id IS NULL)

@@ -43,11 +43,12 @@ type Payment struct {
 	OpenedAs  string // the provider's id of the charge that was opened; "" where none is opened first
 	ChargeID  string
 	RefundID  string
-	Reason    string // why it was declined
-	Cause     Cause  // the fact that made it
-	Undo      Cause  // the fact that wants it given back; zero while none does
-	Attempted bool   // the provider may have been asked for the charge
-	Tries     int    // times it was taken up for what is to be done now
+	Reason    string  // why it was declined
+	Cause     Cause   // the fact that made it
+	Undo      Cause   // the fact that wants it given back; zero while none does
+	Attempted bool    // the provider may have been asked for the charge
+	Account   Account // at which it was first asked for; zero before that
+	Tries     int     // times it was taken up for what is to be done now
 
 	ErrorAnswers int    // answers of the provider about it that were errors
 	LastError    string // why the outcome was not learnt when the provider was last asked; "" once it is known

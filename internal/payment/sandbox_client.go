@@ -33,6 +33,8 @@ type Sandbox struct {
 	key    string
 	secret string
 	client *http.Client
+
+	identity Identity
 }
 
 // NewSandbox makes the client. It follows no redirects, uses no proxy and reads little.
@@ -156,6 +158,23 @@ func (s *Sandbox) Close(ctx context.Context, in Intent) (Outcome, error) {
 	return got.outcome(in)
 }
 
+// Account asks which ledger it is that the sandbox keeps.
+func (s *Sandbox) Account(ctx context.Context) (Account, error) {
+	return s.identity.Learn(ctx, func(ctx context.Context) (Account, error) {
+		var got struct {
+			ID string `json:"id"`
+		}
+		err := s.do(ctx, http.MethodGet, "/account", nil, &got)
+		if err == nil && got.ID == "" {
+			err = errUnfit
+		}
+		if err != nil {
+			return Account{}, fmt.Errorf("ask the sandbox which ledger it keeps: %w", err)
+		}
+		return Account{s.Name(), got.ID}, nil
+	})
+}
+
 // Hangup gives up idle connections. The client may be used again.
 func (s *Sandbox) Hangup() { s.client.CloseIdleConnections() }
 
@@ -266,5 +285,8 @@ func (s *Sandbox) request(ctx context.Context, method, path string, body any) (*
 	}
 	request.Header.Set("Authorization", "Bearer "+s.key)
 	request.Header.Set("Content-Type", "application/json")
+	if known, ok := s.identity.Known(); ok { // another ledger at this address is to refuse it
+		request.Header.Set("Ledger", known.ID)
+	}
 	return request, nil
 }

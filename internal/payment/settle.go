@@ -32,7 +32,7 @@ type result struct {
 // settle commits results and the facts that follow from them, and gives these. A result of a claim that somebody else has taken over since,
 // or that was settled before, is dropped: whoever asks the provider next hears the same. It goes on when ctx ends, so that
 // what was answered is not lost.
-func (c *Charger) settle(ctx context.Context, results []result) (say []event.Fact, err error) {
+func (c *cashier) settle(ctx context.Context, results []result) (say []event.Fact, err error) {
 	ids := make([]uuid.UUID, len(results))
 	for i, r := range results {
 		ids[i] = r.OrderID
@@ -70,7 +70,7 @@ func (c *Charger) settle(ctx context.Context, results []result) (say []event.Fac
 	}
 	failpoint.Reach("settled")
 	if again {
-		c.Wake()
+		c.wake()
 	}
 	return say, nil
 }

@@ -35,14 +35,14 @@ type change struct {
 const columns = `p.order_id, p.state, p.strategy, p.amount_minor, p.currency, p.payment_method,
 	coalesce(p.opened_as, ''), coalesce(p.charge_id, ''), coalesce(p.refund_id, ''), p.reason, p.cause, p.traceparent,
 	coalesce(p.undo_cause, '00000000-0000-0000-0000-000000000000'), p.undo_traceparent,
-	p.attempted_at IS NOT NULL, p.tries, p.error_answers, p.last_error, p.claim, p.leased_until IS NOT NULL`
+	p.attempted_at IS NOT NULL, p.tries, p.error_answers, p.last_error, p.provider, p.account, p.claim, p.leased_until IS NOT NULL`
 
 func scan(into *row, more ...any) []any {
 	p := &into.Payment
 	return append([]any{
 		&p.OrderID, &p.State, &p.Strategy, &p.Terms.TotalMinor, &p.Terms.Currency, &p.Terms.PaymentMethod,
 		&p.OpenedAs, &p.ChargeID, &p.RefundID, &p.Reason, &p.Cause.Fact, &p.Cause.TraceParent, &p.Undo.Fact, &p.Undo.TraceParent,
-		&p.Attempted, &p.Tries, &p.ErrorAnswers, &p.LastError, &into.claim, &into.held,
+		&p.Attempted, &p.Tries, &p.ErrorAnswers, &p.LastError, &p.Account.Provider, &p.Account.ID, &into.claim, &into.held,
 	}, more...)
 }
 
@@ -157,37 +157,44 @@ func write(ctx context.Context, tx pgx.Tx, batch *pgx.Batch) error {
 	return nil
 }
 
-// claimSQL takes up payments that nobody is at; which is a condition on them.
+// claimSQL takes up payments that nobody is at, of some accounts, and writes down at which account one is about to be asked for first;
+// which is a condition on them. The first of the accounts is the one that is about to be asked.
 func claimSQL(which string) string {
 	return `
 	UPDATE payment.payments p
 	SET leased_until = now() + $2 * interval '1 millisecond', claim = p.claim + 1, tries = p.tries + 1,
 	    attempted_at = coalesce(p.attempted_at, now()),
+	    provider = ($4::text[])[1], account = ($5::text[])[1],
 	    refund_attempted_at = CASE WHEN p.state = 'REFUNDING' THEN coalesce(p.refund_attempted_at, now()) END
-	FROM (SELECT order_id FROM payment.payments
-	      WHERE ` + which + ` AND (leased_until IS NULL OR leased_until <= now())
-	      ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED) AS due
+	FROM (SELECT w.order_id FROM unnest($4::text[], $5::text[]) AS a(provider, account)
+	      CROSS JOIN LATERAL (
+	          SELECT order_id, due_at FROM payment.payments
+	          WHERE provider = a.provider AND account = a.account AND ` + which + ` AND (leased_until IS NULL OR leased_until <= now())
+	          ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED) AS w
+	      ORDER BY w.due_at LIMIT $1) AS due
 	WHERE p.order_id = due.order_id
 	RETURNING ` + columns + `, p.attempted_at > now() - $3 * interval '1 millisecond'`
 }
 
 var (
 	claimAny = claimSQL("due_at <= now()")
-	claimOne = claimSQL("order_id = $4 AND due_at IS NOT NULL")
+	claimOne = claimSQL("order_id = $6 AND due_at IS NOT NULL")
 )
 
-// claim takes up to n payments that are due for as long as the lease, and notes that the provider is about to be asked.
+// claim takes up to n payments of accounts that are due for as long as the lease, and notes that the provider is about to be asked.
 // It is one statement, and commits by itself.
-func claim(ctx context.Context, db *postgres.DB, n int, lease, memory time.Duration) ([]*row, error) {
+func claim(ctx context.Context, db *postgres.DB, of []Account, n int, lease, memory time.Duration) ([]*row, error) {
 	began := time.Now()
-	rows, err := db.Query(ctx, claimAny, n, lease.Milliseconds(), memory.Milliseconds())
+	providers, ids := columnsOf(of)
+	rows, err := db.Query(ctx, claimAny, n, lease.Milliseconds(), memory.Milliseconds(), providers, ids)
 	return claimed(began, rows, err)
 }
 
 // claimOf is claim for the payment of one order.
-func claimOf(ctx context.Context, db *postgres.DB, order uuid.UUID, lease, memory time.Duration) ([]*row, error) {
+func claimOf(ctx context.Context, db *postgres.DB, of []Account, order uuid.UUID, lease, memory time.Duration) ([]*row, error) {
 	began := time.Now()
-	rows, err := db.Query(ctx, claimOne, 1, lease.Milliseconds(), memory.Milliseconds(), order)
+	providers, ids := columnsOf(of)
+	rows, err := db.Query(ctx, claimOne, 1, lease.Milliseconds(), memory.Milliseconds(), providers, ids, order)
 	return claimed(began, rows, err)
 }
 

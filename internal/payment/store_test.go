@@ -39,7 +39,9 @@ func TestWhatTheTableRefuses(t *testing.T) {
 		{paid.id, "refund_id = 're_1'", "refunded_has_a_refund"},
 		{paid.id, "state = 'PENDING', charge_id = NULL", "due_until_settled"},
 		{paid.id, "undo_cause = order_id", "kept_without_one"},
-		{paid.id, "attempted_at = NULL", "attempted_first"},
+		{paid.id, "attempted_at = NULL, provider = '', account = ''", "attempted_first"},
+		{paid.id, "attempted_at = NULL", "attempted_at_an_account"},
+		{paid.id, "account = ''", "attempted_at_an_account"},
 		{paid.id, "leased_until = now()", "leased_while_due"},
 		{paid.id, fmt.Sprintf("charge_id = (SELECT charge_id FROM payment.payments WHERE order_id = '%s')", other.id), "payments_by_charge"},
 		{paid.id, "state = 'DECLINED', charge_id = NULL", "declined_says_why"},
@@ -97,12 +99,12 @@ func TestTheLedgerIsAppendOnly(t *testing.T) {
 			t.Errorf("%s: %v", change, err)
 		}
 	}
-	const more = `INSERT INTO payment.transfers (provider_id, order_id, kind, credit, debit, amount_minor, currency, cause) VALUES `
+	const more = `INSERT INTO payment.transfers (provider_id, order_id, kind, credit, debit, amount_minor, currency, cause, provider, account) VALUES `
 	for values, violation := range map[string]string{
-		`('re_2', $1, 'refund', 'provider', 'refunds', 1, 'GBP', $1)`:   "refunds_within_charge",
-		`('ch_2', $1, 'charge', 'customer', 'provider', 1, 'GBP', $1)`:  "transfers_one_charge",
-		`('ch_3', $1, 'charge', 'provider', 'customer', 1, 'GBP', $1)`:  "accounts_of_the_kind",
-		`('ch_4', $1, 'charge', 'customer', 'provider', -1, 'GBP', $1)`: "transfers_amount_minor_check",
+		`('re_2', $1, 'refund', 'provider', 'refunds', 1, 'GBP', $1, 'sandbox', 'a')`:   "refunds_within_charge",
+		`('ch_2', $1, 'charge', 'customer', 'provider', 1, 'GBP', $1, 'sandbox', 'a')`:  "transfers_one_charge",
+		`('ch_3', $1, 'charge', 'provider', 'customer', 1, 'GBP', $1, 'sandbox', 'a')`:  "accounts_of_the_kind",
+		`('ch_4', $1, 'charge', 'customer', 'provider', -1, 'GBP', $1, 'sandbox', 'a')`: "transfers_amount_minor_check",
 	} {
 		if _, err := w.env.DB.Exec(t.Context(), more+values, refunded.id); constraint(err) != violation {
 			t.Errorf("%s: %v, want %s", values, err, violation)

@@ -9,6 +9,8 @@
 //	POST /charges/{key}/close  200 with a Record: this key will never charge any more, or already has (then charge is set)
 //	GET  /ledger?after=0&limit=1000   200 with a Page of all charges (declined ones too) and refunds, oldest first;
 //	                           asked for by a browser it is a page for people
+//	GET  /account              200 with {"id"}: which ledger this is, kept beside the ledger's file. A request with the header Ledger
+//	                           is meant for that one alone; another refuses it with 421 another_ledger
 //	GET  /livez                200
 //
 // A refusal is {"error":{"code","message"}}: 400 invalid_request, 401 unauthorized, 404 not_found, 409 key_closed (a charge

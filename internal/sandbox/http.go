@@ -20,11 +20,12 @@ const (
 
 func (s *Server) handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("PUT /charges/{key}", s.allowed(s.late(s.keeping(s.putCharge))))
-	mux.HandleFunc("GET /charges/{key}", s.allowed(s.late(s.getCharge)))
-	mux.HandleFunc("POST /charges/{key}/close", s.allowed(s.late(s.closeCharge)))
-	mux.HandleFunc("PUT /refunds/{key}", s.allowed(s.late(s.keeping(s.putRefund))))
-	mux.HandleFunc("GET /ledger", s.allowed(s.getLedger))
+	mux.HandleFunc("PUT /charges/{key}", s.allowed(s.ofThisLedger(s.late(s.keeping(s.putCharge)))))
+	mux.HandleFunc("GET /charges/{key}", s.allowed(s.ofThisLedger(s.late(s.getCharge))))
+	mux.HandleFunc("POST /charges/{key}/close", s.allowed(s.ofThisLedger(s.late(s.closeCharge))))
+	mux.HandleFunc("PUT /refunds/{key}", s.allowed(s.ofThisLedger(s.late(s.keeping(s.putRefund)))))
+	mux.HandleFunc("GET /ledger", s.allowed(s.ofThisLedger(s.getLedger)))
+	mux.HandleFunc("GET /account", s.allowed(s.getAccount))
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, http.StatusOK, map[string]string{"status": "ok"})
 	})

@@ -57,6 +57,7 @@ func (f Faults) check() error {
 type Server struct {
 	options  Options
 	books    *books
+	id       string // of the ledger
 	troubles *troubles
 	kept     *kept
 	herald   *herald // nil: nobody is told
@@ -82,6 +83,9 @@ func Open(o Options) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{options: o, books: books, troubles: newTroubles(o.Seed, o.Faults), kept: newKept(o.Now, o.KeyMemory), stopping: make(chan struct{})}
+	if s.id, err = identity(o.LedgerFile + ".id"); err != nil {
+		return nil, errors.Join(fmt.Errorf("open sandbox: %w", err), books.journal.close())
+	}
 	if s.herald, err = openHerald(o, books.entries); err != nil {
 		return nil, errors.Join(fmt.Errorf("open sandbox: %w", err), books.journal.close())
 	}

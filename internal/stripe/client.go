@@ -2,7 +2,9 @@ package stripe
 
 import (
 	"cmp"
+	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -10,11 +12,13 @@ import (
 	"time"
 
 	"github.com/stripe/stripe-go/v85"
+
+	"github.com/holdfast-checkout/holdfast/internal/payment"
 )
 
 // Options say how Stripe is reached and what is ours there.
 type Options struct {
-	Key           string        // secret or restricted: PaymentIntents and refunds to write, charges and events to read
+	Key           string        // secret or restricted: PaymentIntents and refunds to write, charges, events and the account to read
 	WebhookSecret string        // of the webhook's endpoint; "": no webhook is taken
 	Namespace     string        // what is ours carries it
 	URL           string        // "": Stripe's own
@@ -29,6 +33,7 @@ type Stripe struct {
 	namespace string
 	test      bool // with a key of test mode
 	now       func() time.Time
+	identity  payment.Identity
 }
 
 // New makes the client. It follows no redirects, repeats no request by itself, reads no more than four megabytes of an answer, and
@@ -64,6 +69,24 @@ func New(o Options) *Stripe {
 
 // Name is Stripe's in the path of its webhooks.
 func (s *Stripe) Name() string { return "stripe" }
+
+// Account asks which account the key is of. Test mode and live mode share the account's id and nothing else.
+func (s *Stripe) Account(ctx context.Context) (payment.Account, error) {
+	return s.identity.Learn(ctx, func(ctx context.Context) (payment.Account, error) {
+		a, err := s.api.V1Accounts.Retrieve(ctx, &stripe.AccountRetrieveParams{})
+		if err == nil && (a.Object != "account" || a.ID == "") {
+			err = errUnfit
+		}
+		if err != nil {
+			return payment.Account{}, fmt.Errorf("ask Stripe which account the key is of: %w", told(err))
+		}
+		mode := "live"
+		if s.test {
+			mode = "test"
+		}
+		return payment.Account{Provider: s.Name(), ID: a.ID + "/" + mode}, nil
+	})
+}
 
 // Hangup gives up idle connections. The client may be used again.
 func (s *Stripe) Hangup() { s.http.CloseIdleConnections() }
