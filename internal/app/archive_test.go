@@ -43,7 +43,7 @@ func (s *shop) archive() archive.Result {
 // cleanWithArchive wants every invariant to hold, also of the documents.
 func (s *shop) cleanWithArchive() {
 	s.t.Helper()
-	report, err := app.Audit(s.t.Context(), s.cfg.Servers, s.cfg.SandboxURL, s.cfg.SandboxKey,
+	report, err := app.Audit(s.t.Context(), s.cfg.Servers, s.cfg.Providers(),
 		app.Rest{Wait: time.Minute, Cooldown: s.cfg.ReconcileCooldown, Archive: true})
 	if err != nil {
 		s.t.Fatal(err)

@@ -35,7 +35,8 @@ const judgeSQL = `
 		WHEN EXISTS (SELECT FROM shared.waiting_facts w WHERE w.order_id = o.id) THEN 'a fact of it waits for another version'
 		WHEN EXISTS (SELECT FROM payment.orphans x WHERE x.order_id = o.id::text AND x.refund_id IS NULL) THEN 'there is money that only one side knows of'
 		WHEN EXISTS (SELECT FROM payment.payments p WHERE p.order_id = o.id AND (p.due_at IS NOT NULL OR p.leased_until IS NOT NULL)) THEN 'its money is under way'
-		WHEN EXISTS (SELECT FROM payment.transfers t WHERE t.order_id = o.id AND t.credit <> 'outside' AND t.at > (SELECT max(h.at) FROM payment.hunts h))
+		WHEN EXISTS (SELECT FROM payment.transfers t WHERE t.order_id = o.id AND t.credit <> 'outside'
+		             AND t.at > (SELECT h.at FROM payment.hunts h WHERE (h.provider, h.account) = (t.provider, t.account)))
 			THEN 'its money was not looked for in the provider''s list yet'
 		WHEN NOT (` + whole + `) THEN 'its rows do not agree: see the audit'
 		ELSE '' END

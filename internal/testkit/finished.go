@@ -63,15 +63,16 @@ var finishedRows = []string{
 	`UPDATE inventory.stock s SET available = available - l.units, allocated = allocated + l.units, version = version + 1
 	FROM (SELECT product, sum(quantity) AS units FROM line WHERE kind IN (0, 1) GROUP BY product) l WHERE l.product = s.product_id`,
 	`INSERT INTO payment.payments (order_id, state, strategy, amount_minor, currency, payment_method, charge_key, refund_key, charge_id, refund_id, reason,
-		cause, undo_cause, attempted_at, refund_attempted_at, tries, claim, created_at, changed_at)
+		cause, undo_cause, attempted_at, refund_attempted_at, tries, claim, created_at, changed_at, provider, account)
 	SELECT o.id, o.payment_status, o.strategy, o.total_minor, o.currency, o.payment_method, 'charge-' || o.id, 'refund-' || o.id,
 		CASE WHEN m.kind IN (0, 1, 3) THEN 'ch_' || m.i END, CASE m.kind WHEN 3 THEN 're_' || m.i END, CASE m.kind WHEN 2 THEN 'card_declined' ELSE '' END,
-		m.created, CASE WHEN m.kind IN (3, 4) THEN m.fact END, CASE WHEN m.kind <> 4 THEN m.at END, CASE m.kind WHEN 3 THEN m.ended END, 1, 1, m.at, m.ended
+		m.created, CASE WHEN m.kind IN (3, 4) THEN m.fact END, CASE WHEN m.kind <> 4 THEN m.at END, CASE m.kind WHEN 3 THEN m.ended END, 1, 1, m.at, m.ended,
+		CASE WHEN m.kind <> 4 THEN 'sandbox' ELSE '' END, CASE WHEN m.kind <> 4 THEN 'finished' ELSE '' END
 	FROM made m JOIN orders.orders o USING (id)`,
-	`INSERT INTO payment.transfers (provider_id, order_id, kind, credit, debit, amount_minor, currency, cause, at)
-	SELECT 'ch_' || m.i, m.id, 'charge', 'customer', 'provider', o.total_minor, o.currency, m.created, m.at FROM made m JOIN orders.orders o USING (id) WHERE m.kind IN (0, 1, 3)`,
-	`INSERT INTO payment.transfers (provider_id, order_id, kind, credit, debit, amount_minor, currency, cause, at)
-	SELECT 're_' || m.i, m.id, 'refund', 'provider', 'refunds', o.total_minor, o.currency, m.fact, m.ended FROM made m JOIN orders.orders o USING (id) WHERE m.kind = 3`,
+	`INSERT INTO payment.transfers (provider_id, order_id, kind, credit, debit, amount_minor, currency, cause, at, provider, account)
+	SELECT 'ch_' || m.i, m.id, 'charge', 'customer', 'provider', o.total_minor, o.currency, m.created, m.at, 'sandbox', 'finished' FROM made m JOIN orders.orders o USING (id) WHERE m.kind IN (0, 1, 3)`,
+	`INSERT INTO payment.transfers (provider_id, order_id, kind, credit, debit, amount_minor, currency, cause, at, provider, account)
+	SELECT 're_' || m.i, m.id, 'refund', 'provider', 'refunds', o.total_minor, o.currency, m.fact, m.ended, 'sandbox', 'finished' FROM made m JOIN orders.orders o USING (id) WHERE m.kind = 3`,
 }
 
 // finishedStep is how many orders a transaction makes.
