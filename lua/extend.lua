@@ -1,13 +1,17 @@
 #!lua
 -- extend moves the expiry of a live hold to a later time. It never shortens one, never brings one back, and it alone decides
--- whether the hold has expired. A checkout marks it, so that it can undo this and nobody else can.
+-- whether the hold has expired. A checkout marks it, so that it can undo this and nobody else can; it is refused where the stock
+-- is less than what is held, and the units are promised to those who came before.
 -- KEYS    the product's six (product.inc.lua)
--- ARGV    hold id, expiry in ms, then the token of a checkout, or nothing
--- answers {1, quantity, expiry}   live, at least until then
+-- ARGV    hold id, expiry in ms, then the token of a checkout, or 'order' for an order that is there, or nothing
+-- answers {1, quantity, expiry}   live, at least until then; of a product that is loading whatever the stock is
 --         {0, 0, 0}               no such hold (never taken, ended, lost, or expired and cleaned away)
 --         {-2, quantity, expiry}  it has expired
+--         {4, left, 0}            live, but of the stock only so many units are left for it; nothing changed
+--         {2, 0, 0}               expired entries remain and could decide it: call again
 --         {-1, 0, 0}              not loaded; a hold that is loading can be extended once it is there
--- cost    O(log holds), with an owner O(holds of the owner) too; nothing is dropped but this hold
+-- cost    O(log holds), with an owner O(holds of the owner) too. Where the stock is less than what is held, at most 100 expired
+--         entries are dropped, and the first time O(holds); else nothing is dropped but this hold
 local id, e = ARGV[1], whole(ARGV[2], 1, MOST)
 if not named(id) then return refuse('extend: id') end
 if not e then return refuse('extend: expiry is no whole number of ms') end
@@ -22,9 +26,21 @@ if not q then
   spoil(s)
   return { -1, 0, 0 }
 end
-if was <= clock() then
+local moment = clock()
+if was <= moment then
   finish(s, { id }, s.reserved - q)
   return { -2, q, was }
+end
+if one and one ~= ORDER and s.loaded and s.n < s.reserved then
+  local gone = due(moment)
+  if not gone then
+    spoil(s)
+    return { -1, 0, 0 }
+  end
+  if #gone.ids > 0 then finish(s, gone.ids, s.reserved - gone.sum) end
+  if gone.more then return { 2, 0, 0 } end
+  local left = s.n - promised(marks and q or 0)
+  if left < q then return { 4, math.max(left, 0), 0 } end
 end
 local now = one and mark(marks, one) or marks
 if e > was or now ~= marks then

@@ -1,8 +1,9 @@
 #!lua
 -- hold sets the hold of one id on one product to a quantity, absolutely: the same call twice is the same as once. The id's own
 -- hold never stands in its way. Limits are decided here, where no two calls can pass them together; they refuse what takes
--- more, or holds for longer, than before, and nothing else. What checkouts have marked ends no sooner by it: the time is then the
--- one to go back to, and longer is what is longer than that.
+-- more, or holds for longer, than before, and nothing else, and so does the stock: a hold that it covers no more is kept, or made
+-- smaller. But a checkout is refused what is promised to those who came before (product.inc.lua). What checkouts have marked ends
+-- no sooner by it: the time is then the one to go back to, and longer is what is longer than that.
 -- KEYS    the product's six (product.inc.lua)
 -- ARGV    hold id, quantity 1..2^53-1, expiry in ms, or of a checkout "expiry:token:back" with the time to go back to if it comes to
 --         nothing, 0 for none; then, or none of these:
@@ -62,7 +63,14 @@ local function no(answer)
   if gone.more then return { 2 } end
   return answer
 end
-if q > most then return no({ 0, math.max(most, 0) }) end
+if q > most and q > had then return no({ 0, math.max(most, 0) }) end
+if one and s.n < reserved then
+  if gone.more then return no() end
+  local lapsed = 0
+  for _, each in ipairs(#gone.ids > 0 and redis.call('HMGET', HOLDS, unpack(gone.ids)) or {}) do lapsed = lapsed + units(each) end
+  local left = s.n - promised(marks and had or 0) + lapsed
+  if left < q then return no({ 0, math.max(left, 0) }) end
+end
 if share < ALL and q > had and reserved - had + q > parts(share) then
   return no({ 3, math.max(parts(share) - reserved + had, had), 1, parts(share), 0 })
 end
@@ -122,4 +130,4 @@ if r and not r.found then -- whoever comes new looks whether two others are of n
     if other ~= owner and o.n == 0 and now - o.last >= pause then redis.call('HDEL', OWNERS, other) end
   end
 end
-return { 1, most, had, was or 0 }
+return { 1, math.max(most, q), had, was or 0 }

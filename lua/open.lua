@@ -28,7 +28,7 @@ else
     if not try('HLEN', STOCK) then redis.call('UNLINK', STOCK) end
   end
 end
-redis.call('HDEL', STOCK, 'n')
+redis.call('HDEL', STOCK, 'n', 'm')
 redis.call('HSET', STOCK, 'seq', text(s.seq), 'load', one)
 redis.call('HSET', LOADING, 'token', one, 'at', text(now), 'place', place)
 redis.call('PEXPIRE', LOADING, IDLE)

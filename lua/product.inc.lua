@@ -1,5 +1,6 @@
 -- The common part of every script that touches a product. lua.go puts it in front of those that declare these keys:
 --   KEYS[1] stock:{p}     hash    n: units in the books, v: version of the stock row, seq: changes with every change of any of the four,
+--                                 m: units that are marked; counted when it is asked for, kept right from then on
 --                                 load: token of the loader, while the product is loading
 --   KEYS[2] reserved:{p}  string  sum of the quantities of all entries of holds:{p}
 --   KEYS[3] holds:{p}     hash    hold id -> "quantity:expiry in ms", and ":owner" where limits for customers are on (owner.inc.lua);
@@ -16,6 +17,8 @@
 -- A mark is the token of one checkout; several are joined by dots. What is marked ends later than its cart says: back is when it
 -- ends if all checkouts come to nothing, 0 if it was not held before them. Only undo takes a mark away, so that no checkout and
 -- no change of the cart ever shortens what another checkout has.
+-- The books may have fewer units than are held: an operator has taken some away. Then whoever checks out first is served: what is
+-- marked is promised, and a checkout is refused if the stock is less than that and its own together.
 local STOCK, RESERVED, HOLDS, EXPIRY, LOADING = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[6]
 local MOST = 9007199254740991 -- 2^53-1, the last whole number that a Lua number holds exactly
 local DROP = 100              -- expired entries that one call drops
@@ -61,8 +64,9 @@ end
 -- token says whether s can be the mark of a checkout.
 local function token(s) return type(s) == 'string' and #s >= 1 and #s <= 16 and string.find(s, '^[%w_-]+$') ~= nil end
 
--- marks are at most this many; then one is put there that nobody takes away, until the entry is compared with the rows.
-local MARKS, FULL = 6, '_'
+-- marks are at most this many; then one is put there that nobody takes away, until the entry is compared with the rows. ORDER is
+-- the mark of what the rows say is an order's.
+local MARKS, FULL, ORDER = 6, '_', 'order'
 
 -- mark adds a checkout's mark to others, or to none.
 local function mark(marks, one)
@@ -94,8 +98,9 @@ end
 -- shelf reads what is stored of the product. It touches nothing, and reads all four keys, so that what follows in the same
 -- script meets no key of the wrong type. sound: the keys of the holds agree; loaded: sound, and the stock is known; load: the token
 -- of the loader, if loading:{p} is that loader's.
+local counted -- m, or nil where nobody has asked for it
 local function shelf()
-  local stock = try('HMGET', STOCK, 'n', 'v', 'seq', 'load') or {}
+  local stock = try('HMGET', STOCK, 'n', 'v', 'seq', 'load', 'm') or {}
   local held, entries, dated = try('GET', RESERVED), try('HLEN', HOLDS), try('ZCARD', EXPIRY)
   local s = { n = whole(stock[1], 0, MOST), v = whole(stock[2], 0, MOST), seq = whole(stock[3], 1, MOST), reserved = whole(held, 0, MOST) }
   s.sound = held ~= nil and entries ~= nil and entries == dated
@@ -106,7 +111,32 @@ local function shelf()
   end
   s.loaded = s.sound and s.n ~= nil and s.v ~= nil and s.seq ~= nil
   if stock[4] and s.seq and try('HGET', LOADING, 'token') == stock[4] then s.load = stock[4] end
+  counted = s.sound and whole(stock[5], 0, MOST) or nil
+  if counted and entries == 0 then counted = 0 end
   return s
+end
+
+-- recount changes m by what is taken away and what is added.
+local function recount(less, more)
+  if not counted or less == more then return end
+  counted = counted - less + more
+  redis.call('HSET', STOCK, 'm', text(counted))
+end
+
+-- units gives the quantity of an entry if it is marked, else 0.
+local function units(value)
+  local q, _, _, marks = entry(value)
+  return marks and q or 0
+end
+
+-- promised gives the units that are marked, but for one's own.
+local function promised(own)
+  if not counted then
+    counted = 0
+    for _, value in ipairs(redis.call('HVALS', HOLDS)) do counted = counted + units(value) end
+    redis.call('HSET', STOCK, 'm', text(counted))
+  end
+  return counted - own
 end
 
 -- due finds up to DROP expired entries: their ids (and the same as a set), the sum of their quantities, and whether more
@@ -164,6 +194,11 @@ end
 -- finish writes the end of some entries and the new sum. It is the first write of every script.
 local function finish(s, gone, reserved)
   if #gone > 0 then
+    if counted then
+      local less = 0
+      for _, value in ipairs(redis.call('HMGET', HOLDS, unpack(gone))) do less = less + units(value) end
+      recount(less, 0)
+    end
     redis.call('HDEL', HOLDS, unpack(gone))
     redis.call('ZREM', EXPIRY, unpack(gone))
   end
@@ -179,6 +214,7 @@ end
 
 -- put writes one entry.
 local function put(id, q, e, owner, marks, back)
+  if counted then recount(units(redis.call('HGET', HOLDS, id)), marks and q or 0) end
   redis.call('HSET', HOLDS, id, written(q, e, owner, marks, back))
   redis.call('ZADD', EXPIRY, text(e), id)
 end

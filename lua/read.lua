@@ -2,7 +2,8 @@
 -- read says what of a product can be held now. Expired entries count for nobody, cleaned away or not.
 -- KEYS    the product's six (product.inc.lua)
 -- ARGV    hold id whose own hold is asked for, or ''
--- answers {1, stock, held by live entries, own quantity, own expiry in ms, version}
+-- answers {1, stock, held by live entries, own quantity, own expiry in ms, version, units of the stock that a checkout of the own
+--         hold could have: its quantity, or fewer where more is held than there is}
 --         {2, 0, 0, 0, 0, 0}   more than 100 entries have expired: call again
 --         {-1, 0, 0, 0, 0, 0}  not loaded
 -- cost    O(log holds); at most 100 expired entries are dropped
@@ -18,5 +19,7 @@ end
 local reserved = s.reserved - gone.sum
 if #gone.ids > 0 then finish(s, gone.ids, reserved) end
 if gone.more then return { 2, 0, 0, 0, 0, 0 } end
-local q, e = entry(id ~= '' and redis.call('HGET', HOLDS, id) or nil)
-return { 1, s.n, reserved, q or 0, e or 0, s.v }
+local q, e, _, marks = entry(id ~= '' and redis.call('HGET', HOLDS, id) or nil)
+local left = q or 0
+if q and s.n < reserved then left = math.max(0, math.min(q, s.n - promised(marks and q or 0))) end
+return { 1, s.n, reserved, q or 0, e or 0, s.v, left }

@@ -47,4 +47,5 @@ for _, one in ipairs(entries) do
   note(one[4], one[1], now, one[2], one[3])
 end
 if n then redis.call('HSET', STOCK, 'n', text(n), 'v', text(v)) end
+redis.call('HDEL', STOCK, 'm') -- whatever it said: it is counted when it is asked for
 return { 1, text(seq + 1) }

@@ -45,7 +45,7 @@ func (c catalogueForCarts) Products(ctx context.Context, ids []uuid.UUID) (map[u
 	}
 	products := make(map[uuid.UUID]cart.Product, len(found))
 	for id, p := range found {
-		products[id] = cart.Product{ID: id, SKU: p.SKU, Name: p.Name, UnitPriceMinor: p.UnitPriceMinor, Currency: p.Currency}
+		products[id] = cart.Product{ID: id, SKU: p.SKU, Name: p.Name, UnitPriceMinor: p.UnitPriceMinor, Currency: p.Currency, CutAt: p.CutAt}
 	}
 	return products, nil
 }
@@ -140,6 +140,10 @@ func ofOrders(orders []order.Hold) []inventory.LiveHold {
 	return holds
 }
 
+func (l liveHolds) HoldsOf(ctx context.Context, orders []uuid.UUID) (map[uuid.UUID]uuid.UUID, error) {
+	return l.m.order.HoldIDs(ctx, orders)
+}
+
 // purchasesForShelf tells the shelf what has become of a customer's orders.
 type purchasesForShelf struct{ m *modules }
 
@@ -188,24 +192,28 @@ func (s shelfForCarts) Hold(ctx context.Context, by cart.Holder, lines []event.O
 	return short, nil
 }
 
-func (s shelfForCarts) Extend(ctx context.Context, by cart.Holder, lines []event.OrderLine, until time.Time) (expired, lost []uuid.UUID, err error) {
+func (s shelfForCarts) Extend(ctx context.Context, by cart.Holder, lines []event.OrderLine, until time.Time) (cart.NotExtended, error) {
 	products := make([]uuid.UUID, len(lines))
 	for i, l := range lines {
 		products[i] = l.ProductID
 	}
+	not := cart.NotExtended{Cut: map[uuid.UUID]cart.Short{}}
 	answers, err := s.shelf.ExtendFor(ctx, inventory.Holder{HoldID: by.CartID, Checkout: by.Checkout}, products, until)
-	if err != nil {
-		return nil, nil, err
-	}
 	for i, a := range answers {
 		switch {
+		case a.Outcome == inventory.Cut:
+			not.Cut[products[i]] = cart.Short{Available: a.Quantity}
 		case a.Outcome == inventory.Expired:
-			expired = append(expired, products[i])
+			not.Expired = append(not.Expired, products[i])
 		case a.Outcome == inventory.Missing || a.Quantity < lines[i].Quantity:
-			lost = append(lost, products[i])
+			not.Lost = append(not.Lost, products[i])
 		}
 	}
-	return expired, lost, nil
+	return not, err
+}
+
+func (s shelfForCarts) Covered(ctx context.Context, cartID uuid.UUID, products []uuid.UUID) (map[uuid.UUID]int64, error) {
+	return s.shelf.Covered(ctx, cartID, products)
 }
 
 func (s shelfForCarts) UndoCheckout(ctx context.Context, cartID uuid.UUID, checkout string, products []uuid.UUID) error {
@@ -228,7 +236,7 @@ func (h holdsForOrders) HoldAll(ctx context.Context, holdID uuid.UUID, customer 
 	for i, item := range items {
 		lines[i] = event.OrderLine{ProductID: item.ProductID, Quantity: item.Quantity}
 	}
-	answers, all, err := h.shelf.HoldAllFor(ctx, inventory.Holder{HoldID: holdID, Customer: customer, Buying: true}, lines, until)
+	answers, all, err := h.shelf.HoldAllFor(ctx, inventory.Holder{HoldID: holdID, Customer: customer, Buying: true, Checkout: inventory.OrderMark}, lines, until)
 	if redisx.NotSent(err) {
 		err = fmt.Errorf("%w: %w", order.ErrNothingHeld, err)
 	}

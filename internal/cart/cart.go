@@ -76,6 +76,7 @@ type Product struct {
 	Name           string
 	UnitPriceMinor int64
 	Currency       string
+	CutAt          *time.Time // when an operator last took units of it away
 }
 
 // maxTotal keeps every amount exact in programs whose numbers are doubles.

@@ -32,8 +32,8 @@ const takenLately = time.Minute
 // order comes of it, GiveUp leaves them as they were found.
 //
 // It refuses with cart-empty; with cart-changed; with hold-expired if units of a cart that had expired cannot be had again,
-// with hold-lost if the cart had not expired, each with the lines; and with unavailable if units would have to be held again
-// while the shelf cannot be reached. A cart whose units are held as far as Postgres knows needs no shelf.
+// with hold-lost if the cart had not expired, with out-of-stock if an operator has taken units away and others have checked out before,
+// each with the lines; and with unavailable if units would have to be held again while the shelf cannot be reached. A cart whose units are held as far as Postgres knows needs no shelf.
 func (s *Service) Checkout(ctx context.Context, customer string, version *int64, until time.Time) (Basket, error) {
 	leave, err := s.turns.enter(ctx, customer)
 	if err != nil {
@@ -110,7 +110,7 @@ func (s *Service) extend(ctx context.Context, c Cart, until time.Time, token str
 			again = append(again, l)
 		}
 	}
-	expired, lost, err := s.shelf.Extend(ctx, Holder{CartID: c.ID, Checkout: token}, orderLines(held), until)
+	not, err := s.shelf.Extend(ctx, Holder{CartID: c.ID, Checkout: token}, orderLines(held), until)
 	if unavailable(err) && len(again) == 0 {
 		s.log.WarnContext(ctx, "cart goes to checkout on the word of its rows", "cart", c.ID, "error", err)
 		return c.ExpiresAt, nil
@@ -118,12 +118,15 @@ func (s *Service) extend(ctx context.Context, c Cart, until time.Time, token str
 	if err != nil {
 		return until, shelfError(fmt.Errorf("extend holds of cart %s: %w", c.ID, err))
 	}
+	if len(not.Cut) > 0 {
+		return until, notCovered(held, not.Cut)
+	}
 	kind := fault.HoldExpired
-	if len(lost) > 0 {
+	if len(not.Lost) > 0 {
 		kind = fault.HoldLost
 	}
 	back := make(map[uuid.UUID]time.Time)
-	for _, id := range append(expired, lost...) {
+	for _, id := range append(not.Expired, not.Lost...) {
 		again, back[id] = append(again, *c.Line(id)), c.ExpiresAt
 	}
 	if len(again) == 0 {

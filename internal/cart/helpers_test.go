@@ -138,13 +138,17 @@ FROM cart.lines l JOIN cart.carts c ON c.id = l.cart_id WHERE l.product_id = ANY
 	})
 }
 
+func (holders) HoldsOf(context.Context, []uuid.UUID) (map[uuid.UUID]uuid.UUID, error) {
+	return map[uuid.UUID]uuid.UUID{}, nil
+}
+
 type catalogue struct{ books *inventory.Service }
 
 func (c catalogue) Products(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]cart.Product, error) {
 	found, err := c.books.Products(ctx, ids)
 	products := make(map[uuid.UUID]cart.Product, len(found))
 	for id, p := range found {
-		products[id] = cart.Product{ID: id, SKU: p.SKU, Name: p.Name, UnitPriceMinor: p.UnitPriceMinor, Currency: p.Currency}
+		products[id] = cart.Product{ID: id, SKU: p.SKU, Name: p.Name, UnitPriceMinor: p.UnitPriceMinor, Currency: p.Currency, CutAt: p.CutAt}
 	}
 	return products, err
 }
@@ -170,21 +174,28 @@ func (s shelf) Hold(ctx context.Context, by cart.Holder, lines []event.OrderLine
 	return short, err
 }
 
-func (s shelf) Extend(ctx context.Context, by cart.Holder, lines []event.OrderLine, until time.Time) (expired, lost []uuid.UUID, err error) {
+func (s shelf) Extend(ctx context.Context, by cart.Holder, lines []event.OrderLine, until time.Time) (cart.NotExtended, error) {
 	products := make([]uuid.UUID, len(lines))
 	for i, l := range lines {
 		products[i] = l.ProductID
 	}
+	not := cart.NotExtended{Cut: map[uuid.UUID]cart.Short{}}
 	answers, err := s.shelf.ExtendFor(ctx, inventory.Holder{HoldID: by.CartID, Checkout: by.Checkout}, products, until)
 	for i, a := range answers {
 		switch {
+		case a.Outcome == inventory.Cut:
+			not.Cut[products[i]] = cart.Short{Available: a.Quantity}
 		case a.Outcome == inventory.Expired:
-			expired = append(expired, products[i])
+			not.Expired = append(not.Expired, products[i])
 		case a.Outcome == inventory.Missing || a.Quantity < lines[i].Quantity:
-			lost = append(lost, products[i])
+			not.Lost = append(not.Lost, products[i])
 		}
 	}
-	return expired, lost, err
+	return not, err
+}
+
+func (s shelf) Covered(ctx context.Context, cartID uuid.UUID, products []uuid.UUID) (map[uuid.UUID]int64, error) {
+	return s.shelf.Covered(ctx, cartID, products)
 }
 
 func (s shelf) EndIfOver(ctx context.Context, cartID uuid.UUID, products []uuid.UUID) ([]uuid.UUID, error) {

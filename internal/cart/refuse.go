@@ -44,12 +44,22 @@ func overLimit(l fault.Limit) *fault.Error {
 // notHeld refuses a checkout whose lines are not held and cannot be again.
 func notHeld(kind fault.Kind, lines []Line, short map[uuid.UUID]Short) error {
 	f := fault.New(kind, "some of the cart is not held any more and cannot be had again in these quantities")
+	return refuseLines(f, "not held, and not enough in stock", lines, short)
+}
+
+// notCovered refuses a checkout whose units were taken away by an operator while they were held.
+func notCovered(lines []Line, short map[uuid.UUID]Short) error {
+	f := fault.New(fault.OutOfStock, "the shop has fewer units of it than were in carts, and others have bought them: set the lines to what is left")
+	return refuseLines(f, "not enough in stock", lines, short)
+}
+
+func refuseLines(f *fault.Error, detail string, lines []Line, short map[uuid.UUID]Short) error {
 	for _, l := range lines {
 		s, missing := short[l.ProductID]
 		if !missing {
 			continue
 		}
-		line := fault.Line{ProductID: l.ProductID.String(), Detail: "not held, and not enough in stock", Requested: &l.Quantity, Available: &s.Available}
+		line := fault.Line{ProductID: l.ProductID.String(), Detail: detail, Requested: &l.Quantity, Available: &s.Available}
 		if s.Limit != nil {
 			line.Detail, line.Limit, line.Allowed = "not held, and over a limit", s.Limit.Name, &s.Limit.Allowed
 		}

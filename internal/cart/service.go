@@ -20,9 +20,11 @@ type Shelf interface {
 	// answer has the products of which there were not enough, with the units that could be had; what was held of those stays.
 	// An expiry that is over by the shelf's clock is ErrPast.
 	Hold(ctx context.Context, by Holder, lines []event.OrderLine, until time.Time) (short map[uuid.UUID]Short, err error)
-	// Extend moves the end of what is held, never to an earlier time. The answer has the products of which nothing is held,
-	// or less than the line says: because the hold has expired, or because it was lost.
-	Extend(ctx context.Context, by Holder, lines []event.OrderLine, until time.Time) (expired, lost []uuid.UUID, err error)
+	// Extend moves the end of what is held, never to an earlier time. The answer has the products of which it could not.
+	Extend(ctx context.Context, by Holder, lines []event.OrderLine, until time.Time) (NotExtended, error)
+	// Covered gives the units of each product that a checkout would get at this moment: what the cart holds, or less where the
+	// stock does not cover all that is held.
+	Covered(ctx context.Context, cartID uuid.UUID, productIDs []uuid.UUID) (map[uuid.UUID]int64, error)
 	// EndIfOver gives back what is held of the products by a cart that was bought, where its order needs it no more, and says
 	// of which. It never gives back what an order is still to take.
 	EndIfOver(ctx context.Context, cartID uuid.UUID, productIDs []uuid.UUID) (over []uuid.UUID, err error)
@@ -39,6 +41,13 @@ type Holder struct {
 	Checkout string // of a cart on its way into an order: how old its holds are does not matter, and it can be undone by this token
 	// Back is until when a checkout's products are held if it comes to nothing. Those that are not there end with it.
 	Back map[uuid.UUID]time.Time
+}
+
+// NotExtended are the products of which nothing is held, or less than the line says: because the hold has expired, or because
+// it was lost. Cut ones are held, but the stock does not cover them: others have checked out before.
+type NotExtended struct {
+	Expired, Lost []uuid.UUID
+	Cut           map[uuid.UUID]Short
 }
 
 // Short is what there is to say of a product that cannot be held.
@@ -125,5 +134,5 @@ func (s *Service) show(ctx context.Context, m moment) (View, error) {
 			return View{}, err
 		}
 	}
-	return newView(m.cart, m.products, m.now), nil
+	return newView(s.uncovered(ctx, m), m.products, m.now), nil
 }

@@ -24,7 +24,7 @@ type Item struct {
 	Quantity       int64     `json:"quantity"`
 	UnitPriceMinor int64     `json:"unit_price_minor" example:"1275"`
 	SubtotalMinor  int64     `json:"subtotal_minor" example:"2550"`
-	Held           bool      `json:"held"` // whether the units are held at the moment
+	Held           bool      `json:"held"` // whether a checkout at this moment has the units
 }
 
 func newView(c Cart, products map[uuid.UUID]Product, now time.Time) View {

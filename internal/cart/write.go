@@ -245,7 +245,7 @@ func (s *Service) putRightBought(ctx context.Context, c Cart, products []uuid.UU
 	over, err := s.shelf.EndIfOver(ctx, c.ID, productsIn(keep))
 	keep = slices.DeleteFunc(keep, func(l event.OrderLine) bool { return slices.Contains(over, l.ProductID) })
 	if len(keep) > 0 {
-		_, _, extended := s.shelf.Extend(ctx, Holder{CartID: c.ID, Checkout: ofOrder}, keep, now.Add(s.rules.TTL))
+		_, extended := s.shelf.Extend(ctx, Holder{CartID: c.ID, Checkout: ofOrder}, keep, now.Add(s.rules.TTL))
 		err = errors.Join(err, extended)
 	}
 	if len(drop) > 0 {

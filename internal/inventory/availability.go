@@ -13,13 +13,14 @@ import (
 	"github.com/holdfast-checkout/holdfast/lua"
 )
 
-// Availability says where the units of a product are: OnHand = Allocated + Held + Free, but for the moment that the shelf
-// takes to hear of an order.
+// Availability says where the units of a product are: OnHand = Allocated + Held + Free - OverHeld, but for the moment that the
+// shelf takes to hear of an order.
 type Availability struct {
 	OnHand     int64      // all that was ever supplied and not taken away
 	Allocated  int64      // of these, taken by orders and not given back
 	Held       int64      // of the rest, held for carts and for orders whose units are not taken yet
 	Free       int64      // what can be held now
+	OverHeld   int64      // of Held, units that are not there: an operator has taken them away
 	NextExpiry *time.Time // when the next hold of somebody else ends, if nothing is done about it; nil: there is none
 	MyHold     int64      // of Held, the asking customer's
 	Loading    bool       // Redis does not have all holds of it yet: Held, Free and MyHold are 0, and known soon
@@ -68,7 +69,8 @@ func (s *Shelf) tell(ctx context.Context, productID uuid.UUID, mine []LiveHold, 
 	}
 	err := s.each(ctx, []uuid.UUID{productID}, calls, func(_ int, _ int64, answer []any) error {
 		a.Held, a.MyHold = number(answer, 3), number(answer, 4)
-		a.Free = max(0, number(answer, 1)-a.Held)
+		u := unitsOf(number(answer, 1), a.Held)
+		a.Free, a.OverHeld = u.free, u.over
 		if next := number(answer, 5); next > 0 {
 			at := time.UnixMilli(next).UTC()
 			a.NextExpiry = &at
@@ -103,7 +105,8 @@ func (s *Shelf) tellByRows(ctx context.Context, productID uuid.UUID, mine []Live
 	if stock == nil {
 		return noSuchProduct()
 	}
-	a.Free = max(0, stock.available-a.Held)
+	u := unitsOf(stock.available, a.Held)
+	a.Free, a.OverHeld = u.free, u.over
 	return nil
 }
 

@@ -83,7 +83,7 @@ func TestAvailabilityOverHTTP(t *testing.T) {
 		t.Error(err)
 	}
 	delete(got, "next_expiry")
-	want := map[string]any{"product_id": p.String(), "on_hand": 10.0, "allocated": 0.0, "held": 3.0, "free": 7.0, "my_hold": 0.0, "loading": false, "estimated": false}
+	want := map[string]any{"product_id": p.String(), "on_hand": 10.0, "allocated": 0.0, "held": 3.0, "free": 7.0, "over_held": 0.0, "my_hold": 0.0, "loading": false, "estimated": false}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Fatal(diff)
 	}

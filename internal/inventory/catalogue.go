@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 	"unicode/utf8"
 
 	"github.com/google/uuid"
@@ -21,7 +20,8 @@ import (
 type Offer struct {
 	Product
 	Available int64
-	Loading   bool // Redis does not have all of its holds yet: Available is 0, and known soon
+	Loading   bool  // Redis does not have all of its holds yet: Available is 0, and known soon
+	OverHeld  int64 // units that are held beyond the stock
 }
 
 // Products gives products by id, by one query. Those that do not exist are left out.
@@ -79,36 +79,20 @@ func (s *Service) offers(ctx context.Context, products []Product) ([]Offer, erro
 	for i, p := range products {
 		ids[i] = p.ID
 	}
-	available, err := s.shelf.Available(ctx, ids)
+	found, err := s.shelf.units(ctx, ids)
 	loading := Loading(err)
 	if redisx.Unavailable(err) {
-		available, err = s.shelf.inBooks(ctx, ids)
+		found, err = s.shelf.unitsInBooks(ctx, ids)
 	}
 	if err != nil && !loading {
 		return nil, err
 	}
 	offers := make([]Offer, len(products))
 	for i, p := range products {
-		units, known := available[p.ID]
-		offers[i] = Offer{Product: p, Available: units, Loading: loading && !known}
+		u, known := found[p.ID]
+		offers[i] = Offer{Product: p, Available: u.free, OverHeld: u.over, Loading: loading && !known}
 	}
 	return offers, nil
-}
-
-// inBooks says what Available says, without Redis.
-func (s *Shelf) inBooks(ctx context.Context, products []uuid.UUID) (map[uuid.UUID]int64, error) {
-	available, held, now := make(map[uuid.UUID]int64, len(products)), make(map[uuid.UUID]int64, len(products)), time.Now()
-	err := s.eachPage(ctx, products, func(r *reading) {
-		for _, h := range r.holds {
-			if h.ExpiresAt.After(now) {
-				held[r.product] += h.Quantity
-			}
-		}
-		if r.stock != nil {
-			available[r.product] = max(0, r.stock.available-held[r.product])
-		}
-	})
-	return available, err
 }
 
 // linesPerFact bounds the size of one stock.created.
@@ -272,7 +256,7 @@ func (s *Service) Restock(ctx context.Context, productID uuid.UUID, quantity int
 	if err != nil {
 		return Movement{}, err
 	}
-	moved.Visible = s.visible(ctx, productID)
+	s.tellBuyers(ctx, &moved)
 	return moved, nil
 }
 

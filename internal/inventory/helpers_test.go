@@ -61,6 +61,7 @@ func newShopOn(t *testing.T, env *testkit.Env, redisURL string, patience time.Du
 		holders: &holders{}, scripts: redisx.NewScripts(client, lua.Sources()),
 	}
 	s.scripts.Patience = patience
+	s.holders.orders = s.orders
 	s.shelf = inventory.NewShelf(env.DB, s.scripts, s.keys, s.holders, s.orders, env.Log)
 	s.books = inventory.New(env.DB, s.orders, s.shelf, env.Log)
 	return s

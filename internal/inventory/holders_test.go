@@ -18,6 +18,8 @@ type holders struct {
 	live  map[[2]uuid.UUID]inventory.LiveHold
 	read  func() // called when a page of rows has been read
 	pages int    // of carts' rows that were read
+
+	orders *orders
 }
 
 func (h *holders) set(hold inventory.LiveHold) {
@@ -84,6 +86,15 @@ func (h *holders) OnOrder(_ context.Context, products []uuid.UUID, after uuid.UU
 
 func (h *holders) Of(_ context.Context, hold uuid.UUID, products []uuid.UUID) ([]inventory.LiveHold, error) {
 	return h.sorted(byHold, func(l inventory.LiveHold) bool { return l.HoldID == hold && slices.Contains(products, l.ProductID) }), nil
+}
+
+func (h *holders) HoldsOf(_ context.Context, ids []uuid.UUID) (map[uuid.UUID]uuid.UUID, error) {
+	orders, err := h.orders.Lines(context.Background(), nil, ids)
+	found := map[uuid.UUID]uuid.UUID{}
+	for id, order := range orders {
+		found[id] = order.HoldID
+	}
+	return found, err
 }
 
 func byHold(l inventory.LiveHold) uuid.UUID  { return l.HoldID }

@@ -37,12 +37,13 @@ type productResponse struct {
 	Version        int64     `json:"version" validate:"required"`
 	Available      int64     `json:"available" validate:"required"` // units that can be held now
 	Loading        bool      `json:"loading" validate:"required"`   // after an outage: available is not known yet and said to be 0; ask again in a few seconds
+	OverHeld       int64     `json:"over_held" validate:"required"` // units that are held and not there any more: an operator has taken them away
 } //	@name	Product
 
 func show(o Offer) productResponse {
 	return productResponse{
 		ID: o.ID, SKU: o.SKU, Name: o.Name, Description: o.Description, UnitPriceMinor: o.UnitPriceMinor,
-		Currency: o.Currency, Version: o.Version, Available: o.Available, Loading: o.Loading,
+		Currency: o.Currency, Version: o.Version, Available: o.Available, OverHeld: o.OverHeld, Loading: o.Loading,
 	}
 }
 

@@ -136,7 +136,8 @@ type movementResponse struct {
 // restockResponse is the movement that a restock made.
 type restockResponse struct {
 	movementResponse
-	Visible bool `json:"visible" validate:"required"` // buyers see it; false: Redis is away, and they will once it is back
+	Visible  bool   `json:"visible" validate:"required"`                                       // buyers see it; false: Redis is away, and they will once it is back
+	OverHeld *int64 `json:"over_held" validate:"required" extensions:"x-nullable" example:"0"` // units that customers hold and that are not there after it: who checks out first gets what there is, the others 409 out-of-stock; null: not known
 } //	@name	Restocked
 
 func showMovement(m Movement) movementResponse {
@@ -176,7 +177,7 @@ func (s *Service) restock(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return web.JSON(c, http.StatusOK, restockResponse{movementResponse: showMovement(moved), Visible: moved.Visible})
+	return web.JSON(c, http.StatusOK, restockResponse{movementResponse: showMovement(moved), Visible: moved.Visible, OverHeld: moved.OverHeld})
 }
 
 // listMovements shows a product's ledger.

@@ -13,10 +13,11 @@ import (
 // availabilityResponse says where the units of a product are.
 type availabilityResponse struct {
 	ProductID  uuid.UUID  `json:"product_id" validate:"required" format:"uuid"`
-	OnHand     int64      `json:"on_hand" validate:"required" example:"100"`               // allocated + held + free: all that was supplied and not taken away again
+	OnHand     int64      `json:"on_hand" validate:"required" example:"100"`               // allocated + held + free - over_held: all that was supplied and not taken away again
 	Allocated  int64      `json:"allocated" validate:"required" example:"60"`              // taken by orders and not given back, completed orders included
 	Held       int64      `json:"held" validate:"required" example:"30"`                   // held for carts, and for orders whose units are not taken yet
 	Free       int64      `json:"free" validate:"required" example:"10"`                   // what can be held now
+	OverHeld   int64      `json:"over_held" validate:"required" example:"0"`               // of held, units that are not there any more: an operator has taken them away. Who checks out first gets what there is
 	NextExpiry *time.Time `json:"next_expiry" validate:"required" extensions:"x-nullable"` // when the next hold of somebody else ends, if nothing is done about it
 	MyHold     int64      `json:"my_hold" validate:"required" example:"2"`                 // of held, the caller's own; 0 without a token
 	Loading    bool       `json:"loading" validate:"required"`                             // after an outage: held, free and my_hold are not known yet and said to be 0; ask again in a few seconds
@@ -47,7 +48,7 @@ func (s *Service) getAvailability(c echo.Context) error {
 		return err
 	}
 	return web.JSON(c, http.StatusOK, availabilityResponse{
-		ProductID: id, OnHand: a.OnHand, Allocated: a.Allocated, Held: a.Held, Free: a.Free,
+		ProductID: id, OnHand: a.OnHand, Allocated: a.Allocated, Held: a.Held, Free: a.Free, OverHeld: a.OverHeld,
 		NextExpiry: a.NextExpiry, MyHold: a.MyHold, Loading: a.Loading, Estimated: a.Estimated,
 	})
 }

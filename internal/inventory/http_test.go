@@ -114,7 +114,7 @@ func TestCatalogueOverHTTP(t *testing.T) {
 	products := made.body["products"].([]any)
 	first, second := products[1].(map[string]any), products[0].(map[string]any)
 	want := map[string]any{
-		"id": second["id"], "sku": "b-2", "name": "Second", "description": "", "unit_price_minor": 1275.0, "currency": "GBP", "version": 1.0, "available": 100.0, "loading": false,
+		"id": second["id"], "sku": "b-2", "name": "Second", "description": "", "unit_price_minor": 1275.0, "currency": "GBP", "version": 1.0, "available": 100.0, "over_held": 0.0, "loading": false,
 	}
 	if diff := cmp.Diff(want, second); diff != "" {
 		t.Fatal(diff)
@@ -216,7 +216,7 @@ func TestRestockOverHTTP(t *testing.T) {
 	moved := s.want(200, s.ask("POST", path+"/restock", `{"quantity":7,"reason":"delivery"}`)).body
 	want := map[string]any{
 		"id": moved["id"], "product_id": p[0].String(), "kind": "restock", "quantity": 7.0, "balance": 12.0, "order_id": nil,
-		"fact_id": moved["fact_id"], "reason": "delivery", "at": moved["at"], "visible": true,
+		"fact_id": moved["fact_id"], "reason": "delivery", "at": moved["at"], "visible": true, "over_held": 0.0,
 	}
 	if diff := cmp.Diff(want, moved); diff != "" {
 		t.Fatal(diff)

@@ -97,7 +97,7 @@ func (l Limits) dated(h LiveHold) any {
 		owner = ":" + redisx.Owner(h.Customer)
 	}
 	if h.OrderID != uuid.Nil {
-		owner, mark = cmp.Or(owner, ":"), ":"+orderMark
+		owner, mark = cmp.Or(owner, ":"), ":"+OrderMark
 	}
 	return strconv.FormatInt(h.ExpiresAt.UnixMilli(), 10) + owner + mark
 }

@@ -33,6 +33,7 @@ type act struct {
 	version  int64
 	until    int64 // ms
 	ended    []uuid.UUID
+	checkout bool // an extend marks what it finds
 }
 
 type told struct {
@@ -52,6 +53,7 @@ type onShelf struct {
 type heldUnits struct {
 	id            uuid.UUID
 	units, expiry int64
+	marked        bool // by a checkout: promised
 }
 
 func byID(h heldUnits, id uuid.UUID) int { return slices.Compare(h.id[:], id[:]) }
@@ -132,13 +134,17 @@ func (s onShelf) hold(a act, t told) (bool, onShelf) {
 	}
 	own, _ := s.find(a.id)
 	most := max(0, s.free()+own.units)
-	if t.units != most || t.held != (a.quantity <= most) {
+	held := a.quantity <= max(most, own.units) // what the stock does not cover any more is kept
+	if held {
+		most = max(most, a.quantity)
+	}
+	if t.units != most || t.held != held {
 		return false, s
 	}
 	if !t.held {
 		return true, s
 	}
-	return true, s.with(heldUnits{a.id, a.quantity, a.until})
+	return true, s.with(heldUnits{a.id, a.quantity, a.until, own.marked})
 }
 
 func (s onShelf) extend(a act, t told) (bool, onShelf) {
@@ -146,8 +152,22 @@ func (s onShelf) extend(a act, t told) (bool, onShelf) {
 	if !there { // what has expired may have been cleaned away
 		return t.outcome == inventory.Missing || t.outcome == inventory.Expired && t.expiry <= s.now, s
 	}
-	own.expiry = max(own.expiry, a.until)
+	if left := s.left(a.id); a.checkout && s.free() < 0 && left < own.units {
+		return t.outcome == inventory.Cut && t.units == max(0, left), s
+	}
+	own.expiry, own.marked = max(own.expiry, a.until), own.marked || a.checkout
 	return t.outcome == inventory.Extended && t.units == own.units && t.expiry == own.expiry, s.with(own)
+}
+
+// left is what of the stock is not promised to others.
+func (s onShelf) left(id uuid.UUID) int64 {
+	left := s.stock
+	for _, h := range s.holds {
+		if h.marked && h.id != id {
+			left -= h.units
+		}
+	}
+	return left
 }
 
 func (s onShelf) same(o onShelf) bool {

@@ -36,6 +36,7 @@ type book struct {
 	stock   int64
 	version int64
 	opened  int64 // the first version
+	cut     bool  // units of it are taken away, too
 }
 
 // client records what it did and was told.
@@ -58,9 +59,9 @@ func newCrowd(s *shop, products int) *crowd {
 	c := &crowd{shop: s}
 	ids := s.sell(stock...)
 	versions := s.versions()
-	for _, p := range ids {
+	for i, p := range ids {
 		version := versions[p]
-		c.books = append(c.books, &book{product: p, stock: opening, version: version, opened: version, shared: [3]uuid.UUID{uuid.New(), uuid.New(), uuid.New()}})
+		c.books = append(c.books, &book{product: p, cut: i%2 == 1, stock: opening, version: version, opened: version, shared: [3]uuid.UUID{uuid.New(), uuid.New(), uuid.New()}})
 	}
 	for i := 0; i < len(ids); i += 1000 {
 		if err := s.shelf.Load(s.t.Context(), ids[i:min(i+1000, len(ids))]); err != nil {
@@ -136,7 +137,7 @@ func (c *client) step(ctx context.Context, products int) error {
 	case n < 78:
 		return c.read(ctx, picked)
 	case n < 86:
-		_, err := c.extend(ctx, c.anyID(one[0]), one, in(time.Duration(c.random.IntN(40))*time.Millisecond))
+		_, err := c.extend(ctx, inventory.Holder{HoldID: c.anyID(one[0])}, one, in(time.Duration(c.random.IntN(40))*time.Millisecond))
 		return err
 	case n < 93:
 		return c.checkout(ctx)
@@ -190,16 +191,16 @@ func (c *client) read(ctx context.Context, picked []*book) error {
 	return err
 }
 
-func (c *client) extend(ctx context.Context, id uuid.UUID, picked []*book, until time.Time) ([]inventory.ExtendAnswer, error) {
+func (c *client) extend(ctx context.Context, by inventory.Holder, picked []*book, until time.Time) ([]inventory.ExtendAnswer, error) {
 	acts, products := make([]act, len(picked)), make([]uuid.UUID, len(picked))
 	for i, b := range picked {
-		products[i], acts[i] = b.product, act{product: b.product, verb: doExtend, id: id, until: until.UnixMilli()}
+		products[i], acts[i] = b.product, act{product: b.product, verb: doExtend, id: by.HoldID, until: until.UnixMilli(), checkout: by.Checkout != ""}
 	}
 	call, answers := time.Now().UnixNano(), make([]told, len(picked))
-	got, err := c.shelf.Extend(ctx, id, products, until)
+	got, err := c.shelf.ExtendFor(ctx, by, products, until)
 	for i, a := range got {
 		answers[i] = told{outcome: a.Outcome, units: a.Quantity}
-		if a.Quantity > 0 {
+		if !a.Expiry.IsZero() {
 			answers[i].expiry = a.Expiry.UnixMilli()
 		}
 	}

@@ -2,6 +2,7 @@ package inventory
 
 import (
 	"fmt"
+	"time"
 	"unicode/utf8"
 
 	"github.com/bojanz/currency"
@@ -30,6 +31,7 @@ type Product struct {
 	UnitPriceMinor int64
 	Currency       string // ISO 4217
 	Version        int64
+	CutAt          *time.Time // when an operator last took units away: what is held since before may be more than there is
 }
 
 // NewProduct is a product as an operator puts it in. Its opening stock counts for a new sku only.

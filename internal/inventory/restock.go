@@ -27,6 +27,7 @@ const (
 const (
 	restockWait = 10 * time.Second      // for the lane
 	restockLook = 20 * time.Millisecond // between two looks for its answer
+	byRowsTime  = 2 * time.Second       // for what is held, by its rows
 )
 
 // restockInLane asks the product's lane for a movement, and waits for it. What has not happened by then never will.
@@ -69,16 +70,30 @@ func (s *Service) restockInLane(ctx context.Context, productID uuid.UUID, quanti
 	return Movement{}, f
 }
 
-// visible brings a product's stock to Redis after its movement was committed, and reports whether buyers are decided by it from
-// here on. The movement stands either way: its fact brings the stock there later.
-func (s *Service) visible(ctx context.Context, productID uuid.UUID) bool {
+// tellBuyers brings a product's stock to Redis after its movement was committed, and says in the movement whether buyers are decided by
+// it from here on, and how many held units it does not cover. The movement stands either way: its fact brings the stock there later.
+func (s *Service) tellBuyers(ctx context.Context, moved *Movement) {
+	products := []uuid.UUID{moved.ProductID}
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), redisx.Budget)
 	defer cancel()
-	if err := s.shelf.SettleStock(bounded, []uuid.UUID{productID}); err != nil {
-		s.log.WarnContext(ctx, "restock is not visible to buyers yet", "product_id", productID, "error", err)
-		return false
+	err := s.shelf.SettleStock(bounded, products)
+	moved.Visible = err == nil
+	var found map[uuid.UUID]units
+	if err == nil {
+		found, err = s.shelf.units(bounded, products)
 	}
-	return true
+	if err != nil {
+		s.log.WarnContext(ctx, "restock is not visible to buyers yet", "product_id", moved.ProductID, "visible", moved.Visible, "error", err)
+		byRows, cancel := context.WithTimeout(context.WithoutCancel(ctx), byRowsTime)
+		defer cancel()
+		found, err = s.shelf.unitsInBooks(byRows, products)
+	}
+	if err != nil {
+		s.log.WarnContext(ctx, "a restock is answered without the units that it does not cover", "product_id", moved.ProductID, "error", err)
+		return
+	}
+	over := found[moved.ProductID].over
+	moved.OverHeld = &over
 }
 
 // restocked is what a lane has made of a restock.

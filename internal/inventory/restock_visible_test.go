@@ -52,8 +52,12 @@ func TestRestockWithRedisAwayStands(t *testing.T) {
 	away := inventory.NewShelf(s.env.DB, redisx.NewScripts(client, lua.Sources()), s.keys, s.holders, s.orders, s.env.Log)
 	books := inventory.New(s.env.DB, s.orders, away, s.env.Log)
 	moved, err := books.Restock(context.WithoutCancel(t.Context()), p, 5, "")
-	if err != nil || moved.Visible || moved.Balance != 6 {
+	if err != nil || moved.Visible || moved.Balance != 6 || moved.OverHeld == nil || *moved.OverHeld != 0 {
 		t.Fatalf("%+v, %v", moved, err)
 	}
 	s.wantBooks(p, 6, 0)
+	s.holders.set(inventory.LiveHold{HoldID: uuid.New(), ProductID: p, Quantity: 4, ExpiresAt: in(time.Minute)})
+	if moved, err = books.Restock(context.WithoutCancel(t.Context()), p, -4, ""); err != nil || moved.OverHeld == nil || *moved.OverHeld != 2 {
+		t.Fatalf("%+v, %v: want 2 units held, as the rows say, and not there", moved, err)
+	}
 }

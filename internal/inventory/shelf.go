@@ -27,6 +27,8 @@ type Holders interface {
 	OnOrder(ctx context.Context, productIDs []uuid.UUID, after uuid.UUID, most int) (holds []LiveHold, end uuid.UUID, more bool, err error)
 	// Of gives what one hold has of the products, by the rows of its cart and of its order.
 	Of(ctx context.Context, holdID uuid.UUID, productIDs []uuid.UUID) ([]LiveHold, error)
+	// HoldsOf gives the id of each order's hold, by order. Those that have none are left out.
+	HoldsOf(ctx context.Context, orderIDs []uuid.UUID) (map[uuid.UUID]uuid.UUID, error)
 }
 
 // LiveHold is a hold as its owner has it.
@@ -205,28 +207,29 @@ func (s *Shelf) Release(ctx context.Context, holdID uuid.UUID, productIDs []uuid
 type Outcome int
 
 // Extended holds are live at least until the time asked for. Missing ones were never taken, were ended, or were lost with
-// Redis' memory. Expired ones have ended by themselves; once they are cleaned away they are Missing too.
+// Redis' memory. Expired ones have ended by themselves; once they are cleaned away they are Missing too. Cut ones are live, but the
+// stock is less than what is held, and what there is of it is promised to those who checked out before.
 const (
 	Extended Outcome = iota
 	Missing
 	Expired
+	Cut
 )
 
 // ExtendAnswer is what became of the hold on one product.
 type ExtendAnswer struct {
 	Outcome  Outcome
-	Quantity int64     // units that it has, or had when it expired
+	Quantity int64     // units that it has, or had when it expired; of a Cut one: units that it could have
 	Expiry   time.Time // when it ends now
 }
 
 // Extend moves the expiry of a hold on products to a later time, never to an earlier one, and never brings a hold back. The
 // answers are in the order of the products. It decides which of the holds have expired.
 func (s *Shelf) Extend(ctx context.Context, holdID uuid.UUID, productIDs []uuid.UUID, until time.Time) ([]ExtendAnswer, error) {
-	return s.ExtendFor(ctx, Holder{HoldID: holdID}, productIDs, until)
+	return s.extend(ctx, Holder{HoldID: holdID}, productIDs, until)
 }
 
-// ExtendFor is Extend, by a checkout where the holder has one.
-func (s *Shelf) ExtendFor(ctx context.Context, by Holder, productIDs []uuid.UUID, until time.Time) ([]ExtendAnswer, error) {
+func (s *Shelf) extend(ctx context.Context, by Holder, productIDs []uuid.UUID, until time.Time) ([]ExtendAnswer, error) {
 	answers := make([]ExtendAnswer, len(productIDs))
 	calls := func(i int) []redisx.Call {
 		p, args := productIDs[i], []any{by.HoldID.String(), until.UnixMilli()}
@@ -236,15 +239,9 @@ func (s *Shelf) ExtendFor(ctx context.Context, by Holder, productIDs []uuid.UUID
 		return s.noted(by.Checkout, p, []redisx.Call{{Script: lua.Extend, Keys: s.keys.Product(p), Args: args}})
 	}
 	err := s.each(ctx, productIDs, calls, func(i int, code int64, answer []any) error {
-		a := ExtendAnswer{Outcome: Missing, Quantity: number(answer, 1)}
-		switch code {
-		case yes:
-			a.Outcome = Extended
-		case past:
-			a.Outcome = Expired
-		}
-		if a.Quantity > 0 {
-			a.Expiry = time.UnixMilli(number(answer, 2)).UTC()
+		a := ExtendAnswer{Outcome: outcomes[code], Quantity: number(answer, 1)}
+		if expiry := number(answer, 2); expiry > 0 {
+			a.Expiry = time.UnixMilli(expiry).UTC()
 		}
 		answers[i] = a
 		return nil
@@ -255,24 +252,8 @@ func (s *Shelf) ExtendFor(ctx context.Context, by Holder, productIDs []uuid.UUID
 	return answers, nil
 }
 
-// Available says of each product how many units can be held now. Products that the books do not have are left out. So are those that
-// take a while to load: then the error is Loading, and the rest is there all the same.
-func (s *Shelf) Available(ctx context.Context, productIDs []uuid.UUID) (map[uuid.UUID]int64, error) {
-	available := make(map[uuid.UUID]int64, len(productIDs))
-	calls := func(i int) []redisx.Call {
-		return []redisx.Call{{Script: lua.Read, Keys: s.keys.Product(productIDs[i]), Args: []any{""}}}
-	}
-	err := s.each(ctx, productIDs, calls, func(i int, code int64, answer []any) error {
-		if code == yes {
-			available[productIDs[i]] = max(0, number(answer, 1)-number(answer, 2))
-		}
-		return nil
-	})
-	if err != nil {
-		err = fmt.Errorf("available units of %d products: %w", len(productIDs), err)
-	}
-	return available, err
-}
+// outcomes of the script extend, by its codes.
+var outcomes = map[int64]Outcome{yes: Extended, no: Missing, past: Expired, cut: Cut}
 
 func productsIn(lines []event.OrderLine) []uuid.UUID {
 	ids := make([]uuid.UUID, len(lines))

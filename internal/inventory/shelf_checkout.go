@@ -11,8 +11,38 @@ import (
 	"github.com/holdfast-checkout/holdfast/lua"
 )
 
-// orderMark is on what the rows say an order holds, as the token of a checkout is on what the checkout has taken.
-const orderMark = "order"
+// OrderMark is on what an order holds by the word of its rows, as the token of a checkout is on what the checkout has taken.
+const OrderMark = "order"
+
+// ExtendFor is Extend, by a checkout where the holder has one. That is refused units that are promised to those who checked out before,
+// but not before the books were asked whether they have taken some of these already, which the shelf has yet to hear.
+func (s *Shelf) ExtendFor(ctx context.Context, by Holder, productIDs []uuid.UUID, until time.Time) ([]ExtendAnswer, error) {
+	answers, err := s.extend(ctx, by, productIDs, until)
+	if err != nil {
+		return nil, err
+	}
+	var products []uuid.UUID
+	var at []int
+	for i, a := range answers {
+		if a.Outcome == Cut {
+			products, at = append(products, productIDs[i]), append(at, i)
+		}
+	}
+	if len(products) == 0 {
+		return answers, nil
+	}
+	if err := s.SettleStock(ctx, products); err != nil {
+		return nil, redisx.Sent(err)
+	}
+	second, err := s.extend(ctx, by, products, until)
+	if err != nil {
+		return nil, redisx.Sent(err)
+	}
+	for j, i := range at {
+		answers[i] = second[j]
+	}
+	return answers, nil
+}
 
 // until is a hold's expiry as the script hold takes it.
 func (by Holder) until(product uuid.UUID, until time.Time) any {

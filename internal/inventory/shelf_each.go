@@ -20,6 +20,7 @@ const (
 	notLoaded = -1
 	past      = -2
 	limited   = 3
+	cut       = 4
 )
 
 // mostRounds bounds what one call repeats: a script that answers again has dropped 100 expired entries.

@@ -39,20 +39,6 @@ func (s *Shelf) Settle(ctx context.Context, facts []event.Fact) error {
 	return nil
 }
 
-// SettleStock brings the committed stock of products to Redis, and ends no hold. Units that an order has taken count twice
-// until the fact that ends its hold arrives: too few can be held meanwhile, never too many.
-func (s *Shelf) SettleStock(ctx context.Context, productIDs []uuid.UUID) error {
-	stock, err := readStock(ctx, s.db, productIDs, nil)
-	if err != nil {
-		return err
-	}
-	calls := make([]redisx.Call, 0, len(stock))
-	for p, row := range stock {
-		calls = append(calls, redisx.Call{Script: lua.Settle, Keys: s.keys.Product(p), Args: []any{row.version, row.available}})
-	}
-	return s.all(ctx, "settle stock", calls)
-}
-
 // change is what is to be done to one product.
 type change struct {
 	version, available int64 // 0: the stock stays
@@ -107,7 +93,7 @@ func changesOf(facts []event.Fact, orders map[uuid.UUID]event.Order) (map[uuid.U
 				}
 				end(l.ProductID, said.HoldID)
 			}
-		default:
+		default: // stock.failed too: its lines are only those of which there was too little
 			order := orders[f.OrderID]
 			for _, l := range order.Lines {
 				end(l.ProductID, order.HoldID)
@@ -117,12 +103,14 @@ func changesOf(facts []event.Fact, orders map[uuid.UUID]event.Order) (map[uuid.U
 	return changes, nil
 }
 
-// linesOfEnded gives the lines of the orders that the facts say have failed or were cancelled. The hold of one that is
-// completed ended when its stock was reserved.
+// linesOfEnded gives the lines of the orders that the facts say got no stock, have failed or were cancelled. The hold of one that is
+// completed ended when its stock was reserved. An order without stock takes none any more, though its money may still be on its way
+// back.
 func (s *Shelf) linesOfEnded(ctx context.Context, facts []event.Fact) (map[uuid.UUID]event.Order, error) {
 	var ids []uuid.UUID
 	for _, f := range facts {
-		if f.Name == event.OrderFailed || f.Name == event.OrderCancelled {
+		switch f.Name {
+		case event.StockFailed, event.OrderFailed, event.OrderCancelled:
 			ids = append(ids, f.OrderID)
 		}
 	}

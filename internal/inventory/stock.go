@@ -31,7 +31,8 @@ type Movement struct {
 	FactID    uuid.UUID // the fact that caused it; for the others the one that says it
 	Reason    string
 	At        time.Time
-	Visible   bool `db:"-"` // buyers are decided by it already; known to the restock that made it only
+	Visible   bool   `db:"-"` // buyers are decided by it already; known to the restock that made it only
+	OverHeld  *int64 `db:"-"` // units that are held beyond the stock after it, or nil; known likewise
 }
 
 // Stock is a product's stock row.

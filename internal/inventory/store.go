@@ -104,6 +104,7 @@ func post(ctx context.Context, tx pgx.Tx, books *Books, done posting) error {
 	batch := &pgx.Batch{}
 	queueStock(batch, books)
 	queueMovements(batch, books.movements)
+	queueCuts(batch, books.movements)
 	queueReservations(batch, done)
 	queueLaneLines(batch, done.inLanes)
 	outbox.Queue(ctx, batch, done.facts...)
@@ -156,6 +157,19 @@ func queueMovements(batch *pgx.Batch, movements []Movement) {
 		FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::bigint[], $5::bigint[], $6::uuid[], $7::uuid[], $8::text[])
 		     AS m(product_id, id, kind, quantity, balance, order_id, fact_id, reason)`,
 		products, ids, kinds, quantities, balances, orders, facts, reasons, uuid.Nil)
+}
+
+// queueCuts notes which products operators have taken units of, for carts that hold some.
+func queueCuts(batch *pgx.Batch, movements []Movement) {
+	var products []uuid.UUID
+	for _, m := range movements {
+		if m.Kind == Adjust {
+			products = append(products, m.ProductID)
+		}
+	}
+	if products != nil {
+		batch.Queue(`UPDATE inventory.products SET cut_at = now() WHERE id = ANY ($1)`, products)
+	}
 }
 
 func queueReservations(batch *pgx.Batch, done posting) {

@@ -10,7 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-const productColumns = `id, sku, name, description, unit_price_minor, currency, version`
+const productColumns = `id, sku, name, description, unit_price_minor, currency, version, cut_at`
 
 // querier is a pool or a transaction.
 type querier interface {

@@ -258,6 +258,11 @@ func (s *Service) Holds(ctx context.Context, holdID uuid.UUID, products []uuid.U
 	return holdsOfOne(ctx, s.db, holdID, products)
 }
 
+// HoldIDs gives the ids of the holds that orders have, or had, by order.
+func (s *Service) HoldIDs(ctx context.Context, orders []uuid.UUID) (map[uuid.UUID]uuid.UUID, error) {
+	return holdsOf(ctx, s.db, orders)
+}
+
 // UnderWay counts the orders that have not ended: all, those that are ending, and those whose payment is unknown.
 func (s *Service) UnderWay(ctx context.Context) (all, ending, unknown int64, err error) {
 	return countUnderWay(ctx, s.db)

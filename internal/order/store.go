@@ -221,6 +221,24 @@ func linesOf(ctx context.Context, tx pgx.Tx, ids []uuid.UUID) (map[uuid.UUID]eve
 	return orders, nil
 }
 
+// holdsOf gives the ids of the holds that orders have, or had.
+func holdsOf(ctx context.Context, db *postgres.DB, orders []uuid.UUID) (map[uuid.UUID]uuid.UUID, error) {
+	holds := make(map[uuid.UUID]uuid.UUID, len(orders))
+	if len(orders) == 0 {
+		return holds, nil
+	}
+	rows, err := db.Query(ctx, `SELECT id, hold_id FROM orders.orders WHERE id = ANY ($1) AND hold_id IS NOT NULL`, orders)
+	if err != nil {
+		return nil, fmt.Errorf("holds of %d orders: %w", len(orders), err)
+	}
+	var id, hold uuid.UUID
+	_, err = pgx.ForEachRow(rows, []any{&id, &hold}, func() error { holds[id] = hold; return nil })
+	if err != nil {
+		return nil, fmt.Errorf("holds of %d orders: %w", len(orders), err)
+	}
+	return holds, nil
+}
+
 func countUnderWay(ctx context.Context, db *postgres.DB) (all, ending, unknown int64, err error) {
 	err = db.QueryRow(ctx, `
 		SELECT count(*), count(*) FILTER (WHERE status = 'ENDING'), count(*) FILTER (WHERE payment_status = 'UNKNOWN')

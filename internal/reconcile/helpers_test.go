@@ -153,6 +153,10 @@ func (h holders) live(ctx context.Context, which string, args ...any) ([]invento
 	})
 }
 
+func (holders) HoldsOf(context.Context, []uuid.UUID) (map[uuid.UUID]uuid.UUID, error) {
+	return map[uuid.UUID]uuid.UUID{}, nil
+}
+
 // product makes one, old enough to be judged, that is on the shelf.
 func (p *place) product(stock int64) uuid.UUID {
 	p.Helper()

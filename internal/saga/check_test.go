@@ -54,7 +54,8 @@ func TestCheckRefusesBrokenTables(t *testing.T) {
 		table Strategy
 		want  string
 	}{
-		"nobody hears":           {edit(Optimistic, event.StockFailed, fail, drop), "nobody hears stock.failed"},
+		"nobody hears":           {edit(Sequenced, event.LaneFailed, gather, drop), "nobody hears lane.failed"},
+		"nobody goes on":         {edit(Optimistic, event.StockFailed, fail, drop), "is left at CREATED"},
 		"nobody says":            {edit(Optimistic, event.OrderCreated, reserve, drop), "nobody says stock.reserved"},
 		"hears twice":            {twice, "payment hears stock.reserved twice"},
 		"circle":                 {circle, "a circle"},
@@ -158,7 +159,7 @@ func TestBook(t *testing.T) {
 			t.Errorf("%s is bound to %s, which it hears at once, or does not hear it at all", module, key)
 		}
 	}
-	if diff := cmp.Diff([]string{"pessimistic.order.created", "pessimistic.stock.failed"}, book.Unbound()); diff != "" {
+	if diff := cmp.Diff([]string{"pessimistic.order.created"}, book.Unbound()); diff != "" {
 		t.Errorf("what no queue is bound to:\n%s", diff)
 	}
 	for module, key := range map[Module]string{

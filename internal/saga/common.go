@@ -36,6 +36,7 @@ var ends = []Step{
 	{event.OrderFailed, show, nil},
 	{event.OrderCancelled, show, nil},
 
+	{event.StockFailed, shelve, nil},
 	{event.OrderFailed, shelve, nil},
 	{event.OrderCancelled, shelve, nil},
 }

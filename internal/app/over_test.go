@@ -1,0 +1,146 @@
+package app_test
+
+import (
+	"fmt"
+	"net/http"
+	"sync"
+	"testing"
+
+	"github.com/holdfast-checkout/holdfast/internal/config"
+	"github.com/holdfast-checkout/holdfast/internal/saga"
+)
+
+// over is what the tests look at where there is less than is held.
+type over struct {
+	OverHeld  *int64 `json:"over_held"`
+	Available int64  `json:"available"`
+	Visible   bool   `json:"visible"`
+	Free      int64  `json:"free"`
+	Held      int64  `json:"held"`
+	OnHand    int64  `json:"on_hand"`
+	Items     []struct {
+		Held bool `json:"held"`
+	} `json:"items"`
+	Errors []struct {
+		ProductID string `json:"product_id"`
+		Requested int64  `json:"requested"`
+		Available int64  `json:"available"`
+	} `json:"errors"`
+}
+
+func (s *shop) adjust(product string, quantity int64) (got over) {
+	s.t.Helper()
+	s.operator().must(http.StatusOK, http.MethodPost, "/admin/products/"+product+"/restock", map[string]any{"quantity": quantity}).into(s.t, &got)
+	return got
+}
+
+// each runs a test in a shop that lets every strategy be asked for.
+func eachStrategy(t *testing.T, test func(t *testing.T, s *shop, strategy string)) {
+	t.Helper()
+	s := open(t, func(c *config.Config) {
+		for _, table := range saga.All() {
+			c.StrategiesAllowed = append(c.StrategiesAllowed, table.Name)
+		}
+	})
+	for i, table := range saga.All() {
+		t.Run(table.Name, func(t *testing.T) { test(t, s.of(t, i), table.Name) })
+	}
+}
+
+// Units that an operator takes away while they are held are nobody's silently: his answer and the product say how many, a cart shows
+// what it would not get, and whoever checks out too late is told what is left, keeps the cart, has no order and pays nothing.
+func TestUnitsTakenAwayAreRefusedBeforeThereIsAnOrder(t *testing.T) {
+	t.Parallel()
+	eachStrategy(t, func(t *testing.T, s *shop, strategy string) {
+		product := s.product("OVER-"+strategy, 250, 5)
+		ann, bob, eve := s.customer("ann"), s.customer("bob"), s.customer("eve")
+		line := "/cart/items/" + product
+		ann.must(http.StatusOK, http.MethodPut, line, `{"quantity":3}`)
+		bob.must(http.StatusOK, http.MethodPut, line, `{"quantity":2}`)
+		if got := s.adjust(product, -3); got.OverHeld == nil || *got.OverHeld != 3 || !got.Visible {
+			t.Errorf("the operator is told %+v, want 3 units", got)
+		}
+		var seen over
+		ann.must(http.StatusOK, http.MethodGet, "/products/"+product+"/availability", nil).into(t, &seen)
+		if *seen.OverHeld != 3 || seen.Held != 5 || seen.Free != 0 || seen.OnHand != 2 {
+			t.Errorf("availability is %+v", seen)
+		}
+		if ann.must(http.StatusOK, http.MethodGet, "/products/"+product, nil).into(t, &seen); *seen.OverHeld != 3 || seen.Available != 0 {
+			t.Errorf("the product is %+v", seen)
+		}
+		if ann.must(http.StatusOK, http.MethodGet, "/cart", nil).into(t, &seen); seen.Items[0].Held {
+			t.Error("three of two units are shown as held")
+		}
+		buy := map[string]any{"payment_method": "pm_ok", "strategy": strategy}
+		refused := func(c customer, left int64, body map[string]any) {
+			t.Helper()
+			var got over
+			c.must(http.StatusConflict, http.MethodPost, "/orders", body, "Idempotency-Key", "late").into(t, &got)
+			if len(got.Errors) != 1 || got.Errors[0].ProductID != product || got.Errors[0].Available != left {
+				t.Errorf("refused with %+v, want %d left", got, left)
+			}
+		}
+		refused(ann, 2, buy)
+		now := buyNow(product, 1, "pm_ok")
+		now["strategy"] = strategy
+		refused(eve, 0, now)
+		if o := bob.buy("first", buy); o.Status != "COMPLETED" {
+			t.Errorf("who checks out first: %+v", o)
+		}
+		refused(ann, 0, buy)
+		if ann.must(http.StatusOK, http.MethodGet, "/cart", nil).into(t, &seen); len(seen.Items) != 1 {
+			t.Error("the cart was taken")
+		}
+		s.adjust(product, 3)
+		if o := ann.buy("late", buy); o.Status != "COMPLETED" {
+			t.Errorf("once there are enough: %+v", o)
+		}
+	})
+}
+
+// Many check out at once, with carts and without, while units are taken away: as many are sold as there are, and an order that was asked
+// for after the operator had his answer is not told later that there is nothing for it.
+func TestManyCheckoutsWhileUnitsAreTakenAway(t *testing.T) {
+	t.Parallel()
+	const buyers, left = 16, 6
+	eachStrategy(t, func(t *testing.T, s *shop, strategy string) {
+		product := s.product("RACE-"+strategy, 250, buyers)
+		for i := range buyers {
+			s.customer(fmt.Sprint("buyer", i)).must(http.StatusOK, http.MethodPut, "/cart/items/"+product, `{"quantity":1}`)
+		}
+		var all sync.WaitGroup
+		answered := make(chan struct{})
+		answers := make([]answer, buyers)
+		for i := range buyers {
+			all.Go(func() {
+				if i >= left/2 {
+					<-answered
+				}
+				var err error
+				answers[i], err = s.customer(fmt.Sprint("buyer", i)).send(http.MethodPost, "/orders", map[string]any{"payment_method": "pm_ok", "strategy": strategy}, "Idempotency-Key", "k")
+				if err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		s.adjust(product, left-buyers)
+		close(answered)
+		all.Wait()
+		sold := 0
+		for i, got := range answers {
+			if got.status == http.StatusConflict {
+				continue
+			}
+			var o order
+			got.into(t, &o)
+			if o = s.customer(fmt.Sprint("buyer", i)).end(o.ID); o.Status == "COMPLETED" {
+				sold++
+			} else {
+				t.Errorf("buyer %d was let through, and then %+v", i, o)
+			}
+		}
+		if sold != left {
+			t.Errorf("%d were sold of %d", sold, left)
+		}
+	})
+}
