@@ -13,7 +13,6 @@ import (
 	"github.com/holdfast-checkout/holdfast/internal/event"
 	"github.com/holdfast-checkout/holdfast/internal/fault"
 	"github.com/holdfast-checkout/holdfast/internal/outbox"
-	"github.com/holdfast-checkout/holdfast/internal/redisx"
 )
 
 // States of what an operator has asked a lane for. Whoever is first decides: the lane, or the operator who waits no longer.
@@ -27,7 +26,7 @@ const (
 const (
 	restockWait = 10 * time.Second      // for the lane
 	restockLook = 20 * time.Millisecond // between two looks for its answer
-	byRowsTime  = 2 * time.Second       // for what is held, by its rows
+	tellTime    = 5 * time.Second       // for buyers to be told, and as long for what is held by its rows
 )
 
 // restockInLane asks the product's lane for a movement, and waits for it. What has not happened by then never will.
@@ -74,7 +73,7 @@ func (s *Service) restockInLane(ctx context.Context, productID uuid.UUID, quanti
 // it from here on, and how many held units it does not cover. The movement stands either way: its fact brings the stock there later.
 func (s *Service) tellBuyers(ctx context.Context, moved *Movement) {
 	products := []uuid.UUID{moved.ProductID}
-	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), redisx.Budget)
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), tellTime) // a Redis that is silent is waited for less long
 	defer cancel()
 	err := s.shelf.SettleStock(bounded, products)
 	moved.Visible = err == nil
@@ -84,7 +83,7 @@ func (s *Service) tellBuyers(ctx context.Context, moved *Movement) {
 	}
 	if err != nil {
 		s.log.WarnContext(ctx, "restock is not visible to buyers yet", "product_id", moved.ProductID, "visible", moved.Visible, "error", err)
-		byRows, cancel := context.WithTimeout(context.WithoutCancel(ctx), byRowsTime)
+		byRows, cancel := context.WithTimeout(context.WithoutCancel(ctx), tellTime)
 		defer cancel()
 		found, err = s.shelf.unitsInBooks(byRows, products)
 	}
