@@ -39,6 +39,10 @@ type sandboxCmd struct {
 	Drop    float64       `help:"Share of charges and refunds whose first answer is lost." placeholder:"P"`
 	Late    float64       `help:"Share of charges and refunds that are late." placeholder:"P"`
 
+	FailRefunds float64       `help:"Share of refunds that fail after they have succeeded, once each." placeholder:"P"`
+	Disputes    float64       `help:"Share of charges that are disputed afterwards; half of these disputes are won." placeholder:"P"`
+	Afterwards  time.Duration `default:"3s" help:"How long after a refund or charge that is."`
+
 	KeepErrors bool `help:"Keep an answer of 500 or 422 under its request's Request-Key and give it again, as Stripe does."`
 
 	WebhookURL     string        `name:"webhook-url" help:"Where charges and refunds are told of; empty: nowhere." placeholder:"http://…"`
@@ -55,7 +59,8 @@ type sandboxCmd struct {
 func (c *sandboxCmd) Run(ctx context.Context) error {
 	server, err := sandbox.Open(sandbox.Options{
 		Addr: c.Addr, LedgerFile: c.Ledger, APIKey: c.Key, Latency: c.Latency, Seed: c.Seed,
-		Faults: sandbox.Faults{Decline: c.Decline, Error: c.Error, Drop: c.Drop, Late: c.Late}, KeepErrors: c.KeepErrors, Log: newLog(c.LogLevel, c.LogFormat),
+		Faults:       sandbox.Faults{Decline: c.Decline, Error: c.Error, Drop: c.Drop, Late: c.Late, FailRefund: c.FailRefunds, Dispute: c.Disputes},
+		AfterwardsBy: c.Afterwards, KeepErrors: c.KeepErrors, Log: newLog(c.LogLevel, c.LogFormat),
 		Webhooks: sandbox.Webhooks{
 			URL: c.WebhookURL, Secret: c.WebhookSecret, Delay: c.WebhookDelay,
 			Late: c.WebhookLate, Repeat: c.WebhookRepeat, Reorder: c.WebhookReorder,

@@ -31,9 +31,11 @@ type Entry struct {
 	AmountMinor   int64     `json:"amount_minor,omitempty"`
 	Currency      string    `json:"currency,omitempty"`
 	PaymentMethod string    `json:"payment_method,omitempty"` // of a charge
-	ChargeID      string    `json:"charge_id,omitempty"`      // of a refund: the charge it gives back
+	ChargeID      string    `json:"charge_id,omitempty"`      // of a refund: the charge it gives back; of a dispute: the charge that is disputed
+	RequestKey    string    `json:"request_key,omitempty"`    // of a refund: the header under which it was made
+	Funds         string    `json:"funds,omitempty"`          // of a dispute: withdrawn or reinstated
 	Status        string    `json:"status"`
-	Reason        string    `json:"reason,omitempty"` // why it was declined
+	Reason        string    `json:"reason,omitempty"` // why it was declined, failed or is disputed
 	At            time.Time `json:"at"`
 }
 
@@ -72,6 +74,10 @@ type books struct {
 	closes  map[string]*Entry   // by the charge's key
 	byID    map[string]*Entry   // charges by their id
 	of      map[string][]*Entry // refunds by their charge's id
+
+	made     map[string]*Entry // refunds by their id
+	failed   map[string]*Entry // that refunds have failed, by the refund's id
+	disputes map[string]*Entry // the last turn of each dispute, by its id
 }
 
 func openBooks(path string, now func() time.Time, memory time.Duration) (*books, error) {
@@ -83,6 +89,7 @@ func openBooks(path string, now func() time.Time, memory time.Duration) (*books,
 		journal: journal, now: now, memory: memory,
 		charges: map[string]*Entry{}, refunds: map[string]*Entry{}, closes: map[string]*Entry{},
 		byID: map[string]*Entry{}, of: map[string][]*Entry{},
+		made: map[string]*Entry{}, failed: map[string]*Entry{}, disputes: map[string]*Entry{},
 	}
 	for _, e := range entries {
 		b.enter(e)
@@ -131,7 +138,8 @@ func (b *books) refund(want Entry) (got *Entry, fresh bool, err error) {
 func (b *books) decideRefund(want Entry) (*Entry, bool, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if e := b.refunds[want.Key]; b.remembers(e) {
+	// A refund that has failed is answered under its request's key as it was; another request makes another refund.
+	if e := b.refunds[want.Key]; b.remembers(e) && (b.failed[e.ID] == nil || e.RequestKey == want.RequestKey) {
 		if e.ChargeID != want.ChargeID || e.AmountMinor != want.AmountMinor || e.Currency != want.Currency {
 			return nil, false, errKeyReused
 		}
@@ -141,9 +149,14 @@ func (b *books) decideRefund(want Entry) (*Entry, bool, error) {
 	if charge == nil || charge.Status != Succeeded || charge.Currency != want.Currency {
 		return nil, false, errNoSuchCharge
 	}
+	if b.disputed(charge.ID) {
+		return nil, false, errDisputed
+	}
 	left := charge.AmountMinor
-	for _, e := range b.of[charge.ID] {
-		left -= e.AmountMinor
+	for _, e := range b.standing(charge.ID) {
+		if e.Status == Succeeded {
+			left -= e.AmountMinor
+		}
 	}
 	if want.AmountMinor > left {
 		return nil, false, errRefundTooLarge
@@ -173,7 +186,7 @@ func (b *books) lookup(key string) (record Record, found bool, err error) {
 	charge, closed := b.charges[key], b.remembers(b.closes[key])
 	record = Record{Key: key, Charge: charge, Closed: closed, Refunds: []*Entry{}}
 	if charge != nil {
-		record.Refunds = append(record.Refunds, b.of[charge.ID]...)
+		record.Refunds = b.standing(charge.ID)
 	}
 	last := int64(len(b.entries))
 	b.mu.Unlock()
@@ -183,7 +196,7 @@ func (b *books) lookup(key string) (record Record, found bool, err error) {
 	return record, true, b.journal.flush(last)
 }
 
-// page lists charges and refunds with a number above after.
+// page lists all that became of charges and refunds, with a number above after.
 func (b *books) page(after int64, limit int) (Page, error) {
 	b.mu.Lock()
 	all := b.entries[min(after, int64(len(b.entries))):] // entry n stands at n-1
@@ -205,7 +218,7 @@ func (b *books) page(after int64, limit int) (Page, error) {
 	return page, b.journal.flush(page.Entries[len(page.Entries)-1].Seq)
 }
 
-// newest lists the last charges and refunds with a number below before (0: all), the newest first.
+// newest lists the last of them, with a number below before (0: all), the newest first.
 func (b *books) newest(before int64, limit int) ([]*Entry, error) {
 	b.mu.Lock()
 	last := int64(len(b.entries))
@@ -248,7 +261,14 @@ func (b *books) enter(e *Entry) {
 	switch e.Kind {
 	case KindCharge:
 		b.charges[e.Key], b.byID[e.ID] = e, e
+	case KindDispute:
+		b.disputes[e.ID] = e
 	case KindRefund:
+		if e.Status == Failed {
+			b.failed[e.ID] = e
+			return
+		}
+		b.made[e.ID] = e
 		b.refunds[e.Key] = e
 		b.of[e.ChargeID] = append(slices.Clip(b.of[e.ChargeID]), e)
 	case KindClose:

@@ -26,6 +26,7 @@ func (s *Server) handler() http.Handler {
 	mux.HandleFunc("PUT /refunds/{key}", s.allowed(s.ofThisLedger(s.late(s.keeping(s.putRefund)))))
 	mux.HandleFunc("GET /ledger", s.allowed(s.ofThisLedger(s.getLedger)))
 	mux.HandleFunc("GET /account", s.allowed(s.getAccount))
+	s.afterwardsRoutes(mux)
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, http.StatusOK, map[string]string{"status": "ok"})
 	})
@@ -61,7 +62,13 @@ func (s *Server) putRefund(w http.ResponseWriter, r *http.Request) {
 	if !decode(w, r, &in) || !valid(w, in.AmountMinor, in.Currency, r.PathValue("key"), in.ChargeID) {
 		return
 	}
-	want := Entry{Key: r.PathValue("key"), ChargeID: in.ChargeID, AmountMinor: in.AmountMinor, Currency: in.Currency}
+	if key := r.Header.Get("Request-Key"); key != "" && !validText(key) {
+		refuse(w, http.StatusBadRequest, "invalid_request", "a key is 1 to 255 printable characters")
+		return
+	}
+	want := Entry{
+		Key: r.PathValue("key"), RequestKey: r.Header.Get("Request-Key"), ChargeID: in.ChargeID, AmountMinor: in.AmountMinor, Currency: in.Currency,
+	}
 	trouble := noTrouble
 	if method := s.books.method(in.ChargeID); method == "pm_flaky" || method == "pm_ok" {
 		trouble = s.troubles.next(method, want.Key)
@@ -78,6 +85,7 @@ func (s *Server) told(w http.ResponseWriter, e *Entry, fresh bool, err error) (*
 	case err != nil:
 	case fresh:
 		s.herald.tell(e)
+		s.afterwards(s.running, e)
 	default:
 		w.Header().Set("Idempotent-Replayed", "true")
 	}
@@ -195,6 +203,10 @@ func (s *Server) refuseFor(w http.ResponseWriter, r *http.Request, err error) {
 		refuse(w, http.StatusConflict, "key_closed", err.Error())
 	case errors.Is(err, errNoSuchCharge):
 		refuse(w, http.StatusUnprocessableEntity, "charge_not_found", err.Error())
+	case errors.Is(err, errDisputed):
+		refuse(w, http.StatusUnprocessableEntity, "charge_disputed", err.Error())
+	case errors.Is(err, errNoSuchRefund), errors.Is(err, errNoSuchDispute), errors.Is(err, errNoSuchTurn):
+		refuse(w, http.StatusUnprocessableEntity, "not_possible", err.Error())
 	case errors.Is(err, errRefundTooLarge):
 		refuse(w, http.StatusUnprocessableEntity, "refund_exceeds_charge", err.Error())
 	default:

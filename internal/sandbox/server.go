@@ -24,11 +24,13 @@ type Options struct {
 	HangFor    time.Duration // how long a request that is never answered is held before its connection is dropped; 0: 30 s
 	Seed       uint64        // decides the faults, those of pm_flaky and those below
 	Faults     Faults        // what goes wrong with any payment method
-	KeepErrors bool          // an answer of 500 or 422 is kept under the request's Request-Key, and given again
-	Webhooks   Webhooks      // where charges and refunds are told of
-	KeyMemory  time.Duration // how long a key is remembered; 0: 24 h
-	Now        func() time.Time
-	Log        *slog.Logger
+	// What share of refunds fails, and of charges is disputed, is in Faults; this is how long after they were answered. 0: 3 s.
+	AfterwardsBy time.Duration
+	KeepErrors   bool          // an answer of 500 or 422 is kept under the request's Request-Key, and given again
+	Webhooks     Webhooks      // where charges and refunds are told of
+	KeyMemory    time.Duration // how long a key is remembered; 0: 24 h
+	Now          func() time.Time
+	Log          *slog.Logger
 }
 
 // Faults are shares of keys, from 0 to 1, of whose requests something goes wrong: which ones follows from seed and key. A key that
@@ -38,11 +40,14 @@ type Faults struct {
 	Error   float64 // 500, half of them when it is done
 	Drop    float64 // done and never answered
 	Late    float64 // done, and answered, SlowBy later
+
+	FailRefund float64 // a refund that had succeeded fails, AfterwardsBy later; the next under its key does not
+	Dispute    float64 // a charge is disputed, AfterwardsBy later, and the dispute is won or lost after as long again
 }
 
 // check says whether they are shares that leave some requests alone.
 func (f Faults) check() error {
-	for _, p := range []float64{f.Decline, f.Error, f.Drop, f.Late} {
+	for _, p := range []float64{f.Decline, f.Error, f.Drop, f.Late, f.FailRefund, f.Dispute} {
 		if !(p >= 0 && p <= 1) {
 			return errors.New("a share of faults is from 0 to 1")
 		}
@@ -63,6 +68,10 @@ type Server struct {
 	herald   *herald // nil: nobody is told
 	listener net.Listener
 	stopping chan struct{} // closed when Run is told to end
+
+	running context.Context // ends before Run does
+	end     context.CancelFunc
+	later   sync.WaitGroup // what is still to fail afterwards
 }
 
 // Open reads the ledger, takes its lock and the port. It fails if another process has either.
@@ -74,7 +83,7 @@ func Open(o Options) (*Server, error) {
 		return nil, fmt.Errorf("open sandbox: %w", err)
 	}
 	o.SlowBy, o.HangFor = cmp.Or(o.SlowBy, 2*time.Second), cmp.Or(o.HangFor, 30*time.Second)
-	o.KeyMemory = cmp.Or(o.KeyMemory, 24*time.Hour)
+	o.KeyMemory, o.AfterwardsBy = cmp.Or(o.KeyMemory, 24*time.Hour), cmp.Or(o.AfterwardsBy, 3*time.Second)
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -86,7 +95,9 @@ func Open(o Options) (*Server, error) {
 	if s.id, err = identity(o.LedgerFile + ".id"); err != nil {
 		return nil, errors.Join(fmt.Errorf("open sandbox: %w", err), books.journal.close())
 	}
+	s.running, s.end = context.WithCancel(context.Background())
 	if s.herald, err = openHerald(o, books.entries); err != nil {
+		s.end()
 		return nil, errors.Join(fmt.Errorf("open sandbox: %w", err), books.journal.close())
 	}
 	if s.listener, err = net.Listen("tcp", o.Addr); err != nil {
@@ -96,7 +107,11 @@ func Open(o Options) (*Server, error) {
 }
 
 // close closes the files.
-func (s *Server) close() error { return errors.Join(s.herald.close(), s.books.journal.close()) }
+func (s *Server) close() error {
+	s.end()
+	s.later.Wait()
+	return errors.Join(s.herald.close(), s.books.journal.close())
+}
 
 // Addr is the address it listens on, with the port that was taken.
 func (s *Server) Addr() string { return s.listener.Addr().String() }

@@ -135,7 +135,7 @@ func (h *herald) tell(e *Entry) {
 		return
 	}
 	n := &notice{entry: e, due: e.At.Add(h.Delay)}
-	random := h.troubles.chance("webhook "+e.ID, 0)
+	random := h.troubles.chance("webhook "+e.noticeID(), 0)
 	if random.Float64() < h.Late {
 		n.due = n.due.Add(h.LateBy)
 	}
@@ -235,13 +235,21 @@ func (h *herald) attempt(ctx context.Context, n *notice) {
 	h.put(n)
 }
 
+// noticeID is the id of an entry's webhook: what befell a refund or a dispute later has one of its own.
+func (e *Entry) noticeID() string {
+	if e.Status == Succeeded || e.Status == Declined {
+		return "evt_" + e.ID
+	}
+	return "evt_" + e.ID + "_" + e.Status
+}
+
 // send makes one request. The id and the body are the same in every one for an entry.
 func (h *herald) send(ctx context.Context, e *Entry) error {
 	body, err := json.Marshal(map[string]any{"type": e.Kind + "." + e.Status, "timestamp": e.At, "data": e})
 	if err != nil {
 		return err
 	}
-	id, at := "evt_"+e.ID, h.now()
+	id, at := e.noticeID(), h.now()
 	signature, err := h.signer.Sign(id, at, body)
 	if err != nil {
 		return err
