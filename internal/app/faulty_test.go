@@ -93,6 +93,18 @@ func (s *shop) allTold() {
 
 // insists buys, and cancels if it is to, and asks again until it is answered.
 func (c customer) insists(product string, cancel bool) (id string) {
+	c.shop.t.Helper()
+	return c.insistsOn(buyNow(product, 1, "pm_ok"), cancel)
+}
+
+// buyBy buys one at once, in a strategy.
+func buyBy(strategy, product string) map[string]any {
+	body := buyNow(product, 1, "pm_ok")
+	body["strategy"] = strategy
+	return body
+}
+
+func (c customer) insistsOn(body map[string]any, cancel bool) (id string) {
 	var o order
 	ask := func(path string, body any) {
 		testkit.Eventually(c.shop.t, 2*time.Minute, func() error {
@@ -106,7 +118,7 @@ func (c customer) insists(product string, cancel bool) (id string) {
 			return fmt.Errorf("%d %s, %w", a.status, a.body, err)
 		})
 	}
-	ask("/orders", buyNow(product, 1, "pm_ok"))
+	ask("/orders", body)
 	if cancel {
 		ask("/orders/"+o.ID+"/cancel", nil)
 	}

@@ -14,7 +14,7 @@ import (
 )
 
 // A provider answers the first charge and the first refund of every order with a 500, half of them when it is done, and keeps that
-// answer under the request's key for a day: every order is charged all the same, and every refund is made.
+// answer under the request's key for a day: in every strategy every order is charged all the same, and every refund is made.
 func TestErrorsThatAreKeptStopNoOrder(t *testing.T) {
 	t.Parallel()
 	s := open(t)
@@ -22,15 +22,16 @@ func TestErrorsThatAreKeptStopNoOrder(t *testing.T) {
 	s.faults, s.keepErrors, s.seed = sandbox.Faults{Error: 1}, true, testkit.Seed(t)
 	s.startProvider(strings.TrimPrefix(s.cfg.SandboxURL, "http://"))
 	mug := s.product("MUG", 1275, 100)
-	const orders = 12
+	strategies := saga.All()
+	orders := 2 * len(strategies)
 	var ids []string
 	for i := range orders {
-		ids = append(ids, s.customer(fmt.Sprint("customer ", i)).insists(mug, false))
+		ids = append(ids, s.customer(fmt.Sprint("customer ", i)).insistsOn(buyBy(strategies[i/2].Name, mug), false))
 	}
 	for i, id := range ids {
 		c := s.customerOf(id)
 		if o := c.end(id); o.Status != "COMPLETED" {
-			t.Errorf("order %s is %s", id, o.Status)
+			t.Errorf("order %s by %s is %s", id, strategies[i/2].Name, o.Status)
 		}
 		if i%2 == 0 {
 			if a, err := c.send(http.MethodPost, "/orders/"+id+"/cancel", nil, "Idempotency-Key", "k"); err != nil || a.status/100 != 2 {
