@@ -9,18 +9,20 @@ import (
 )
 
 type paymentsCmd struct {
-	List    paymentsListCmd    `cmd:"" default:"withargs" help:"Payments that are under way: to be charged, unknown, or owed back."`
-	Show    paymentsShowCmd    `cmd:"" help:"The payment of an order."`
-	Orphans paymentsOrphansCmd `cmd:"" help:"Money that only the provider or only Holdfast knows of."`
-	Retry   paymentsRetryCmd   `cmd:"" help:"Ask the provider now for what is to be done."`
-	Close   paymentsCloseCmd   `cmd:"" help:"Have the provider close a charge: it has happened already, or it never will."`
-	Adopt   paymentsAdoptCmd   `cmd:"" help:"Take over the charge or refund that the provider has and that is not known here."`
-	Settle  paymentsSettleCmd  `cmd:"" help:"Note that the customer was given the money back by another way than the provider."`
+	List          paymentsListCmd          `cmd:"" default:"withargs" help:"Payments that are under way: to be charged, unknown, or owed back."`
+	Show          paymentsShowCmd          `cmd:"" help:"The payment of an order."`
+	Orphans       paymentsOrphansCmd       `cmd:"" help:"Money that only the provider or only Holdfast knows of."`
+	Disputes      paymentsDisputesCmd      `cmd:"" help:"Charges that customers have had their banks take back."`
+	FailedRefunds paymentsFailedRefundsCmd `cmd:"" help:"Refunds that have failed at the provider, though it had made them."`
+	Retry         paymentsRetryCmd         `cmd:"" help:"Ask the provider now for what is to be done."`
+	Close         paymentsCloseCmd         `cmd:"" help:"Have the provider close a charge: it has happened already, or it never will."`
+	Adopt         paymentsAdoptCmd         `cmd:"" help:"Take over the charge or refund that the provider has and that is not known here."`
+	Settle        paymentsSettleCmd        `cmd:"" help:"Note that the customer was given the money back by another way than the provider."`
 }
 
 type paymentsListCmd struct {
 	target
-	State  string `enum:"open,failing,waiting,PENDING,UNKNOWN,REFUNDING,settled" default:"open" help:"Only those: ${enum}."`
+	State  string `enum:"open,failing,waiting,PENDING,UNKNOWN,REFUNDING,reversed,disputed,settled" default:"open" help:"Only those: ${enum}."`
 	Limit  int    `default:"50" help:"How many."`
 	Cursor string `help:"next_cursor of the page before."`
 }
@@ -51,6 +53,32 @@ func (c *paymentsOrphansCmd) Run(ctx context.Context, out io.Writer) error {
 		state = "open"
 	}
 	return c.operate(ctx, out, http.MethodGet, "/orphans?"+pageOf(c.Limit, c.Cursor, state), nil)
+}
+
+type paymentsDisputesCmd struct {
+	target
+	Open   bool   `help:"Only those that are not over."`
+	Limit  int    `default:"50" help:"How many."`
+	Cursor string `help:"next_cursor of the page before."`
+}
+
+func (c *paymentsDisputesCmd) Run(ctx context.Context, out io.Writer) error {
+	state := "all"
+	if c.Open {
+		state = "open"
+	}
+	return c.operate(ctx, out, http.MethodGet, "/disputes?"+pageOf(c.Limit, c.Cursor, state), nil)
+}
+
+type paymentsFailedRefundsCmd struct {
+	target
+	State  string `enum:"all,none" default:"all" help:"none: only those that nothing came of here."`
+	Limit  int    `default:"50" help:"How many."`
+	Cursor string `help:"next_cursor of the page before."`
+}
+
+func (c *paymentsFailedRefundsCmd) Run(ctx context.Context, out io.Writer) error {
+	return c.operate(ctx, out, http.MethodGet, "/failed-refunds?"+pageOf(c.Limit, c.Cursor, c.State), nil)
 }
 
 func pageOf(limit int, cursor, state string) string {

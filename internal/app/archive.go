@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/holdfast-checkout/holdfast/internal/archive"
 	"github.com/holdfast-checkout/holdfast/internal/lease"
+	"github.com/holdfast-checkout/holdfast/internal/payment"
 	"github.com/holdfast-checkout/holdfast/internal/postgres"
 	"github.com/holdfast-checkout/holdfast/internal/run"
 )
@@ -93,4 +95,19 @@ func (s *server) keepArchive(ctx context.Context) error {
 			return nil
 		}
 	}
+}
+
+// bringBack restores an archived order whose refund has failed at the provider.
+func (s *server) bringBack(ctx context.Context, order uuid.UUID) error {
+	err := archive.Restore(ctx, s.db, order)
+	if errors.Is(err, archive.ErrGone) {
+		return fmt.Errorf("%w: %w", payment.ErrNotBack, err)
+	}
+	if errors.Is(err, archive.ErrNotArchived) { // by somebody else, just now
+		return nil
+	}
+	if err == nil {
+		s.log.WarnContext(ctx, "an archived order was brought back, for its refund has failed", "order_id", order)
+	}
+	return err
 }

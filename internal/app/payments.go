@@ -34,8 +34,9 @@ func (s *server) newPayments(m *modules) {
 	m.charger = payment.NewCharger(s.db, m.provider, payment.ChargerOptions{Former: providers, Log: s.log})
 	m.payment = payment.NewService(s.db, m.charger.Wake)
 	m.notices = payment.NewNotices(s.db, m.provider, m.charger.Wake, s.log, s.registry, heralds...)
+	m.notices.BringBack(s.bringBack)
 	m.hunters = payment.NewHunters(s.db, books, m.charger.Wake, payment.HunterOptions{
-		Interval: s.cfg.OrphanInterval, NoOrder: s.cfg.Orphans == "refund", Log: s.log, Registry: s.registry,
+		BringBack: s.bringBack, Interval: s.cfg.OrphanInterval, NoOrder: s.cfg.Orphans == "refund", Log: s.log, Registry: s.registry,
 	})
 }
 
@@ -60,19 +61,20 @@ func (s *server) checkPayments(ctx context.Context) error {
 }
 
 // paymentsEvery is how often the payments that are under way are counted.
-const paymentsEvery = 10 * time.Second
+const paymentsEvery = 5 * time.Second
 
 // paymentMetrics tell of money that is under way, so that somebody is called when it stays there.
 type paymentMetrics struct {
 	underWay *prometheus.GaugeVec // state
 	oldest   prometheus.Gauge
 	waiting  *prometheus.GaugeVec // provider, account
+	disputes prometheus.Gauge
 }
 
 func newPaymentMetrics(registry prometheus.Registerer) paymentMetrics {
 	m := paymentMetrics{
 		underWay: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "holdfast_payments_under_way", Help: "Payments that are under way, by state; failing, forgotten and waiting are counted beside their state.",
+			Name: "holdfast_payments_under_way", Help: "Payments that are under way, by state; failing, forgotten, waiting, reversed and given_up are counted beside their state.",
 		}, []string{"state"}),
 		oldest: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "holdfast_payments_oldest_seconds", Help: "Age of the oldest payment that is under way; 0: there is none.",
@@ -81,7 +83,10 @@ func newPaymentMetrics(registry prometheus.Registerer) paymentMetrics {
 	m.waiting = prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "holdfast_payments_waiting", Help: "Payments that are under way at an account of a provider that is not configured, so that nobody asks for them.",
 	}, []string{"provider", "account"})
-	registry.MustRegister(m.underWay, m.oldest, m.waiting)
+	m.disputes = prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "holdfast_payment_disputes_open", Help: "Charges that customers have had their banks take back, and of which it is not decided.",
+	})
+	registry.MustRegister(m.underWay, m.oldest, m.waiting, m.disputes)
 	return m
 }
 
@@ -104,6 +109,7 @@ func (s *server) measurePayments(ctx context.Context) error {
 	}
 	for state, n := range map[string]int64{
 		"pending": st.Pending, "unknown": st.Unknown, "refunding": st.Refunding, "failing": st.Failing, "forgotten": st.Forgotten, "waiting": st.Waiting,
+		"reversed": st.Reversed, "given_up": st.GivenUp,
 	} {
 		s.payments.underWay.WithLabelValues(state).Set(float64(n))
 	}
@@ -113,6 +119,7 @@ func (s *server) measurePayments(ctx context.Context) error {
 			s.payments.waiting.WithLabelValues(a.Provider, a.Account).Set(float64(a.UnderWay))
 		}
 	}
+	s.payments.disputes.Set(float64(st.Disputes))
 	age := 0.0
 	if st.Oldest != nil {
 		age = time.Since(*st.Oldest).Seconds()

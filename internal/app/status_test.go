@@ -170,6 +170,18 @@ func TestStatusSaysWhatIsSo(t *testing.T) {
 // metrics wants metrics to be there by these names, as far as anything was counted.
 func (s *shop) metrics(names ...string) {
 	s.t.Helper()
+	text := s.metricsNow()
+	empty := []string{"holdfast_broker_redelivered_total", "holdfast_broker_refilled_total", "holdfast_dead_letters_open"} // nothing to count yet
+	for _, name := range names {
+		if !strings.Contains(text, name) && !slices.Contains(empty, name) {
+			s.t.Errorf("there is no metric %s", name)
+		}
+	}
+}
+
+// metricsNow is what Prometheus would be answered.
+func (s *shop) metricsNow() string {
+	s.t.Helper()
 	req, err := http.NewRequestWithContext(s.t.Context(), http.MethodGet, s.url+"/metrics", nil)
 	if err != nil {
 		s.t.Fatal(err)
@@ -183,12 +195,7 @@ func (s *shop) metrics(names ...string) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	empty := []string{"holdfast_broker_redelivered_total", "holdfast_broker_refilled_total", "holdfast_dead_letters_open"} // nothing to count yet
-	for _, name := range names {
-		if !strings.Contains(string(text), name) && !slices.Contains(empty, name) {
-			s.t.Errorf("there is no metric %s", name)
-		}
-	}
+	return string(text)
 }
 
 // A fact that is older than the inbox remembers is put into quarantine, and is not done, however often it is replayed.

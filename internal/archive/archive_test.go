@@ -184,17 +184,18 @@ func TestOrdersGoAsAWhole(t *testing.T) {
 
 // keeping is what is done to one order ($1), and why it then stays.
 var keeping = map[string]string{
-	`UPDATE orders.orders SET status = 'ENDING', owes_stock = true, ended_at = NULL WHERE id = $1`:                                                                                              "it has not ended",
-	`INSERT INTO orders.idempotency_keys (customer, key, fingerprint, order_id, expires_at) SELECT 'c', 'k', decode(repeat('00', 32), 'hex'), $1, now()`:                                        "its key is still known",
-	`INSERT INTO shared.outbox (id, name, strategy, order_id, body) VALUES (gen_random_uuid(), 'order.completed', 'optimistic', $1, '')`:                                                        "its facts are still kept",
-	`INSERT INTO shared.dead_letters (id, module, reason, body, order_id) VALUES (gen_random_uuid(), 'order', 'exhausted', '', $1)`:                                                             "a dead letter of it is open",
-	`INSERT INTO shared.waiting_facts (fact_id, module, key, version, order_id, body) VALUES (gen_random_uuid(), 'order', 'x.y', 1, $1, '')`:                                                    "a fact of it waits for another version",
-	`INSERT INTO payment.orphans (provider_id, provider, account, kind, found, order_id, key, amount_minor, currency) VALUES ('x', 'p', 'a', 'charge', 'stray', $1::uuid::text, 'k', 1, 'GBP')`: "there is money that only one side knows of",
-	`UPDATE payment.payments SET state = 'REFUNDING', refund_id = NULL, undo_cause = cause, due_at = now() WHERE order_id = $1`:                                                                 "its money is under way",
-	`UPDATE orders.view SET version = version - 1 WHERE id = $1`:                                                                                                                                "its rows do not agree: see the audit",
-	`UPDATE inventory.reservation_lines SET quantity = quantity + 1 WHERE order_id = $1`:                                                                                                        "its rows do not agree: see the audit",
-	`UPDATE inventory.movements SET quantity = quantity - 1 WHERE order_id = $1`:                                                                                                                "its rows do not agree: see the audit",
-	`DELETE FROM payment.payments WHERE order_id = $1`:                                                                                                                                          "its rows do not agree: see the audit",
+	`UPDATE orders.orders SET status = 'ENDING', owes_stock = true, ended_at = NULL WHERE id = $1`:                                                                                                                  "it has not ended",
+	`INSERT INTO orders.idempotency_keys (customer, key, fingerprint, order_id, expires_at) SELECT 'c', 'k', decode(repeat('00', 32), 'hex'), $1, now()`:                                                            "its key is still known",
+	`INSERT INTO shared.outbox (id, name, strategy, order_id, body) VALUES (gen_random_uuid(), 'order.completed', 'optimistic', $1, '')`:                                                                            "its facts are still kept",
+	`INSERT INTO shared.dead_letters (id, module, reason, body, order_id) VALUES (gen_random_uuid(), 'order', 'exhausted', '', $1)`:                                                                                 "a dead letter of it is open",
+	`INSERT INTO shared.waiting_facts (fact_id, module, key, version, order_id, body) VALUES (gen_random_uuid(), 'order', 'x.y', 1, $1, '')`:                                                                        "a fact of it waits for another version",
+	`INSERT INTO payment.disputes (dispute_id, provider, account, charge_id, order_id, amount_minor, currency, status, over, funds, as_of) VALUES ('d', 'p', 'a', 'c', $1, 1, 'GBP', 'open', false, 'kept', now())`: "its charge is disputed",
+	`INSERT INTO payment.orphans (provider_id, provider, account, kind, found, order_id, key, amount_minor, currency) VALUES ('x', 'p', 'a', 'charge', 'stray', $1::uuid::text, 'k', 1, 'GBP')`:                     "there is money that only one side knows of",
+	`UPDATE payment.payments SET state = 'REFUNDING', refund_id = NULL, undo_cause = cause, due_at = now() WHERE order_id = $1`:                                                                                     "its money is under way",
+	`UPDATE orders.view SET version = version - 1 WHERE id = $1`:                                                                                                                                                    "its rows do not agree: see the audit",
+	`UPDATE inventory.reservation_lines SET quantity = quantity + 1 WHERE order_id = $1`:                                                                                                                            "its rows do not agree: see the audit",
+	`UPDATE inventory.movements SET quantity = quantity - 1 WHERE order_id = $1`:                                                                                                                                    "its rows do not agree: see the audit",
+	`DELETE FROM payment.payments WHERE order_id = $1`:                                                                                                                                                              "its rows do not agree: see the audit",
 }
 
 // Whatever somebody may still have to do with an order keeps it, and so does what the auditor would name.
@@ -299,6 +300,8 @@ var stays = map[string]string{
 	"orders.archived":         "of orders that are archived",
 	"payment.archived":        "as orders.archived",
 	"orders.idempotency_keys": "an order goes when its key is forgotten",
+	"payment.disputes":        "what befell money later, which the auditor compares with the provider's list for good; one that is open keeps its order",
+	"payment.failed_refunds":  "no refund that has failed may ever count as made, also when its order is archived",
 	"payment.orphans":         "money that only one side knows of; what is open keeps its order, the rest explains the provider's list for good",
 }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/holdfast-checkout/holdfast/internal/payment"
 	"github.com/holdfast-checkout/holdfast/internal/postgres"
 	"github.com/holdfast-checkout/holdfast/internal/redisx"
+	"github.com/holdfast-checkout/holdfast/internal/sandbox"
 )
 
 // broken is a copy of the healthy shop, to break one thing in.
@@ -74,6 +75,48 @@ func (b *broken) chargeTwice() {
 	b.Helper()
 	b.bookWith(b.shop.copyOfLedger(b.T, time.Nanosecond), "/charges/charge-"+b.id(completed).String(),
 		fmt.Sprintf(`{"order_id":"%s","amount_minor":250,"currency":"GBP","payment_method":"pm_ok"}`, b.id(completed)))
+}
+
+// text gives one text by a query.
+func (b *broken) text(sql string) (text string) {
+	b.Helper()
+	if err := b.db.QueryRow(b.Context(), sql).Scan(&text); err != nil {
+		b.Fatalf("%s: %v", sql, err)
+	}
+	return text
+}
+
+func refundOf(order string) string {
+	return `SELECT refund_id FROM payment.payments WHERE order_id = (` + order + `)`
+}
+
+func chargeOf(order string) string {
+	return `SELECT charge_id FROM payment.payments WHERE order_id = (` + order + `)`
+}
+
+// befall has something befall money at the provider an hour ago, so long that we should have heard of it.
+func (b *broken) befall(path string) {
+	b.Helper()
+	anHourAgo := func(o *sandbox.Options) { o.Now = func() time.Time { return time.Now().Add(-time.Hour) } }
+	b.Ledgers = []audit.Ledger{b.shop.copyOfLedger(b.T, 0, anHourAgo)}
+	post(b.T, b.Ledgers[0].URL+path)
+}
+
+// post has something befall money at a provider.
+func post(t *testing.T, url string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+apiKey)
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if res.Body.Close(); res.StatusCode != http.StatusOK {
+		t.Fatalf("%s: %s", url, res.Status)
+	}
 }
 
 // hunt has the hunter look for orphans.

@@ -108,6 +108,25 @@ var breaks = []struct {
 		b.exec(`INSERT INTO payment.acts (id, order_id, act, by, reason, state) VALUES ($2, $1, 'settle', 'olga', 'a reason', 'REFUNDED')`,
 			b.id(completed), uuid.Must(uuid.NewV7()))
 	}, "M2"},
+	{"M2 a refund that has failed at the provider, and nobody here knows: of a final order money is kept", func(b *broken) {
+		b.befall("/refunds/" + b.text(refundOf(refunded)) + "/fail")
+	}, "M2 M3"},
+	{"M2 a refund that has failed, and counts as made", func(b *broken) {
+		b.exec(`INSERT INTO payment.failed_refunds (refund_id, provider, account, charge_id, order_id, effect, amount_minor, currency, failed_at)
+			SELECT refund_id, provider, account, charge_id, order_id, 'owed again', amount_minor, currency, now() FROM payment.payments WHERE order_id = $1`, b.id(refunded))
+	}, "M2 M3"},
+	{"M2 a refund was taken back that nobody says has failed", func(b *broken) {
+		b.exec(`INSERT INTO payment.transfers (provider_id, order_id, kind, credit, debit, amount_minor, currency, cause, provider, account)
+			SELECT 'reversal-' || provider_id, order_id, 'reversal', 'refunds', 'provider', amount_minor, currency, cause, provider, account
+			FROM payment.transfers WHERE order_id = $1 AND kind = 'refund'`, b.id(refunded))
+	}, "M2 M3"},
+	{"M3 a dispute of which nobody here knows", func(b *broken) {
+		b.befall("/charges/" + b.text(chargeOf(completed)) + "/dispute")
+	}, "M3"},
+	{"M3 a dispute of which the provider knows nothing", func(b *broken) {
+		b.exec(`INSERT INTO payment.disputes (dispute_id, provider, account, charge_id, order_id, amount_minor, currency, status, over, funds, as_of)
+			SELECT 'dp_none', provider, account, charge_id, order_id, amount_minor, currency, 'won', true, 'reinstated', now() FROM payment.payments WHERE order_id = $1`, b.id(completed))
+	}, "M3"},
 	{"M1 two payments of one order", func(b *broken) {
 		b.exec(`ALTER TABLE payment.payments DROP CONSTRAINT payments_pkey`)
 		b.exec(`INSERT INTO payment.payments SELECT * FROM payment.payments WHERE order_id = $1`, b.id(declined))

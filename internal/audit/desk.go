@@ -35,14 +35,19 @@ const layTable = `
 	CREATE TEMP TABLE audit_entries (
 		provider text NOT NULL, account text NOT NULL,
 		kind text NOT NULL, id text NOT NULL, key text NOT NULL, order_id text NOT NULL, charge_id text NOT NULL,
-		amount_minor bigint NOT NULL, currency text NOT NULL
+		amount_minor bigint NOT NULL, currency text NOT NULL, status text NOT NULL, at timestamptz NOT NULL
 	);
 	CREATE TEMP VIEW audit_ledger AS
-		SELECT e.*, false AS late FROM audit_entries e
+		SELECT e.*, kind IN ('reversal', 'stand') AND at > now() - ` + toldWithin + ` AS late FROM audit_entries e
 		UNION ALL SELECT l.*, true FROM jsonb_to_recordset(coalesce(nullif(current_setting('holdfast.late_entries', true), ''), '[]')::jsonb)
-			AS l(provider text, account text, kind text, id text, key text, order_id text, charge_id text, amount_minor bigint, currency text);
+			AS l(provider text, account text, kind text, id text, key text, order_id text, charge_id text, amount_minor bigint, currency text,
+			     status text, at timestamptz);
 	CREATE TEMP VIEW audit_accounts AS
 		SELECT * FROM jsonb_to_recordset(coalesce(nullif(current_setting('holdfast.audit_accounts', true), ''), '[]')::jsonb) AS a(provider text, account text)`
+
+// toldWithin is how long it takes until we have heard of what befalls money later: by a webhook, or by the next hunts. For as long it is
+// late like what was made after the snapshot.
+const toldWithin = `interval '3 minutes'`
 
 const clearTable = `DROP VIEW IF EXISTS pg_temp.audit_ledger, pg_temp.audit_accounts; DROP TABLE IF EXISTS pg_temp.audit_entries`
 
@@ -133,10 +138,10 @@ const byHandSQL = `
 func (b *books) lay(ctx context.Context, d *desk, page []entry) error {
 	rows := make([][]any, len(page))
 	for i, e := range page {
-		rows[i] = []any{b.ledger.name(), b.account, e.Kind, e.ID, e.Key, e.OrderID, e.ChargeID, e.AmountMinor, e.Currency}
+		rows[i] = []any{b.ledger.name(), b.account, e.Kind, e.ID, e.Key, e.OrderID, e.ChargeID, e.AmountMinor, e.Currency, e.Status, e.At}
 		b.byHand = b.byHand || e.Key == ""
 	}
-	columns := []string{"provider", "account", "kind", "id", "key", "order_id", "charge_id", "amount_minor", "currency"}
+	columns := []string{"provider", "account", "kind", "id", "key", "order_id", "charge_id", "amount_minor", "currency", "status", "at"}
 	_, err := d.conn.CopyFrom(ctx, pgx.Identifier{"audit_entries"}, columns, pgx.CopyFromRows(rows))
 	return err
 }

@@ -33,7 +33,7 @@ const unheard = `
 
 // paid is the condition that an order's money is with us.
 func paid(order string) string {
-	return fmt.Sprintf(`(SELECT coalesce(sum(CASE t.kind WHEN 'charge' THEN t.amount_minor ELSE -t.amount_minor END), 0)
+	return fmt.Sprintf(`(SELECT coalesce(sum(CASE t.kind WHEN 'refund' THEN -t.amount_minor ELSE t.amount_minor END), 0)
 		FROM payment.transfers t WHERE t.order_id = %s) > 0`, order)
 }
 
@@ -62,7 +62,7 @@ const otherWords = `
 	                    IS DISTINCT FROM (l.product_id, l.sku, l.name, l.quantity, l.unit_price_minor))`
 
 // otherPayments finds facts of payment that say something else than its row: amounts, and the provider's ids and reason as far as the
-// payment has come by now.
+// payment has come by now. A refund that was made anew, because the first had failed, is not said again.
 const otherPayments = `
 	SELECT f.id AS fact_id, f.name, p.order_id, f.said->>'charge_id' AS charge_id, f.said->>'refund_id' AS refund_id, f.said->>'reason' AS reason
 	FROM (SELECT id, name, order_id, convert_from(body, 'UTF8')::jsonb->'data' AS said FROM shared.outbox
@@ -71,6 +71,7 @@ const otherPayments = `
 	WHERE ((f.said->>'total_minor')::bigint, f.said->>'currency', f.said->>'payment_method') IS DISTINCT FROM (p.amount_minor, p.currency, p.payment_method)
 	   OR f.name <> 'payment.failed' AND coalesce(f.said->>'charge_id', '') <> coalesce(p.charge_id, '')
 	   OR f.name = 'payment.refunded' AND p.state = 'REFUNDED' AND coalesce(f.said->>'refund_id', '') <> coalesce(p.refund_id, '')
+	      AND NOT EXISTS (SELECT FROM payment.transfers v WHERE v.order_id = p.order_id AND v.provider_id = 'reversal-' || (f.said->>'refund_id'))
 	   OR f.name = 'payment.failed' AND coalesce(f.said->>'reason', '') <> p.reason`
 
 // proveHeardOnce is E1. Whether an effect's fact was heard can be said as far back as the inbox goes.

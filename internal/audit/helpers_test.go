@@ -80,6 +80,7 @@ func sell(t *testing.T) *shop {
 			}, want.status)
 		}
 	}
+	s.befall(t)
 	for n := range 3 {
 		s.send(t, fmt.Sprintf("browser-%d", n), http.MethodPut, "/cart/items/"+plenty, map[string]any{"quantity": n + 1}, nil)
 	}
@@ -147,9 +148,13 @@ func background(t *testing.T, work func(context.Context) error) (stop func()) {
 }
 
 // openSandbox runs a provider on a ledger file and gives its URL. It remembers keys for so long, 0: as ever.
-func openSandbox(t *testing.T, env *testkit.Env, ledger string, memory time.Duration) string {
+func openSandbox(t *testing.T, env *testkit.Env, ledger string, memory time.Duration, change ...func(*sandbox.Options)) string {
 	t.Helper()
-	provider, err := sandbox.Open(sandbox.Options{Addr: "127.0.0.1:0", LedgerFile: ledger, APIKey: apiKey, Log: env.Log, KeyMemory: memory})
+	o := sandbox.Options{Addr: "127.0.0.1:0", LedgerFile: ledger, APIKey: apiKey, Log: env.Log, KeyMemory: memory}
+	for _, c := range change {
+		c(&o)
+	}
+	provider, err := sandbox.Open(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -282,7 +287,7 @@ func (s *shop) copyOfRedis(t *testing.T) string {
 }
 
 // copyOfLedger is a provider that has booked all that the shop's has, and remembers keys for so long, 0: as ever.
-func (s *shop) copyOfLedger(t *testing.T, memory time.Duration) audit.Ledger {
+func (s *shop) copyOfLedger(t *testing.T, memory time.Duration, change ...func(*sandbox.Options)) audit.Ledger {
 	t.Helper()
 	booked, err := os.ReadFile(s.ledgerFile)
 	if err != nil {
@@ -299,5 +304,5 @@ func (s *shop) copyOfLedger(t *testing.T, memory time.Duration) audit.Ledger {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return audit.Ledger{URL: openSandbox(t, s.env, file, memory), APIKey: apiKey}
+	return audit.Ledger{URL: openSandbox(t, s.env, file, memory, change...), APIKey: apiKey}
 }

@@ -73,9 +73,9 @@ func (b *books) late(ctx context.Context, s *snapshot, of accountRead) ([]lateEn
 	}
 	ids := make([]string, len(gained))
 	for i, e := range gained {
-		ids[i] = e.ID
+		ids[i] = e.ID // what befell it later has the same
 	}
-	seen, err := textsOf(ctx, s, `SELECT id, '' FROM audit_entries WHERE id = ANY ($1)`, ids)
+	seen, err := textsOf(ctx, s, `SELECT kind || ' ' || id || ' ' || status, '' FROM audit_entries WHERE id = ANY ($1)`, ids)
 	if err != nil {
 		return nil, err
 	}
@@ -85,10 +85,11 @@ func (b *books) late(ctx context.Context, s *snapshot, of accountRead) ([]lateEn
 	}
 	var late []lateEntry
 	for _, e := range gained {
-		if _, lies := seen[e.ID]; lies {
+		is := e.Kind + " " + e.ID + " " + e.Status
+		if _, lies := seen[is]; lies {
 			continue
 		}
-		if seen[e.ID] = ""; e.Key == "" {
+		if seen[is] = ""; e.Key == "" {
 			if e.OrderID = orders[e.ChargeID]; e.OrderID == "" {
 				continue // not of a charge of ours
 			}

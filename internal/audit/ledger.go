@@ -26,13 +26,17 @@ var errUnreachable = errors.New("the provider cannot be reached")
 
 // entry is one line of a provider's books that moved money.
 type entry struct {
-	Kind        string `json:"kind"` // charge or refund
-	ID          string `json:"id"`
-	Key         string `json:"key"` // under which it was asked for; empty: by hand, at the provider
+	Kind        string `json:"kind"` // charge or refund; reversal: that a refund has failed; stand: how a dispute stands
+	ID          string `json:"id"`   // of a reversal: the refund's
+	Key         string `json:"key"`  // under which it was asked for; empty: by hand, at the provider
 	OrderID     string `json:"order_id"`
 	ChargeID    string `json:"charge_id"` // of a refund: what it gives back
 	AmountMinor int64  `json:"amount_minor"`
 	Currency    string `json:"currency"`
+
+	// Of a stand: how it is and where the money is, and since when.
+	Status string    `json:"status"`
+	At     time.Time `json:"at"`
 }
 
 func unreachable(err error) bool { return errors.Is(err, errUnreachable) }
@@ -111,8 +115,8 @@ func (b *sandboxBooks) gained(ctx context.Context, _ []string, lay func([]entry)
 		var page struct {
 			Entries []struct {
 				entry
-				Seq    int64  `json:"seq"`    // grows
-				Status string `json:"status"` // only what succeeded moved money
+				Seq   int64  `json:"seq"` // grows
+				Funds string `json:"funds"`
 			} `json:"entries"`
 			NextAfter int64 `json:"next_after"`
 		}
@@ -122,9 +126,16 @@ func (b *sandboxBooks) gained(ctx context.Context, _ []string, lay func([]entry)
 		}
 		var entries []entry
 		for _, e := range page.Entries {
-			if b.read = e.Seq; e.Status == "succeeded" {
-				entries = append(entries, e.entry)
+			b.read = e.Seq
+			switch {
+			case e.Kind == "dispute":
+				e.Kind, e.Status = "stand", e.Status+"/"+e.Funds
+			case e.Kind == "refund" && e.Status == "failed":
+				e.Kind = "reversal"
+			case e.Status != "succeeded": // it moved no money
+				continue
 			}
+			entries = append(entries, e.entry)
 		}
 		if err := lay(entries); err != nil {
 			return err

@@ -14,7 +14,7 @@ const countPayments = `SELECT count(*) FROM payment.payments`
 const booked = `
 	SELECT order_id, currency,
 		coalesce(sum(amount_minor) FILTER (WHERE credit = 'customer'), 0) AS charged,
-		coalesce(sum(amount_minor) FILTER (WHERE debit = 'refunds'), 0) AS refunded
+		coalesce(sum(CASE 'refunds' WHEN debit THEN amount_minor WHEN credit THEN -amount_minor END), 0) AS refunded
 	FROM payment.transfers GROUP BY order_id, currency`
 
 // money is what the ledger says beside the state that the payment is in. VOIDED and DECLINED took nothing.
@@ -90,7 +90,7 @@ func proveNobodyPaysTwice(ctx context.Context, a *auditor, v *Verdict) error {
 // Only that: two charges of which one was given back in the ordinary way are still two.
 const foundAndGivenBack = `
 	EXISTS (SELECT FROM payment.orphans o JOIN audit_ledger r ON r.kind = 'refund' AND r.id = o.refund_id
-	        WHERE o.provider_id = c.id AND (r.charge_id, r.amount_minor, r.currency) = (c.id, c.amount_minor, c.currency))`
+	        WHERE r.id NOT IN (SELECT id FROM audit_ledger WHERE kind = 'reversal' AND NOT late) AND o.provider_id = c.id AND (r.charge_id, r.amount_minor, r.currency) = (c.id, c.amount_minor, c.currency))`
 
 // keptByState finds payments whose state does not say what the ledger says.
 const keptByState = `
@@ -102,7 +102,7 @@ const keptByState = `
 const balanced = `
 	SELECT currency, sum(got) AS sum_minor FROM (
 		SELECT currency, amount_minor AS got FROM payment.transfers WHERE debit IN ('provider', 'refunds')
-		UNION ALL SELECT currency, -amount_minor FROM payment.transfers WHERE credit IN ('customer', 'provider', 'outside')) e
+		UNION ALL SELECT currency, -amount_minor FROM payment.transfers WHERE credit IN ('customer', 'provider', 'outside', 'refunds')) e
 	GROUP BY currency HAVING sum(got) <> 0`
 
 // proveMoneyConserved is M2. What a final order says is true of the ledger too: its money was settled before it became final.
@@ -126,15 +126,16 @@ func proveMoneyConserved(ctx context.Context, a *auditor, v *Verdict) error {
 		{says: "a failed or cancelled order has paid nothing and never will", sql: `
 			SELECT o.id AS order_id, o.status, m.state, m.charged, m.refunded
 			FROM orders.orders o JOIN (` + money + `) m ON m.order_id = o.id
-			WHERE o.status IN ('FAILED', 'CANCELLED') AND (m.charged <> m.refunded OR m.state IN ('PENDING', 'UNKNOWN'))`},
+			WHERE o.status IN ('FAILED', 'CANCELLED') AND (m.charged <> m.refunded AND NOT ` + owedAgain("o.id") + ` OR m.state IN ('PENDING', 'UNKNOWN'))`},
 	}
+	ours = append(ours, reversals...)
 	err := a.check(ctx, v, countOrders, a.withLedger(v, ours, []rule{
 		{says: "the provider kept of a final order what the order says", sql: keptOfFinalOrders},
 		{says: "a refund gives back a charge and no more than it", sql: `
-			SELECT r.charge_id, min(r.order_id) AS order_id, c.amount_minor AS charged, sum(r.amount_minor) AS refunded
+			SELECT r.charge_id, min(r.order_id) AS order_id, c.amount_minor AS charged, sum(` + givenBack + `) AS refunded
 			FROM audit_ledger r LEFT JOIN audit_ledger c ON c.kind = 'charge' AND c.id = r.charge_id
-			WHERE r.kind = 'refund' GROUP BY r.charge_id, c.amount_minor
-			HAVING sum(r.amount_minor) > coalesce(c.amount_minor, 0)`},
+			WHERE r.kind IN ('refund', 'reversal') GROUP BY r.charge_id, c.amount_minor
+			HAVING sum(` + givenBack + `) > coalesce(c.amount_minor, 0)`},
 	})...)
 	if err != nil {
 		return err
@@ -144,22 +145,30 @@ func proveMoneyConserved(ctx context.Context, a *auditor, v *Verdict) error {
 		FROM payment.acts s JOIN payment.payments p USING (order_id) WHERE s.act = 'settle' ORDER BY s.order_id`}); err != nil {
 		return err
 	}
+	for _, r := range afterwards {
+		if err := a.list(ctx, v, r); err != nil {
+			return err
+		}
+	}
 	return a.list(ctx, v, rule{says: "money on its way", sql: `
 		SELECT o.id AS order_id, o.status, o.payment_status, m.state, m.charged, m.refunded
 		FROM orders.orders o LEFT JOIN (` + money + `) m ON m.order_id = o.id
 		WHERE o.status = 'ENDING' OR o.status IN ('CREATED', 'PROCESSING') AND o.payment_status = 'UNKNOWN' ORDER BY o.id`})
 }
 
-// keptOfFinalOrders counts the refunds of complete orders as not made that may have been made since the snapshot, by a cancel.
-const keptOfFinalOrders = `
+// keptOfFinalOrders counts the refunds of complete orders as not made that may have been made since the snapshot, by a cancel. Of an
+// order whose refund has failed just now, and may have been made anew, nothing can be said.
+var keptOfFinalOrders = `
 	SELECT o.id AS order_id, o.status, o.total_minor, coalesce(k.kept, 0) AS kept
 	FROM orders.orders o
-	LEFT JOIN (SELECT order_id, sum(CASE kind WHEN 'charge' THEN amount_minor ELSE -amount_minor END) AS kept,
+	LEFT JOIN (SELECT order_id, sum(CASE WHEN kind IN ('charge', 'reversal') THEN amount_minor WHEN kind = 'refund' THEN -amount_minor END) AS kept,
+	                  bool_or(kind = 'reversal' AND late AND id NOT IN (SELECT refund_id FROM payment.failed_refunds)) AS untold,
 	                  coalesce(sum(amount_minor) FILTER (WHERE kind = 'refund' AND late), 0) AS refunded_since
 	           FROM audit_ledger GROUP BY order_id) k ON k.order_id = o.id::text
 	WHERE o.status IN ('COMPLETED', 'FAILED', 'CANCELLED')
 	  AND NOT EXISTS (SELECT FROM payment.acts s WHERE s.order_id = o.id AND s.act = 'settle')
 	  AND NOT EXISTS (SELECT FROM payment.payments p WHERE p.order_id = o.id AND p.provider <> '' AND NOT ` + readThere + `)
+	  AND NOT ` + owedAgain("o.id") + ` AND NOT coalesce(k.untold, false)
 	  AND CASE WHEN o.status = 'COMPLETED' THEN coalesce(k.kept + k.refunded_since, 0) <> o.total_minor ELSE coalesce(k.kept, 0) <> 0 END`
 
 // proveBooksAgree is M3. A charge or refund whose outcome is still being asked for may be in the ledger or not. A charge that nobody
@@ -171,7 +180,7 @@ func proveBooksAgree(ctx context.Context, a *auditor, v *Verdict) error {
 			SELECT t.order_id, t.provider_id, t.provider, t.account, p.provider AS payments_provider, p.account AS payments_account
 			FROM payment.transfers t JOIN payment.payments p USING (order_id) WHERE (t.provider, t.account) <> (p.provider, p.account)`},
 	}
-	rules := a.withLedger(v, ours, []rule{
+	rules := a.withLedger(v, ours, append([]rule{
 		{says: "a charge of the provider's is one of ours", sql: `
 			SELECT c.id AS charge_id, c.key, c.order_id, c.amount_minor AS theirs, p.amount_minor AS ours, p.state
 			FROM audit_ledger c LEFT JOIN (` + allPayments + `) p ON p.charge_key = c.key
@@ -192,6 +201,7 @@ func proveBooksAgree(ctx context.Context, a *auditor, v *Verdict) error {
 			  AND (p.order_id IS NULL OR p.order_id::text <> r.order_id OR (p.amount_minor, p.currency) <> (r.amount_minor, r.currency)
 			       OR (p.provider, p.account) <> (r.provider, r.account)
 			       OR p.state NOT IN ('REFUNDING', 'REFUNDED') OR p.refund_id <> r.id OR p.charge_id <> r.charge_id)
+			  AND NOT ` + knownToHaveFailed + `
 			  AND NOT EXISTS (SELECT FROM payment.orphans o WHERE o.provider_id = r.charge_id AND o.refund_id = r.id)`},
 		{says: "a refund that was made by hand at the provider is known here", sql: `
 			SELECT r.id AS refund_id, r.order_id, r.charge_id, r.amount_minor FROM audit_ledger r
@@ -202,13 +212,19 @@ func proveBooksAgree(ctx context.Context, a *auditor, v *Verdict) error {
 			WHERE p.refund_id IS NOT NULL AND p.refund_id <> 'outside-' || p.order_id AND ` + readThere + `
 			  AND NOT EXISTS (SELECT FROM audit_ledger r WHERE r.kind = 'refund' AND r.id = p.refund_id AND r.key IN (p.refund_key, '')
 			                  AND (r.provider, r.account) = (p.provider, p.account))`},
-	})
-	return a.check(ctx, v, `SELECT count(*) FROM audit_ledger`, rules...)
+	}, toldLater...))
+	if err := a.check(ctx, v, `SELECT count(*) FROM audit_ledger`, rules...); err != nil {
+		return err
+	}
+	return a.list(ctx, v, untold)
 }
 
+// sameNames compares what stands: a refund that was taken back is in the ledger alone.
 const sameNames = `
 	SELECT coalesce(p.order_id, t.order_id) AS order_id, p.kind, p.id AS payments_id, t.provider_id AS transfers_id
 	FROM (SELECT order_id, 'charge' AS kind, charge_id AS id FROM payment.payments WHERE charge_id IS NOT NULL
 	      UNION ALL SELECT order_id, 'refund', refund_id FROM payment.payments WHERE refund_id IS NOT NULL) p
-	FULL JOIN payment.transfers t ON t.order_id = p.order_id AND t.kind = p.kind AND t.provider_id = p.id
+	FULL JOIN (SELECT * FROM payment.transfers s
+	           WHERE s.kind <> 'reversal' AND NOT EXISTS (SELECT FROM payment.transfers r WHERE r.provider_id = 'reversal-' || s.provider_id)) t
+	     ON t.order_id = p.order_id AND t.kind = p.kind AND t.provider_id = p.id
 	WHERE p.id IS NULL OR t.provider_id IS NULL`

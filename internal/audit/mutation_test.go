@@ -16,7 +16,7 @@ import (
 // mutated are the tables of which every column of an order's row is changed, and how a row of an order is found in them.
 var mutated = map[string]string{
 	"orders.orders": "id", "orders.lines": "order_id", "orders.view": "id", "orders.idempotency_keys": "order_id",
-	"payment.payments": "order_id", "payment.transfers": "order_id",
+	"payment.payments": "order_id", "payment.transfers": "order_id", "payment.failed_refunds": "order_id", "payment.disputes": "order_id",
 	"inventory.movements": "order_id", "inventory.reservations": "order_id", "inventory.reservation_lines": "order_id",
 	"shared.outbox": "order_id",
 }
@@ -59,6 +59,18 @@ var unaudited = map[string]string{
 	"payment.payments.opened_as":           "of use until the payment has its charge",
 	"payment.payments.error_answers":       "makes keys while the payment is under way",
 	"payment.payments.last_error":          "a provider's words",
+	"payment.failed_refunds.provider":      "for operators; whose charge it is says it as well",
+	"payment.failed_refunds.account":       "as provider",
+	"payment.failed_refunds.reason":        "a provider's words",
+	"payment.failed_refunds.failed_at":     "shown and compared with nothing",
+	"payment.failed_refunds.told_at":       "shown and compared with nothing",
+	"payment.disputes.provider":            "for operators; whose charge it is says it as well",
+	"payment.disputes.account":             "as provider",
+	"payment.disputes.reason":              "a provider's words",
+	"payment.disputes.over":                "what the status means, which is compared",
+	"payment.disputes.as_of":               "orders what is told, of use while the dispute goes on",
+	"payment.disputes.told_at":             "shown and compared with nothing",
+	"payment.disputes.changed_at":          "shown and compared with nothing",
 	"payment.transfers.at":                 "how far transfers were compared with the provider's list",
 	"shared.outbox.at":                     "the key of its partition; the fact has its own time in its body",
 	"shared.outbox.xid":                    "what is published is told by it",
@@ -82,6 +94,8 @@ func change(column, kind string) string {
 		return "'[]'"
 	case "bytea":
 		return "'\\x7b7d'"
+	case "_text":
+		return "array_append(" + column + ", 'x')"
 	case "xid8":
 		return "'3'"
 	}

@@ -79,7 +79,7 @@ func proveAllEnded(ctx context.Context, a *auditor, v *Verdict) error {
 		rule{says: "no money is held for an order that has come to nothing", sql: `
 			SELECT o.id AS order_id, o.status, p.state AS payment FROM orders.orders o
 			JOIN payment.payments p ON p.order_id = o.id
-			WHERE o.status IN ('FAILED', 'CANCELLED') AND p.state NOT IN ('DECLINED', 'REFUNDED', 'VOIDED')`})
+			WHERE o.status IN ('FAILED', 'CANCELLED') AND p.state NOT IN ('DECLINED', 'REFUNDED', 'VOIDED') AND NOT ` + owedAgain("o.id")})
 	if err != nil {
 		return err
 	}

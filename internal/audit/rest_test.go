@@ -72,6 +72,34 @@ var waits = []struct {
 			b.Errorf("E2: %+v", v)
 		}
 	}},
+	{"a refund failed at the provider, and the money is on its way again", func(b *broken) {
+		refund := b.text(refundOf(refunded))
+		b.befall("/refunds/" + refund + "/fail")
+		b.hunt()
+	}, func(b *broken, report audit.Report) {
+		wantSkipped(b, report)
+		if v := verdict(b, report, "M2"); len(v.Listed) != 1 || !strings.Contains(string(v.Listed[0]), "on its way again") {
+			b.Errorf("M2: %+v", v)
+		}
+	}},
+	{"a refund failed at the provider just now", func(b *broken) {
+		b.Ledgers = []audit.Ledger{b.shop.copyOfLedger(b.T, 0)}
+		post(b.T, b.Ledgers[0].URL+"/refunds/"+b.text(refundOf(refunded))+"/fail")
+	}, func(b *broken, report audit.Report) {
+		wantSkipped(b, report)
+		if v := verdict(b, report, "M3"); len(v.Listed) != 1 || !strings.Contains(string(v.Listed[0]), "about to tell") {
+			b.Errorf("M3: %+v", v)
+		}
+	}},
+	{"a charge is disputed", func(b *broken) {
+		b.befall("/charges/" + b.text(chargeOf(completed)) + "/dispute")
+		b.hunt()
+	}, func(b *broken, report audit.Report) {
+		wantSkipped(b, report)
+		if v := verdict(b, report, "M2"); len(v.Listed) != 1 || !strings.Contains(string(v.Listed[0]), "needs_response") {
+			b.Errorf("M2: %+v", v)
+		}
+	}},
 	{"a second charge was found and given back", func(b *broken) {
 		b.chargeTwice()
 		b.hunt()

@@ -21,19 +21,21 @@ func (h *HTTP) adminRoutes(r web.Router) {
 	r.GET("/payments", h.list)
 	r.GET("/payments/:order", h.show)
 	r.GET("/orphans", h.orphans)
+	r.GET("/failed-refunds", h.failedRefunds)
+	r.GET("/disputes", h.disputes)
 	h.actRoutes(r)
 }
 
 // list shows payments that are under way.
 //
 //	@Summary		Payments that are under way: to be charged, unknown, or owed back
-//	@Description	In the order of their orders' ids, which is that of their making. failing is those of which the provider was last asked without learning the outcome; waiting those that were made at an account that is not configured; settled those that were given back by another way than the provider.
+//	@Description	In the order of their orders' ids, which is that of their making. failing is those of which the provider was last asked without learning the outcome; waiting those that were made at an account that is not configured; settled those that were given back by another way than the provider; reversed those of which a refund has failed at the provider and is owed still or again; disputed those whose charge a customer has his bank take back, as long as that is not decided.
 //	@Tags			admin
 //	@Produce		json
 //	@Security		Bearer
 //	@Param			limit	query		int		false	"payments on a page"	default(50)	maximum(200)
 //	@Param			cursor	query		string	false	"next_cursor of the page before"
-//	@Param			state	query		string	false	"only those"	enums(open,failing,waiting,PENDING,UNKNOWN,REFUNDING,settled)	default(open)
+//	@Param			state	query		string	false	"only those"	enums(open,failing,waiting,PENDING,UNKNOWN,REFUNDING,reversed,disputed,settled)	default(open)
 //	@Success		200		{object}	web.List[Shown]
 //	@Failure		400,401,403,503	{object}	web.Problem
 //	@Router			/admin/payments [get]
@@ -46,8 +48,8 @@ func (h *HTTP) list(c echo.Context) error {
 	if which == "" {
 		which = listAll
 	}
-	if states := []string{listAll, listFailing, listWaiting, string(Pending), string(Unknown), string(Refunding), listSettled}; !slices.Contains(states, which) {
-		return noSuchState(which, "open, failing, waiting, PENDING, UNKNOWN, REFUNDING or settled")
+	if states := []string{listAll, listFailing, listWaiting, string(Pending), string(Unknown), string(Refunding), listReversed, listDisputed, listSettled}; !slices.Contains(states, which) {
+		return noSuchState(which, "open, failing, waiting, PENDING, UNKNOWN, REFUNDING, reversed, disputed or settled")
 	}
 	var after uuid.UUID
 	if cursor != "" {
@@ -95,6 +97,14 @@ func (h *HTTP) show(c echo.Context) error {
 		return err
 	}
 	if s.Acts, err = h.charger.acts(c.Request().Context(), order); err != nil {
+		return err
+	}
+	if s.Failed > 0 {
+		if s.Failures, err = h.charger.failuresOf(c.Request().Context(), order); err != nil {
+			return err
+		}
+	}
+	if s.Disputes, err = h.charger.disputesOf(c.Request().Context(), order); err != nil {
 		return err
 	}
 	return web.JSON(c, http.StatusOK, s)

@@ -174,6 +174,8 @@ func (p *row) onlyLookedUp() bool { return !p.recent && !p.Undone() && p.State !
 
 func (c *cashier) ask(ctx context.Context, task *row) (Outcome, error) {
 	switch {
+	case task.State == Refunding && task.givenUp():
+		return c.madeByOthers(ctx, task)
 	case task.State == Refunding:
 		return c.through(ctx, "refund", Provider.Refund, task)
 	case task.Undone():
@@ -219,6 +221,7 @@ func (c *cashier) keepOpened(ctx context.Context, task *row, id string) error {
 // provider may have forgotten the key.
 func (c *cashier) intent(task *row) Intent {
 	in := task.intent()
+	in.Insist = task.insisted()
 	in.SendBy = task.claimedAt.Add(c.options.Lease)
 	return in
 }

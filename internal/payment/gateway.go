@@ -57,6 +57,8 @@ type Intent struct {
 
 	SendBy time.Time // a charge is not sent later; zero: whenever
 
+	Insist bool // an operator wants the refund made, though it has failed again and again
+
 	ErrorAnswers int // how many answers about it were errors; a key under which an answer is kept ends with it, see KeyOf
 }
 
@@ -83,6 +85,9 @@ func (in Intent) InTime() error {
 // ErrAnswered is an error that the provider has answered, unlike an answer that was lost.
 var ErrAnswered = errors.New("the provider answered with an error")
 
+// ErrRefundFailed says that a provider is not asked for a refund any more by ourselves.
+var ErrRefundFailed = errors.New("the refund has failed again and again: a person must have it tried again or give the money back")
+
 // Verdict is what a provider says of a charge.
 type Verdict string
 
@@ -94,6 +99,10 @@ const (
 	Opened    Verdict = "opened"     // nothing was charged so far, and it can be now
 	Absent    Verdict = "absent"     // nothing was charged so far
 	GivenBack Verdict = "given back" // it was charged, and given back under RefundKey
+
+	// No provider answers these; it tells of them unasked, or has them in its books.
+	RefundFailed Verdict = "refund failed" // a refund that was made, or was being made, has failed
+	Disputed     Verdict = "disputed"      // a customer has his bank take a charge back
 )
 
 // Outcome is a provider's answer, checked against the intent.

@@ -239,6 +239,9 @@ func (w *world) ledger() map[uuid.UUID]money {
 			order := uuid.MustParse(e.OrderID)
 			m := books[order]
 			switch {
+			case e.Kind == sandbox.KindDispute:
+			case e.Status == sandbox.Failed: // a refund that had succeeded
+				m.refunds, m.kept = m.refunds-1, m.kept+e.AmountMinor
 			case e.Kind == sandbox.KindRefund:
 				m.refunds, m.kept = m.refunds+1, m.kept-e.AmountMinor
 			case e.Status == sandbox.Succeeded:

@@ -29,7 +29,9 @@ type HunterOptions struct {
 	Page     int           // 1000 lines
 	NoOrder  bool          // charges under our keys for orders that we do not know are given back too, not only reported
 	Log      *slog.Logger  // required
-	Registry prometheus.Registerer
+
+	BringBack func(context.Context, uuid.UUID) error // see Notices.BringBack; nil: nothing is archived
+	Registry  prometheus.Registerer
 }
 
 // Hunter compares the provider's own list with our books, both ways, from where it last stopped. A result that we have not heard is
@@ -40,6 +42,7 @@ type Hunter struct {
 	at      Account // whose books they are, once a hunt has asked; marks are kept by it
 	wake    func()
 	options HunterOptions
+	later   afterwards
 	found   *prometheus.CounterVec // found
 }
 
@@ -49,7 +52,7 @@ func NewHunter(db *postgres.DB, books Books, wake func(), o HunterOptions) *Hunt
 	o.Cooldown = max(o.Cooldown, 0)
 	return &Hunter{db: db, books: books, wake: wake, options: o, found: counted(o.Registry, prometheus.CounterOpts{
 		Name: "holdfast_payment_orphans_total", Help: "Money that only the provider or only we know of, by what was found.",
-	}, "found")}
+	}, "found"), later: newAfterwards(db, wake, o.BringBack, o.Log, o.Registry)}
 }
 
 // Run hunts until ctx ends. One instance does it at a time.
@@ -121,7 +124,8 @@ func (h *Hunter) oldEnough(lines []Line) []Line {
 	return lines
 }
 
-// judge holds a page beside our payments, has them hear what they have not, and writes down the rest with the mark.
+// judge holds a page beside our payments, has them hear what they have not, and writes down the rest with the mark. What befell refunds
+// and charges later is heard after these, one by one: it is rare.
 func (h *Hunter) judge(ctx context.Context, lines []Line) error {
 	payments, err := findAll(ctx, h.db, ordersOf(lines))
 	if err != nil {
@@ -131,6 +135,9 @@ func (h *Hunter) judge(ctx context.Context, lines []Line) error {
 	var met []string
 	var orphans []orphan
 	for _, l := range lines {
+		if l.isLater() {
+			continue
+		}
 		sense, found := h.sort(payments, l)
 		switch {
 		case sense == news:
@@ -144,6 +151,13 @@ func (h *Hunter) judge(ctx context.Context, lines []Line) error {
 	}
 	if err := h.adopt(ctx, fresh); err != nil {
 		return err
+	}
+	for _, l := range lines {
+		if l.isLater() {
+			if _, err := h.later.hear(ctx, l); err != nil {
+				return err
+			}
+		}
 	}
 	return h.note(ctx, lines, met, orphans)
 }

@@ -9,7 +9,7 @@ import (
 type transfer struct {
 	providerID string // the provider's id of the charge or refund
 	order      uuid.UUID
-	kind       string // charge or refund
+	kind       string // charge, refund or reversal
 	amount     int64
 	currency   string
 	cause      uuid.UUID // the fact that wanted it
@@ -29,13 +29,20 @@ func transfers(before, after Payment) []transfer {
 	if before.RefundID == "" && after.RefundID != "" {
 		add(after.RefundID, "refund", after.Undo)
 	}
+	if before.RefundID != "" && after.RefundID == "" {
+		add(reversalID(before.RefundID), "reversal", after.Undo)
+	}
 	return moved
 }
 
+// reversalID is the id of what takes a refund back that has failed.
+func reversalID(refundID string) string { return "reversal-" + refundID }
+
 const bookSQL = `
 	INSERT INTO payment.transfers (provider_id, order_id, kind, credit, debit, amount_minor, currency, cause, provider, account)
-	SELECT id, order_id, kind, CASE WHEN kind = 'charge' THEN 'customer' WHEN id = 'outside-' || order_id::text THEN 'outside' ELSE 'provider' END,
-	       CASE kind WHEN 'charge' THEN 'provider' ELSE 'refunds' END, amount, currency, cause, provider, account
+	SELECT id, order_id, kind, CASE WHEN kind = 'charge' THEN 'customer' WHEN kind = 'reversal' THEN 'refunds'
+	                                WHEN id = 'outside-' || order_id::text THEN 'outside' ELSE 'provider' END,
+	       CASE kind WHEN 'refund' THEN 'refunds' ELSE 'provider' END, amount, currency, cause, provider, account
 	FROM unnest($1::text[], $2::uuid[], $3::text[], $4::bigint[], $5::text[], $6::uuid[], $7::text[], $8::text[])
 	     AS t(id, order_id, kind, amount, currency, cause, provider, account)`
 

@@ -1,17 +1,23 @@
 package payment
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Line is one line of a provider's own books: a charge or a refund, whoever asked for it. One without a Verdict is of something else.
 type Line struct {
-	Verdict     Verdict // Charged, Rejected or GivenBack; Absent: an attempt has failed, and the provider is to be asked what that means
-	ID          string  // the provider's, of the charge or refund
-	Key         string  // under which it was asked for
-	OrderID     string  // as the provider was told it; anything, if it was not us who told it
-	ChargeID    string  // with GivenBack: what it gives back
-	Reason      string  // with Rejected
+	// Charged, Rejected or GivenBack; Absent: an attempt has failed, and the provider is to be asked what that means; RefundFailed or
+	// Disputed: what befell a refund or a charge later.
+	Verdict     Verdict
+	ID          string // the provider's, of the charge or refund
+	Key         string // under which it was asked for
+	OrderID     string // as the provider was told it; anything, if it was not us who told it
+	ChargeID    string // with GivenBack and RefundFailed: what it gives back; with Disputed: what is disputed
+	Reason      string // with Rejected, RefundFailed and Disputed
 	AmountMinor int64
 	Currency    string
+	Dispute     Dispute   // with Disputed: how it stands
 	At          time.Time // on the provider's clock
 	Account     Account   // whose books they are
 	Mark        string    // where its list is to be read on from after it; "" if it is from elsewhere
@@ -73,7 +79,7 @@ func (p *Payment) readRefund(l Line) (sense, Outcome) {
 		return wrong, Outcome{}
 	case l.AmountMinor != p.Terms.TotalMinor || l.Currency != p.Terms.Currency:
 		return wrong, Outcome{}
-	case l.ID == p.RefundID:
+	case l.ID == p.RefundID, slices.Contains(p.FailedRefunds, l.ID): // that it has failed was told before that it was made
 		return known, Outcome{}
 	case p.State == Refunding && l.ChargeID == p.ChargeID && p.Tries == 0: // asked for under its key it will say the same
 		return known, Outcome{}

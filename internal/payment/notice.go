@@ -40,6 +40,7 @@ type Notices struct {
 	wake    func()
 	log     *slog.Logger
 	heard   *prometheus.CounterVec // result
+	later   afterwards
 }
 
 // NewNotices makes it. wake is called when a notice leaves something for the charger to do, and must not block. Accounts at which
@@ -48,6 +49,7 @@ func NewNotices(db *postgres.DB, herald Herald, wake func(), log *slog.Logger, r
 	n := &Notices{db: db, heralds: append([]Herald{herald}, former...), wake: wake, log: log, heard: prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "holdfast_payment_notices_total", Help: "Webhooks of the payment provider, by what came of them.",
 	}, []string{"result"})}
+	n.later = newAfterwards(db, wake, nil, log, registry)
 	registry.MustRegister(n.heard)
 	return n
 }
@@ -110,6 +112,9 @@ func (n *Notices) Hear(ctx context.Context, header http.Header, body []byte) err
 func (n *Notices) take(ctx context.Context, line Line) (result string, err error) {
 	if line.Verdict == "" {
 		return "of no interest", nil
+	}
+	if line.isLater() {
+		return n.later.hear(ctx, line)
 	}
 	order, err := uuid.Parse(line.OrderID)
 	if err != nil {

@@ -146,7 +146,8 @@ type oursRead struct {
 // unmet reads on in our transfers, as far as the provider's list must have shown them.
 func (h *Hunter) unmet(ctx context.Context) (page oursRead, err error) {
 	rows, err := h.db.Query(ctx, `
-		SELECT t.provider_id, t.kind, t.order_id::text, t.amount_minor, t.currency, t.at, s.provider_id IS NOT NULL
+		SELECT t.provider_id, t.kind, t.order_id::text, t.amount_minor, t.currency, t.at,
+		       s.provider_id IS NOT NULL OR t.kind = 'reversal' OR EXISTS (SELECT FROM payment.failed_refunds f WHERE f.refund_id = t.provider_id)
 		FROM (SELECT t.* FROM payment.transfers t, payment.hunts h
 		      WHERE (h.provider, h.account) = ($1, $4) AND (t.provider, t.account) = ($1, $4) AND (t.at, t.provider_id) > (h.at, h.at_id) AND t.credit <> 'outside' AND t.at <= now() - $2 * interval '1 millisecond'
 		      ORDER BY t.at, t.provider_id LIMIT $3) t
@@ -229,7 +230,7 @@ func (h *Hunter) giveBack(ctx context.Context) error {
 
 const refundedSQL = `
 	UPDATE payment.orphans o SET refund_id = r.refund_id, refunded_at = now(), due_at = NULL, last_error = ''
-	FROM unnest($1::text[], $2::text[]) AS r(charge_id, refund_id) WHERE o.provider_id = r.charge_id AND o.refund_id IS NULL`
+	FROM unnest($1::text[], $2::text[]) AS r(charge_id, refund_id) WHERE o.provider_id = r.charge_id AND o.refund_id IS NULL AND r.refund_id <> ALL (o.failed_refunds)`
 
 func (h *Hunter) claimOrphans(ctx context.Context) (due []Intent, err error) {
 	err = h.db.InTx(ctx, func(tx pgx.Tx) error {

@@ -29,6 +29,8 @@ type Shown struct {
 	Tries         int        `json:"tries"`                                // times it was taken up for what is to be done now
 	Attempts      int64      `json:"attempts"`                             // calls to the provider whose end was noted, of all kinds
 	ErrorAnswers  int        `json:"error_answers"`                        // answers of the provider that were errors
+	Failed        int        `json:"failed_refunds"`                       // refunds of it that have failed at the provider
+	GivenUp       bool       `json:"given_up"`                             // they were too many: the refund is made again only by an operator's retry
 	LastError     string     `json:"last_error,omitempty"`
 	FirstTry      *time.Time `json:"first_try,omitempty" format:"date-time"`  // when the charge, or the refund that is owed, was first asked for
 	OwedSince     *time.Time `json:"owed_since,omitempty" format:"date-time"` // since when a refund is owed
@@ -37,13 +39,17 @@ type Shown struct {
 	CreatedAt     time.Time  `json:"created_at" validate:"required" format:"date-time"`
 	ChangedAt     time.Time  `json:"changed_at" validate:"required" format:"date-time"`
 	Acts          []ShownAct `json:"acts,omitempty" db:"-"` // what operators have done about it, newest first; of one payment alone
+
+	Failures []FailedRefund `json:"failures,omitempty" db:"-"` // which of its refunds have failed, newest first; of one payment alone
+	Disputes []ShownDispute `json:"disputes,omitempty" db:"-"` // of its charge, newest first; of one payment alone
 } //	@name	Payment
 
 func (s Shown) account() Account { return Account{s.Provider, s.Account} }
 
 const shownColumns = `p.order_id, p.state, p.strategy, p.amount_minor, p.currency, p.payment_method, p.provider, p.account,
 	coalesce(p.charge_id, ''), coalesce(p.refund_id, ''), coalesce(p.opened_as, ''), p.reason, p.undo_cause IS NOT NULL,
-	p.tries, (SELECT count(*) FROM payment.attempts a WHERE a.order_id = p.order_id), p.error_answers, p.last_error,
+	p.tries, (SELECT count(*) FROM payment.attempts a WHERE a.order_id = p.order_id), p.error_answers,
+	cardinality(p.failed_refunds), p.state = 'REFUNDING' AND cardinality(p.failed_refunds) > ` + mostFailedSQL + `, p.last_error,
 	CASE WHEN p.state IN ('REFUNDING', 'REFUNDED') THEN p.refund_attempted_at ELSE p.attempted_at END, p.owed_since,
 	coalesce(p.leased_until > now(), false), p.due_at, p.created_at, p.changed_at`
 
@@ -54,7 +60,13 @@ const (
 	listFailing = "failing"
 	listWaiting = "waiting"
 	listSettled = "settled"
+
+	listReversed = "reversed" // under way, and a refund of it has failed: it is owed still or again
+	listDisputed = "disputed"
 )
+
+// mostFailedSQL is mostFailed for a statement.
+const mostFailedSQL = "3"
 
 // The payments that are under way have an index of their own and are few: they are read first, so that no plan walks along the others.
 const listSQL = `
@@ -62,19 +74,27 @@ const listSQL = `
 	SELECT ` + shownColumns + ` FROM p
 	WHERE p.order_id > $1 AND ($2 = '` + listAll + `' OR p.state = $2 OR $2 = '` + listFailing + `' AND p.last_error <> ''
 	                          OR $2 = '` + listWaiting + `' AND p.provider <> '' AND NOT EXISTS (
-	                              SELECT FROM unnest($4::text[], $5::text[]) AS k(provider, account) WHERE (k.provider, k.account) = (p.provider, p.account)))
+	                              SELECT FROM unnest($4::text[], $5::text[]) AS k(provider, account) WHERE (k.provider, k.account) = (p.provider, p.account))
+	                          OR $2 = '` + listReversed + `' AND p.failed_refunds <> '{}')
 	ORDER BY p.order_id LIMIT $3`
 
 const settledSQL = `
 	SELECT ` + shownColumns + ` FROM payment.acts s JOIN payment.payments p USING (order_id)
 	WHERE s.act = 'settle' AND s.order_id > $1 ORDER BY s.order_id LIMIT $2`
 
+const disputedSQL = `
+	SELECT ` + shownColumns + ` FROM payment.payments p
+	WHERE p.order_id > $1 AND p.order_id IN (SELECT order_id FROM payment.disputes WHERE NOT over) ORDER BY p.order_id LIMIT $2`
+
 // List gives payments that are under way, by their orders' ids, after one.
 func (c *Charger) List(ctx context.Context, which string, after uuid.UUID, limit int) ([]Shown, error) {
 	providers, accounts := columnsOf(c.known())
 	sql, args := listSQL, []any{after, which, limit, providers, accounts}
-	if which == listSettled {
+	switch which {
+	case listSettled:
 		sql, args = settledSQL, []any{after, limit}
+	case listDisputed:
+		sql, args = disputedSQL, []any{after, limit}
 	}
 	rows, err := c.db.Query(ctx, sql, args...)
 	if err != nil {

@@ -50,6 +50,9 @@ type Payment struct {
 	Account   Account // at which it was first asked for; zero before that
 	Tries     int     // times it was taken up for what is to be done now
 
+	FailedRefunds []string // the provider's ids of refunds of it that have failed, whatever they counted as before
+	Reversals     int      // how many of these had counted as made
+
 	ErrorAnswers int    // answers of the provider about it that were errors
 	LastError    string // why the outcome was not learnt when the provider was last asked; "" once it is known
 }
@@ -112,6 +115,9 @@ func (p *Payment) Hear(o Outcome) event.Name {
 	case Refunding:
 		if (o.Verdict == GivenBack || o.Verdict == SettledOutside) && o.ChargeID == p.ChargeID {
 			p.State, p.RefundID = Refunded, o.RefundID
+			if p.Reversals > 0 { // it was said when it was given back first, and the order has ended by it
+				return ""
+			}
 			return event.PaymentRefunded
 		}
 	}

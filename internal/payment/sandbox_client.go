@@ -70,6 +70,7 @@ type (
 		Currency      string    `json:"currency"`
 		PaymentMethod string    `json:"payment_method"`
 		ChargeID      string    `json:"charge_id"`
+		Funds         string    `json:"funds"`
 		Status        string    `json:"status"`
 		Reason        string    `json:"reason"`
 	}

@@ -74,6 +74,10 @@ func (e entry) line() Line {
 		ID: e.ID, Key: e.Key, OrderID: e.OrderID, ChargeID: e.ChargeID, Reason: e.Reason,
 		AmountMinor: e.AmountMinor, Currency: e.Currency, At: e.At,
 	}
+	if e.Kind == "dispute" && e.Status != "" && (e.Funds == FundsWithdrawn || e.Funds == FundsReinstated) {
+		l.Verdict, l.Dispute = Disputed, Dispute{Status: e.Status, Over: e.Status == "won" || e.Status == "lost", Funds: e.Funds}
+		return l
+	}
 	switch e.Kind + "." + e.Status {
 	case "charge.succeeded":
 		l.Verdict = Charged
@@ -81,6 +85,8 @@ func (e entry) line() Line {
 		l.Verdict = Rejected
 	case "refund.succeeded":
 		l.Verdict = GivenBack
+	case "refund.failed":
+		l.Verdict = RefundFailed
 	}
 	return l
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,7 +20,7 @@ import (
 const (
 	firstRetry   = 250 * time.Millisecond
 	longestRetry = time.Minute
-	lateRetry    = 10 * time.Minute // for a charge whose key the provider has forgotten, until the order's end closes it
+	lateRetry    = 10 * time.Minute // for what only others can bring to an end: see onlyLookedUp and givenUp
 )
 
 // result is what came of calling the provider for a claimed payment. err set means that nothing is known.
@@ -101,7 +102,13 @@ func (e *effects) write(ctx context.Context, tx pgx.Tx) error {
 	return write(ctx, tx, batch)
 }
 
+// errSaidAgain is an answer that a provider has kept under a key. Another key makes another refund.
+var errSaidAgain = fmt.Errorf("%w: it says again that a refund was made that has failed since", ErrAnswered)
+
 func (p *row) apply(r result) event.Name {
+	if r.err == nil && r.outcome.Verdict == GivenBack && slices.Contains(p.FailedRefunds, r.outcome.RefundID) {
+		r.err = errSaidAgain
+	}
 	if r.err == nil {
 		p.LastError = ""
 		return p.Hear(r.outcome)
@@ -130,7 +137,7 @@ func (p *row) dueIn(r result) time.Duration {
 	switch {
 	case p.Tries == 0, p.Undone() && !r.Undone(): // to be refunded now, or to be closed now
 		return 0
-	case r.onlyLookedUp():
+	case r.onlyLookedUp(), errors.Is(r.err, ErrRefundFailed):
 		return jitter(lateRetry)
 	}
 	return jitter(min(firstRetry<<min(p.Tries-1, 16), longestRetry))

@@ -19,6 +19,9 @@ type Status struct {
 	Forgotten int64           `json:"forgotten"`              // charges asked for too long ago to be sent again, of orders that want them: they are looked up until the order ends
 	Failing   int64           `json:"failing"`                // of all these: the provider was last asked without learning the outcome
 	Waiting   int64           `json:"waiting"`                // of all these: made at an account that is not configured, so that nobody asks for them
+	Reversed  int64           `json:"reversed"`               // of all these: a refund has failed at the provider, and is owed still or again
+	GivenUp   int64           `json:"given_up"`               // of these: too often, so that a person has to have it tried again or give the money back
+	Disputes  int64           `json:"disputes"`               // charges that customers have had their banks take back, and of which it is not decided
 	Oldest    *time.Time      `json:"oldest_since,omitempty"` // since when the oldest of these is under way; absent: nothing is
 	Accounts  []AccountStatus `json:"accounts"`               // that are configured, and others at which something is under way
 }
@@ -44,8 +47,9 @@ const (
 const statusSQL = `
 	SELECT count(*) FILTER (WHERE state = 'PENDING'), count(*) FILTER (WHERE state = 'UNKNOWN'), count(*) FILTER (WHERE state = 'REFUNDING'),
 	       count(*) FILTER (WHERE attempted_at <= now() - $1 * interval '1 millisecond' AND state <> 'REFUNDING' AND undo_cause IS NULL),
-	       count(*) FILTER (WHERE last_error <> ''),
-	       min(created_at)
+	       count(*) FILTER (WHERE last_error <> ''), count(*) FILTER (WHERE failed_refunds <> '{}'),
+	       count(*) FILTER (WHERE cardinality(failed_refunds) > ` + mostFailedSQL + `),
+	       (SELECT count(*) FROM payment.disputes WHERE NOT over), min(created_at)
 	FROM payment.payments WHERE due_at IS NOT NULL`
 
 const accountsSQL = `
@@ -55,7 +59,8 @@ const accountsSQL = `
 // Status counts the payments that are under way.
 func (c *Charger) Status(ctx context.Context) (Status, error) {
 	var s Status
-	err := c.db.QueryRow(ctx, statusSQL, c.options.KeyMemory.Milliseconds()).Scan(&s.Pending, &s.Unknown, &s.Refunding, &s.Forgotten, &s.Failing, &s.Oldest)
+	err := c.db.QueryRow(ctx, statusSQL, c.options.KeyMemory.Milliseconds()).Scan(
+		&s.Pending, &s.Unknown, &s.Refunding, &s.Forgotten, &s.Failing, &s.Reversed, &s.GivenUp, &s.Disputes, &s.Oldest)
 	if err == nil {
 		s.Accounts, err = c.accounts(ctx)
 	}

@@ -30,19 +30,20 @@ type change struct {
 	Payment
 	dueIn     time.Duration // for one that is under way: when to take it up
 	keepLease bool          // somebody may be at it, and is to finish
+	failed    string        // the refund that has failed just now; "" mostly
 }
 
 const columns = `p.order_id, p.state, p.strategy, p.amount_minor, p.currency, p.payment_method,
 	coalesce(p.opened_as, ''), coalesce(p.charge_id, ''), coalesce(p.refund_id, ''), p.reason, p.cause, p.traceparent,
 	coalesce(p.undo_cause, '00000000-0000-0000-0000-000000000000'), p.undo_traceparent,
-	p.attempted_at IS NOT NULL, p.tries, p.error_answers, p.last_error, p.provider, p.account, p.claim, p.leased_until IS NOT NULL`
+	p.attempted_at IS NOT NULL, p.tries, p.failed_refunds, p.reversals, p.error_answers, p.last_error, p.provider, p.account, p.claim, p.leased_until IS NOT NULL`
 
 func scan(into *row, more ...any) []any {
 	p := &into.Payment
 	return append([]any{
 		&p.OrderID, &p.State, &p.Strategy, &p.Terms.TotalMinor, &p.Terms.Currency, &p.Terms.PaymentMethod,
 		&p.OpenedAs, &p.ChargeID, &p.RefundID, &p.Reason, &p.Cause.Fact, &p.Cause.TraceParent, &p.Undo.Fact, &p.Undo.TraceParent,
-		&p.Attempted, &p.Tries, &p.ErrorAnswers, &p.LastError, &p.Account.Provider, &p.Account.ID, &into.claim, &into.held,
+		&p.Attempted, &p.Tries, &p.FailedRefunds, &p.Reversals, &p.ErrorAnswers, &p.LastError, &p.Account.Provider, &p.Account.ID, &into.claim, &into.held,
 	}, more...)
 }
 
@@ -122,9 +123,11 @@ const updateSQL = `
 	    undo_cause = nullif(c.undo, $11), undo_traceparent = c.undo_trace, tries = c.tries, error_answers = c.error_answers, last_error = c.last_error,
 	    due_at = CASE WHEN c.state IN ('PENDING', 'UNKNOWN', 'REFUNDING') THEN now() + c.due_in * interval '1 millisecond' END,
 	    owed_since = CASE WHEN c.state = 'REFUNDING' THEN coalesce(p.owed_since, now()) END,
+	    failed_refunds = CASE WHEN c.failed = '' THEN p.failed_refunds ELSE array_append(p.failed_refunds, c.failed) END, reversals = c.reversals,
 	    leased_until = CASE WHEN c.keep_lease THEN p.leased_until END, changed_at = now()
-	FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::uuid[], $7::text[], $8::int[], $9::bigint[], $10::bool[], $12::int[], $13::text[])
-	     AS c(order_id, state, charge_id, refund_id, reason, undo, undo_trace, tries, due_in, keep_lease, error_answers, last_error)
+	FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::uuid[], $7::text[], $8::int[], $9::bigint[], $10::bool[], $12::int[], $13::text[],
+	            $14::text[], $15::int[])
+	     AS c(order_id, state, charge_id, refund_id, reason, undo, undo_trace, tries, due_in, keep_lease, error_answers, last_error, failed, reversals)
 	WHERE p.order_id = c.order_id`
 
 // update writes changes of different, locked payments.
@@ -133,17 +136,19 @@ func update(batch *pgx.Batch, changes []change) {
 	if n == 0 {
 		return
 	}
-	orders, undos, tries, errorAnswers := make([]uuid.UUID, n), make([]uuid.UUID, n), make([]int, n), make([]int, n)
+	orders, undos := make([]uuid.UUID, n), make([]uuid.UUID, n)
+	tries, errorAnswers, reversals := make([]int, n), make([]int, n), make([]int, n)
 	dueIn, keep := make([]int64, n), make([]bool, n)
-	text := [6][]string{}
+	text := [7][]string{}
 	for i, c := range changes {
-		orders[i], undos[i], tries[i], errorAnswers[i] = c.OrderID, c.Undo.Fact, c.Tries, c.ErrorAnswers
+		orders[i], undos[i], tries[i], errorAnswers[i], reversals[i] = c.OrderID, c.Undo.Fact, c.Tries, c.ErrorAnswers, c.Reversals
 		dueIn[i], keep[i] = c.dueIn.Milliseconds(), c.keepLease
-		for t, s := range []string{string(c.State), c.ChargeID, c.RefundID, c.Reason, c.Undo.TraceParent, c.LastError} {
+		for t, s := range []string{string(c.State), c.ChargeID, c.RefundID, c.Reason, c.Undo.TraceParent, c.LastError, c.failed} {
 			text[t] = append(text[t], s)
 		}
 	}
-	batch.Queue(updateSQL, orders, text[0], text[1], text[2], text[3], undos, text[4], tries, dueIn, keep, uuid.Nil, errorAnswers, text[5])
+	batch.Queue(updateSQL, orders, text[0], text[1], text[2], text[3], undos, text[4], tries, dueIn, keep, uuid.Nil, errorAnswers, text[5],
+		text[6], reversals)
 }
 
 // write sends what was put together, in one round trip.

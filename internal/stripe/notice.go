@@ -32,11 +32,15 @@ func (s *Stripe) Notice(header http.Header, body []byte) (payment.Line, error) {
 	return s.line(&event)
 }
 
-// toldOf are the events that say what became of charges and refunds.
+// toldOf are the events that say what became of charges and refunds. Stripe lists those of at most twenty kinds at once.
 var toldOf = []*string{
 	stripe.String(string(stripe.EventTypePaymentIntentSucceeded)), stripe.String(string(stripe.EventTypePaymentIntentPaymentFailed)),
 	stripe.String(string(stripe.EventTypePaymentIntentCanceled)), stripe.String(string(stripe.EventTypeChargeRefunded)),
 	stripe.String(string(stripe.EventTypeRefundCreated)), stripe.String(string(stripe.EventTypeRefundUpdated)),
+	stripe.String(string(stripe.EventTypeRefundFailed)), stripe.String(string(stripe.EventTypeChargeRefundUpdated)),
+	stripe.String(string(stripe.EventTypeChargeDisputeCreated)), stripe.String(string(stripe.EventTypeChargeDisputeUpdated)),
+	stripe.String(string(stripe.EventTypeChargeDisputeClosed)), stripe.String(string(stripe.EventTypeChargeDisputeFundsWithdrawn)),
+	stripe.String(string(stripe.EventTypeChargeDisputeFundsReinstated)),
 }
 
 // line is an event as any provider's books have it. One of another kind, or of what is not ours, has no verdict.
@@ -47,10 +51,16 @@ func (s *Stripe) line(e *stripe.Event) (line payment.Line, err error) {
 	switch e.Type {
 	case stripe.EventTypePaymentIntentSucceeded, stripe.EventTypePaymentIntentPaymentFailed, stripe.EventTypePaymentIntentCanceled:
 		line, err = s.lineOfCharge(e)
-	case stripe.EventTypeRefundCreated, stripe.EventTypeRefundUpdated:
+	case stripe.EventTypeRefundCreated, stripe.EventTypeRefundUpdated, stripe.EventTypeRefundFailed, stripe.EventTypeChargeRefundUpdated:
 		var r stripe.Refund
 		if err = json.Unmarshal(e.Data.Raw, &r); err == nil {
 			line, err = s.lineOfRefund(&r)
+		}
+	case stripe.EventTypeChargeDisputeCreated, stripe.EventTypeChargeDisputeUpdated, stripe.EventTypeChargeDisputeClosed,
+		stripe.EventTypeChargeDisputeFundsWithdrawn, stripe.EventTypeChargeDisputeFundsReinstated:
+		var d stripe.Dispute
+		if err = json.Unmarshal(e.Data.Raw, &d); err == nil {
+			line, err = s.lineOfDispute(&d)
 		}
 	case stripe.EventTypeChargeRefunded: // older versions of the interface tell the refunds in it; the newer tell them by themselves
 		var c stripe.Charge
@@ -93,6 +103,9 @@ func (s *Stripe) lineOfCharge(e *stripe.Event) (payment.Line, error) {
 func (s *Stripe) lineOfRefund(r *stripe.Refund) (payment.Line, error) {
 	if r.Object != "refund" || r.ID == "" {
 		return payment.Line{}, errUnfit
+	}
+	if r.Status == stripe.RefundStatusFailed || r.Status == stripe.RefundStatusCanceled {
+		return s.lineOfFailure(r)
 	}
 	if r.Metadata[ofNamespace] != s.namespace || r.Status != stripe.RefundStatusSucceeded {
 		return payment.Line{}, nil

@@ -50,6 +50,22 @@ func TestNoticesAreLines(t *testing.T) {
 	failed.Verdict = payment.Absent // it is over only when it is canceled
 	cancelled.Reason, part.AmountMinor = "canceled", 1
 	nothing := payment.Line{At: line.At}
+	lost, byHand := back, back
+	lost.Verdict, lost.Reason = payment.RefundFailed, "lost_or_stolen_card"
+	byHand.Verdict, byHand.Reason, byHand.Key, byHand.OrderID = payment.RefundFailed, "canceled", "", ""
+	gone := with(refundOf(in, "failed"), object{"failure_reason": "lost_or_stolen_card"})
+	dispute := object{
+		"id": "du_1", "object": "dispute", "amount": 1275, "currency": "gbp", "charge": "ch_1", "payment_intent": "pi_1", "reason": "fraudulent",
+		"status": "needs_response", "balance_transactions": []object{{"id": "txn_1", "object": "balance_transaction", "amount": -1275}}, "metadata": object{},
+	}
+	raised := payment.Line{
+		Verdict: payment.Disputed, ID: "du_1", ChargeID: "pi_1", Reason: "fraudulent", AmountMinor: 1275, Currency: "GBP", At: line.At,
+		Dispute: payment.Dispute{Status: "needs_response", Funds: payment.FundsWithdrawn},
+	}
+	asked, won := raised, raised
+	asked.Dispute = payment.Dispute{Status: "warning_needs_response", Funds: payment.FundsKept}
+	won.Dispute = payment.Dispute{Status: "won", Over: true, Funds: payment.FundsReinstated}
+	twice := []object{{"id": "txn_1", "object": "balance_transaction"}, {"id": "txn_2", "object": "balance_transaction"}}
 	for name, c := range map[string]struct {
 		kind string
 		of   object
@@ -67,6 +83,17 @@ func TestNoticesAreLines(t *testing.T) {
 		"another shop's":        {"payment_intent.succeeded", with(paid, object{"metadata": object{ofNamespace: "other"}}), nothing},
 		"somebody else's":       {"payment_intent.succeeded", with(paid, object{"metadata": object{}}), nothing},
 		"a refund by hand":      {"refund.created", with(refundOf(in, "succeeded"), object{"metadata": object{}}), nothing},
+		"failed":                {"refund.failed", gone, lost},
+		"failed, as a change":   {"refund.updated", gone, lost},
+		"failed, in old":        {"charge.refund.updated", gone, lost},
+		"failed, by hand":       {"refund.updated", with(refundOf(in, "canceled"), object{"metadata": object{}}), byHand},
+		"failed, another's":     {"refund.failed", with(gone, object{"metadata": object{ofNamespace: "other"}}), nothing},
+		"disputed":              {"charge.dispute.created", dispute, raised},
+		"withdrawn":             {"charge.dispute.funds_withdrawn", dispute, raised},
+		"asked for":             {"charge.dispute.created", with(dispute, object{"status": "warning_needs_response", "balance_transactions": []object{}}), asked},
+		"won":                   {"charge.dispute.closed", with(dispute, object{"status": "won", "balance_transactions": twice}), won},
+		"reinstated":            {"charge.dispute.funds_reinstated", with(dispute, object{"status": "won", "balance_transactions": twice}), won},
+		"dispute of a charge":   {"charge.dispute.updated", with(dispute, object{"payment_intent": nil}), nothing},
 		"of something else":     {"customer.created", object{"id": "cus_1", "object": "customer"}, nothing},
 		"of what was made only": {"payment_intent.created", intentOf(in, "requires_payment_method"), nothing},
 	} {

@@ -10,9 +10,7 @@ import (
 	"github.com/holdfast-checkout/holdfast/internal/payment"
 )
 
-var errRefundFailed = errors.New("the refund has failed again and again: a person must give the money back")
-
-// mostFailed is after how many refunds that Stripe has made and that failed later none is made any more.
+// mostFailed is after how many refunds that Stripe has made and that failed later none is made any more, unless an operator insists.
 const mostFailed = 3
 
 // Refund gives the money back, unless that was done: by us under a key that Stripe has forgotten by now, or by somebody else. One that
@@ -30,8 +28,8 @@ func (s *Stripe) refund(ctx context.Context, in payment.Intent) (payment.Outcome
 	if err != nil || made != nil && rank(made) > 0 {
 		return givenBack(made, in, err)
 	}
-	if failed > mostFailed {
-		return payment.Outcome{}, errRefundFailed
+	if failed > mostFailed && !in.Insist {
+		return payment.Outcome{}, payment.ErrRefundFailed
 	}
 	amount, ok := toStripe(in.Terms.TotalMinor, in.Terms.Currency)
 	if !ok {
@@ -60,8 +58,11 @@ func givenBack(r *stripe.Refund, in payment.Intent, err error) (payment.Outcome,
 	case r.Status == stripe.RefundStatusPending, r.Status == stripe.RefundStatusRequiresAction:
 		return payment.Outcome{}, errAtIt
 	}
-	return payment.Outcome{}, errRefundFailed
+	return payment.Outcome{}, errFailed
 }
+
+// errFailed is not ErrRefundFailed: another one is made next.
+var errFailed = errors.New("the refund has failed")
 
 // charged is the outcome of a charge that was made: it may have been given back since.
 func (s *Stripe) charged(ctx context.Context, pi *stripe.PaymentIntent, in payment.Intent) (payment.Outcome, error) {
