@@ -177,7 +177,7 @@ func (s shelfForCarts) Hold(ctx context.Context, by cart.Holder, lines []event.O
 	if errors.Is(err, inventory.ErrPast) {
 		return nil, fmt.Errorf("%w: %w", cart.ErrPast, err)
 	}
-	if redisx.NotSent(err) {
+	if inventory.NothingHeld(err) {
 		return nil, fmt.Errorf("%w: %w", cart.ErrNothingHeld, err)
 	}
 	if err != nil {
@@ -237,7 +237,7 @@ func (h holdsForOrders) HoldAll(ctx context.Context, holdID uuid.UUID, customer 
 		lines[i] = event.OrderLine{ProductID: item.ProductID, Quantity: item.Quantity}
 	}
 	answers, all, err := h.shelf.HoldAllFor(ctx, inventory.Holder{HoldID: holdID, Customer: customer, Buying: true, Checkout: inventory.OrderMark}, lines, until)
-	if redisx.NotSent(err) {
+	if inventory.NothingHeld(err) {
 		err = fmt.Errorf("%w: %w", order.ErrNothingHeld, err)
 	}
 	if redisx.Unavailable(err) {

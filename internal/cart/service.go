@@ -56,7 +56,7 @@ type Short struct {
 	Limit     *fault.Limit // the limit that was met; nil: there are not enough
 }
 
-// ErrPast says that units were to be held until a time that is over, ErrNothingHeld that a call has not even reached the shelf.
+// ErrPast says that units were to be held until a time that is over, ErrNothingHeld that a call has held nothing, for sure.
 var (
 	ErrPast        = errors.New("the expiry is over")
 	ErrNothingHeld = errors.New("nothing was held")

@@ -171,8 +171,11 @@ func (s *Shelf) holdProved(ctx context.Context, by Holder, lines []event.OrderLi
 		}
 	}
 	second, err := s.hold(ctx, by, again, until, known)
-	if err != nil {
-		return nil, redisx.Sent(err) // the first was
+	switch { // the first was sent, and may hold something
+	case Loading(err):
+		return nil, stillLoading(len(again))
+	case err != nil:
+		return nil, redisx.Sent(err)
 	}
 	for j, i := range at {
 		answers[i] = second[j]

@@ -115,7 +115,7 @@ type held struct {
 }
 
 func (s *Shelf) hold(ctx context.Context, by Holder, lines []event.OrderLine, until time.Time, known proof) ([]held, error) {
-	answers := make([]held, len(lines))
+	answers, some := make([]held, len(lines)), false
 	calls := func(i int) []redisx.Call {
 		p := lines[i].ProductID
 		return s.noted(by.Checkout, p, []redisx.Call{
@@ -133,8 +133,12 @@ func (s *Shelf) hold(ctx context.Context, by Holder, lines []event.OrderLine, un
 		}
 		most, was, expiry := number(answer, 1), number(answer, 2), number(answer, 3)
 		answers[i] = held{Answer: Answer{Held: code == yes, Available: most}, quantity: was, expiry: expiry}
+		some = some || code == yes
 		return nil
 	})
+	if Loading(err) && !some {
+		err = fmt.Errorf("%w: %w", errNoneHeld, err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("hold %d products for %s: %w", len(lines), by.HoldID, err)
 	}
@@ -152,7 +156,7 @@ func (s *Shelf) HoldAll(ctx context.Context, holdID uuid.UUID, lines []event.Ord
 func (s *Shelf) HoldAllFor(ctx context.Context, by Holder, lines []event.OrderLine, until time.Time) (answers []Answer, all bool, err error) {
 	holdID, deadline := by.HoldID, time.Now().Add(redisx.Patience)
 	had, err := s.holdOrProve(ctx, by, lines, until)
-	if redisx.NotSent(err) {
+	if NothingHeld(err) {
 		return nil, false, err
 	}
 	if Loading(err) { // which is no silence of Redis

@@ -35,6 +35,12 @@ var errLoading = errors.New("the product is being loaded")
 // Loading says of an error that what was asked for is on its way to Redis: whoever comes again shortly is served.
 func Loading(err error) bool { return errors.Is(err, errLoading) }
 
+// errNoneHeld says of a call that it has held nothing.
+var errNoneHeld = errors.New("nothing was held")
+
+// NothingHeld says of an error of holding that no unit is held by that call, for sure.
+func NothingHeld(err error) bool { return redisx.NotSent(err) || errors.Is(err, errNoneHeld) }
+
 // stillLoading refuses what waits for products that are not there yet.
 func stillLoading(products int) error {
 	f := fault.New(fault.Unavailable, "%d products are coming back from an outage: try again", products).Because(errLoading)

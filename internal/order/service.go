@@ -71,7 +71,7 @@ type Carts interface {
 	Take(ctx context.Context, tx pgx.Tx, basket Basket, orderID uuid.UUID) error
 }
 
-// ErrNothingHeld says of a call that it has not even reached those who hold.
+// ErrNothingHeld says of a call that it has held nothing, for sure.
 var ErrNothingHeld = errors.New("nothing was held")
 
 // Holds keeps units for an order that is bought without a cart.
