@@ -39,10 +39,26 @@ func (p *pass) compareProducts(ctx context.Context) error {
 
 // comparePage reads Redis, then the rows, and repairs what differs.
 func (p *pass) comparePage(ctx context.Context, ids []uuid.UUID) error {
-	shelves, err := p.readShelves(ctx, ids)
+	shelves, large, err := p.readShelves(ctx, ids)
 	if err != nil {
 		return err
 	}
+	if err := p.compareShelves(ctx, shelves); err != nil {
+		return err
+	}
+	for _, id := range large {
+		s, whole, err := p.readLarge(ctx, id)
+		if err == nil && whole {
+			err = p.compareShelves(ctx, []shelf{s})
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *pass) compareShelves(ctx context.Context, shelves []shelf) error {
 	rows, err := p.readRows(ctx, shelves)
 	if err != nil {
 		return err

@@ -39,11 +39,12 @@ type shelf struct {
 // rereads is how often a product with many holds is read again when it changed between two pages of them.
 const rereads = 5
 
-// readShelves reads products, most of them at a glance. One that changed faster than it could be read is left out.
-func (p *pass) readShelves(ctx context.Context, ids []uuid.UUID) ([]shelf, error) {
+// readShelves reads products, most of them at a glance. Those with more holds than fit a page are only named: each is to be read, and
+// compared, by itself, so that many of them are never in memory together.
+func (p *pass) readShelves(ctx context.Context, ids []uuid.UUID) (shelves []shelf, large []uuid.UUID, err error) {
 	shelves, unsure, err := p.glance(ctx, ids)
 	if err != nil || len(unsure) == 0 {
-		return shelves, err
+		return shelves, nil, err
 	}
 	calls := make([]redisx.Call, 0, 2*len(unsure))
 	for _, id := range unsure {
@@ -51,27 +52,23 @@ func (p *pass) readShelves(ctx context.Context, ids []uuid.UUID) ([]shelf, error
 	}
 	replies, err := p.Scripts.Run(ctx, calls)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	for i, id := range unsure {
 		s, cursor, err := stateOf(id, replies[2*i])
 		if err != nil {
-			return nil, err
+			return nil, nil, err
+		}
+		if cursor != "0" && s.condition == loaded {
+			large = append(large, id)
+			continue
 		}
 		if s.condition == notLoaded && !nothing(replies[2*i+1]) {
 			s.condition, s.stock = damaged, strings.TrimSpace(fmt.Sprint(replies[2*i+1].Value, " ", errText(replies[2*i+1].Err)))
 		}
-		whole := cursor == "0"
-		if !whole {
-			if s, whole, err = p.readAllPages(ctx, s, cursor); err != nil {
-				return nil, err
-			}
-		}
-		if whole {
-			shelves = append(shelves, s)
-		}
+		shelves = append(shelves, s)
 	}
-	return shelves, nil
+	return shelves, large, nil
 }
 
 // nothing says that a field is not there.
@@ -92,14 +89,15 @@ func (p *pass) stateCall(id uuid.UUID, cursor string) redisx.Call {
 	return redisx.Call{Script: lua.State, Keys: p.Keys.Product(id), Args: []any{cursor}}
 }
 
-// readAllPages reads the holds that did not fit the first page. All pages must be of one moment.
-func (p *pass) readAllPages(ctx context.Context, s shelf, cursor string) (shelf, bool, error) {
+// readLarge reads a product page by page. All pages must be of one moment: one that changes faster than it can be read is not whole.
+func (p *pass) readLarge(ctx context.Context, id uuid.UUID) (s shelf, whole bool, err error) {
+	cursor := "0"
 	for again := 0; again <= rereads; {
-		reply, err := p.Scripts.One(ctx, p.stateCall(s.id, cursor))
+		reply, err := p.Scripts.One(ctx, p.stateCall(id, cursor))
 		if err != nil {
 			return s, false, err
 		}
-		next, following, err := stateOf(s.id, redisx.Reply{Value: reply})
+		next, following, err := stateOf(id, redisx.Reply{Value: reply})
 		if err != nil {
 			return s, false, err
 		}
