@@ -36,7 +36,7 @@ COMMIT;
 -- never waits for another's.
 UPDATE payment.payments p
 SET leased_until = now() + 30000 * interval '1 millisecond', claim = p.claim + 1, tries = p.tries + 1,
-    attempted_at = coalesce(p.attempted_at, now()),
+    attempted_at = coalesce(p.attempted_at, now()), provider = 'sandbox', account = 'reference',
     refund_attempted_at = CASE WHEN p.state = 'REFUNDING' THEN coalesce(p.refund_attempted_at, now()) END
 FROM (SELECT order_id FROM payment.payments
       WHERE order_id = :order_id::uuid AND due_at <= now() AND (leased_until IS NULL OR leased_until <= now())
