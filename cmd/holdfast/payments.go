@@ -12,6 +12,8 @@ type paymentsCmd struct {
 	List          paymentsListCmd          `cmd:"" default:"withargs" help:"Payments that are under way: to be charged, unknown, or owed back."`
 	Show          paymentsShowCmd          `cmd:"" help:"The payment of an order."`
 	Orphans       paymentsOrphansCmd       `cmd:"" help:"Money that only the provider or only Holdfast knows of."`
+	RefundOrphan  paymentsRefundOrphanCmd  `cmd:"" help:"Have the provider give back a charge that nobody here wants."`
+	SettleOrphan  paymentsSettleOrphanCmd  `cmd:"" help:"Note that somebody has seen to money that only one side knows of."`
 	Disputes      paymentsDisputesCmd      `cmd:"" help:"Charges that customers have had their banks take back."`
 	FailedRefunds paymentsFailedRefundsCmd `cmd:"" help:"Refunds that have failed at the provider, though it had made them."`
 	Retry         paymentsRetryCmd         `cmd:"" help:"Ask the provider now for what is to be done."`
@@ -79,6 +81,25 @@ type paymentsFailedRefundsCmd struct {
 
 func (c *paymentsFailedRefundsCmd) Run(ctx context.Context, out io.Writer) error {
 	return c.operate(ctx, out, http.MethodGet, "/failed-refunds?"+pageOf(c.Limit, c.Cursor, c.State), nil)
+}
+
+type paymentsRefundOrphanCmd struct {
+	target
+	ID string `arg:"" help:"The provider's id of the charge."`
+}
+
+func (c *paymentsRefundOrphanCmd) Run(ctx context.Context, out io.Writer) error {
+	return c.operate(ctx, out, http.MethodPost, "/orphans/"+url.PathEscape(c.ID)+"/refund", nil)
+}
+
+type paymentsSettleOrphanCmd struct {
+	target
+	ID     string `arg:"" help:"The provider's id of the charge or refund."`
+	Reason string `required:"" help:"What was done about it, or why nothing has to be."`
+}
+
+func (c *paymentsSettleOrphanCmd) Run(ctx context.Context, out io.Writer) error {
+	return c.operate(ctx, out, http.MethodPost, "/orphans/"+url.PathEscape(c.ID)+"/settle", map[string]any{"reason": c.Reason})
 }
 
 func pageOf(limit int, cursor, state string) string {

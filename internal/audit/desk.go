@@ -39,6 +39,7 @@ const layTable = `
 	);
 	CREATE TEMP VIEW audit_ledger AS
 		SELECT e.*, kind IN ('reversal', 'stand') AND at > now() - ` + toldWithin + ` AS late FROM audit_entries e
+		WHERE id NOT IN (` + settledOrphans + `) AND charge_id NOT IN (` + settledOrphans + `)
 		UNION ALL SELECT l.*, true FROM jsonb_to_recordset(coalesce(nullif(current_setting('holdfast.late_entries', true), ''), '[]')::jsonb)
 			AS l(provider text, account text, kind text, id text, key text, order_id text, charge_id text, amount_minor bigint, currency text,
 			     status text, at timestamptz);

@@ -90,7 +90,8 @@ func proveNobodyPaysTwice(ctx context.Context, a *auditor, v *Verdict) error {
 // Only that: two charges of which one was given back in the ordinary way are still two.
 const foundAndGivenBack = `
 	EXISTS (SELECT FROM payment.orphans o JOIN audit_ledger r ON r.kind = 'refund' AND r.id = o.refund_id
-	        WHERE r.id NOT IN (SELECT id FROM audit_ledger WHERE kind = 'reversal' AND NOT late) AND o.provider_id = c.id AND (r.charge_id, r.amount_minor, r.currency) = (c.id, c.amount_minor, c.currency))`
+	        WHERE r.id NOT IN (SELECT id FROM audit_ledger WHERE kind = 'reversal' AND NOT late)
+	          AND o.provider_id = c.id AND (r.charge_id, r.amount_minor, r.currency) = (c.id, c.amount_minor, c.currency))`
 
 // keptByState finds payments whose state does not say what the ledger says.
 const keptByState = `
@@ -128,7 +129,7 @@ func proveMoneyConserved(ctx context.Context, a *auditor, v *Verdict) error {
 			FROM orders.orders o JOIN (` + money + `) m ON m.order_id = o.id
 			WHERE o.status IN ('FAILED', 'CANCELLED') AND (m.charged <> m.refunded AND NOT ` + owedAgain("o.id") + ` OR m.state IN ('PENDING', 'UNKNOWN'))`},
 	}
-	ours = append(ours, reversals...)
+	ours = append(append(ours, reversals...), orphansSettled)
 	err := a.check(ctx, v, countOrders, a.withLedger(v, ours, []rule{
 		{says: "the provider kept of a final order what the order says", sql: keptOfFinalOrders},
 		{says: "a refund gives back a charge and no more than it", sql: `
@@ -167,6 +168,7 @@ var keptOfFinalOrders = `
 	           FROM audit_ledger GROUP BY order_id) k ON k.order_id = o.id::text
 	WHERE o.status IN ('COMPLETED', 'FAILED', 'CANCELLED')
 	  AND NOT EXISTS (SELECT FROM payment.acts s WHERE s.order_id = o.id AND s.act = 'settle')
+	  AND NOT EXISTS (SELECT FROM payment.payments p WHERE p.order_id = o.id AND (` + settledAs("p.charge_id") + ` OR ` + settledAs("p.refund_id") + `))
 	  AND NOT EXISTS (SELECT FROM payment.payments p WHERE p.order_id = o.id AND p.provider <> '' AND NOT ` + readThere + `)
 	  AND NOT ` + owedAgain("o.id") + ` AND NOT coalesce(k.untold, false)
 	  AND CASE WHEN o.status = 'COMPLETED' THEN coalesce(k.kept + k.refunded_since, 0) <> o.total_minor ELSE coalesce(k.kept, 0) <> 0 END`
@@ -191,7 +193,7 @@ func proveBooksAgree(ctx context.Context, a *auditor, v *Verdict) error {
 			  AND NOT EXISTS (SELECT FROM payment.orphans o WHERE o.provider_id = c.id AND o.refund_id IS NOT NULL)`},
 		{says: "a charge of ours is one of the provider's", sql: `
 			SELECT p.order_id, p.state, p.charge_id, p.amount_minor FROM (` + allPayments + `) p
-			WHERE p.charge_id IS NOT NULL AND ` + readThere + `
+			WHERE p.charge_id IS NOT NULL AND ` + readThere + ` AND NOT ` + settledAs("p.charge_id") + `
 			  AND NOT EXISTS (SELECT FROM audit_ledger c WHERE c.kind = 'charge' AND c.id = p.charge_id AND c.key = p.charge_key
 			                  AND (c.provider, c.account) = (p.provider, p.account))`},
 		{says: "a refund of the provider's is one of ours", sql: `
@@ -209,7 +211,7 @@ func proveBooksAgree(ctx context.Context, a *auditor, v *Verdict) error {
 			  AND NOT EXISTS (SELECT FROM (` + allPayments + `) p WHERE p.refund_id = r.id AND p.order_id::text = r.order_id)`},
 		{says: "a refund of ours is one of the provider's", sql: `
 			SELECT p.order_id, p.state, p.refund_id, p.amount_minor FROM (` + allPayments + `) p
-			WHERE p.refund_id IS NOT NULL AND p.refund_id <> 'outside-' || p.order_id AND ` + readThere + `
+			WHERE p.refund_id IS NOT NULL AND p.refund_id <> 'outside-' || p.order_id AND ` + readThere + ` AND NOT ` + settledAs("p.refund_id") + `
 			  AND NOT EXISTS (SELECT FROM audit_ledger r WHERE r.kind = 'refund' AND r.id = p.refund_id AND r.key IN (p.refund_key, '')
 			                  AND (r.provider, r.account) = (p.provider, p.account))`},
 	}, toldLater...))

@@ -34,6 +34,19 @@ var reversals = []rule{
 		WHERE d.order_id IS NOT NULL AND d.charge_id IS DISTINCT FROM p.charge_id`},
 }
 
+// settledOrphans are what operators have seen to: the provider's entries of these, and what gave them back, are compared with nothing.
+const settledOrphans = `SELECT provider_id FROM payment.orphans WHERE settled_at IS NOT NULL`
+
+// settledAs says of a charge or refund of ours that the provider does not know it, and that somebody has seen to that.
+func settledAs(column string) string {
+	return `coalesce(` + column + ` IN (` + settledOrphans + `), false)`
+}
+
+var orphansSettled = rule{says: "what was settled of what only one side knows of says who did so and why", sql: `
+	SELECT o.provider_id, o.order_id, o.settled_at, a.by FROM (SELECT * FROM payment.orphans WHERE settled_at IS NOT NULL) o
+	FULL JOIN (SELECT * FROM payment.orphan_acts WHERE act = 'settle') a USING (provider_id)
+	WHERE o.provider_id IS NULL OR a.provider_id IS NULL`}
+
 // afterwards is what befell money after it was moved, and is worth a look.
 var afterwards = []rule{
 	{says: "a refund failed at the provider, and the money is on its way again", sql: `
@@ -42,6 +55,9 @@ var afterwards = []rule{
 		WHERE p.state = 'REFUNDING' AND p.failed_refunds <> '{}' ORDER BY p.owed_since`},
 	{says: "a refund failed at the provider, and no payment wants it made", sql: `
 		SELECT refund_id, charge_id, order_id, amount_minor, currency, reason, failed_at FROM payment.failed_refunds WHERE effect = 'none' ORDER BY told_at`},
+	{says: "known to one side only, and settled by a person", sql: `
+		SELECT o.provider_id, o.order_id, o.found, o.kind, o.amount_minor, o.currency, a.by, a.reason, a.at
+		FROM payment.orphan_acts a JOIN payment.orphans o USING (provider_id) WHERE a.act = 'settle' ORDER BY a.at`},
 	{says: "a charge is disputed, or its money was withdrawn for a dispute", sql: `
 		SELECT dispute_id, charge_id, order_id, amount_minor, currency, status, funds, as_of FROM payment.disputes
 		WHERE NOT over OR funds = 'withdrawn' ORDER BY told_at`},

@@ -23,6 +23,7 @@ func (h *HTTP) adminRoutes(r web.Router) {
 	r.GET("/orphans", h.orphans)
 	r.GET("/failed-refunds", h.failedRefunds)
 	r.GET("/disputes", h.disputes)
+	h.orphanRoutes(r)
 	h.actRoutes(r)
 }
 
@@ -99,6 +100,9 @@ func (h *HTTP) show(c echo.Context) error {
 	if s.Acts, err = h.charger.acts(c.Request().Context(), order); err != nil {
 		return err
 	}
+	if s.Calls, err = h.charger.calls(c.Request().Context(), order); err != nil {
+		return err
+	}
 	if s.Failed > 0 {
 		if s.Failures, err = h.charger.failuresOf(c.Request().Context(), order); err != nil {
 			return err
@@ -118,7 +122,7 @@ func (h *HTTP) show(c echo.Context) error {
 //	@Security	Bearer
 //	@Param		limit	query		int		false	"orphans on a page"	default(50)	maximum(200)
 //	@Param		cursor	query		string	false	"next_cursor of the page before"
-//	@Param		state	query		string	false	"open: only those that were not given back"	enums(open,all)	default(all)
+//	@Param		state	query		string	false	"open: only those that were not given back or settled"	enums(open,all)	default(all)
 //	@Success	200		{object}	web.List[Orphan]
 //	@Failure	400,401,403,503	{object}	web.Problem
 //	@Router		/admin/orphans [get]

@@ -289,3 +289,83 @@ func TestDisputesAreKept(t *testing.T) {
 	o.act(http.StatusOK, lost, "settle", `{"reason":"his bank has taken it back"}`)
 	w.expect(lost, payment.Refunded, "processed refunded", paid)
 }
+
+// Operators have orphans given back, or note what else was done about them: once, with who and why, and what came of each try.
+func TestOrphansAreSeenToByHand(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	charge := func(key string) string {
+		in := intentOf(buy("pm_ok"))
+		in.ChargeID, in.ChargeKey = "", key
+		o, err := w.provider.Charge(t.Context(), in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return o.ChargeID
+	}
+	given, settled := charge("of-another-shop"), charge("of-a-third")
+	w.hunt(w.hunter(func() {}))
+	o, poor := w.idleOffice(w.provider), w.idleOffice(mean{w.provider})
+	poor.call(http.StatusServiceUnavailable, http.MethodPost, "/orphans/"+given+"/refund", "")
+	if shown := o.call(http.StatusOK, http.MethodGet, "/orphans/"+given, ""); shown["due_at"] == nil || shown["tries"] != 1.0 || shown["error_answers"] != 1.0 ||
+		!strings.Contains(shown["last_error"].(string), "balance_insufficient") {
+		t.Errorf("after a try: %v", shown)
+	}
+	if got := o.call(http.StatusOK, http.MethodPost, "/orphans/"+given+"/refund", ""); got["refund_id"] == nil || len(got["acts"].([]any)) != 2 {
+		t.Errorf("given back: %v", got)
+	}
+	for range 2 {
+		got := o.call(http.StatusOK, http.MethodPost, "/orphans/"+settled+"/settle", `{"reason":"of the till in the shop"}`)
+		acts := got["acts"].([]any)
+		if a := acts[0].(map[string]any); got["settled_at"] == nil || len(acts) != 1 || a["by"] != "olga" || a["reason"] != "of the till in the shop" {
+			t.Errorf("settled: %v", got)
+		}
+	}
+	for _, path := range []string{"/orphans/" + given + "/refund", "/orphans/" + settled + "/refund"} {
+		o.call(http.StatusConflict, http.MethodPost, path, "")
+	}
+	o.call(http.StatusConflict, http.MethodPost, "/orphans/"+given+"/settle", outside)
+	o.call(http.StatusBadRequest, http.MethodPost, "/orphans/"+settled+"/settle", `{}`)
+	o.call(http.StatusNotFound, http.MethodPost, "/orphans/ch_none/refund", "")
+	if list := o.list("/orphans?state=open"); len(list) != 0 {
+		t.Errorf("open: %v", list)
+	}
+	if _, err := w.env.DB.Exec(t.Context(), `DELETE FROM payment.orphan_acts`); err == nil {
+		t.Error("what was done can be undone")
+	}
+}
+
+// Money that does not fit is a row as soon as a webhook tells of it, and is given back by the next hunt where it is ours to do so.
+func TestWebhooksOfOrphansAreKept(t *testing.T) {
+	t.Parallel()
+	address, told := post(t)
+	w := newWorld(t, address)
+	stray, dear, strange := buy("pm_ok"), buy("pm_ok"), buy("pm_ok")
+	w.hear(w.idle().GiveBack, stray.fact(event.OrderEnding)) // a tombstone
+	w.attempt(dear, stuck{w.provider})
+	for _, p := range []purchase{stray, dear, strange} {
+		in := intentOf(p)
+		if in.ChargeID = ""; p == dear {
+			in.Terms.TotalMinor++
+		}
+		if _, err := w.provider.Charge(t.Context(), in); err != nil {
+			t.Fatal(err)
+		}
+	}
+	notices := w.notices(func() {})
+	for _, r := range next(t, told, 3) {
+		for range 2 {
+			_ = notices.Hear(t.Context(), r.Header, []byte(r.Form.Get("body"))) // what is not ours is refused all the same
+		}
+	}
+	want := map[string]string{stray.id.String(): "stray", dear.id.String(): "wrong", strange.id.String(): "no order"}
+	if diff := cmp.Diff(want, w.orphans()); diff != "" {
+		t.Error(diff)
+	}
+	w.hunt(w.hunter(func() {}, func(o *payment.HunterOptions) { o.NoOrder = true }))
+	want[stray.id.String()], want[strange.id.String()] = "stray, given back", "no order, given back"
+	if diff := cmp.Diff(want, w.orphans()); diff != "" {
+		t.Error(diff)
+	}
+	w.hearNext(notices, told) // of a refund that was the hunter's doing
+}

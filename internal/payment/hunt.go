@@ -50,9 +50,7 @@ type Hunter struct {
 func NewHunter(db *postgres.DB, books Books, wake func(), o HunterOptions) *Hunter {
 	o.Interval, o.Cooldown, o.Page = cmp.Or(o.Interval, time.Minute), cmp.Or(o.Cooldown, 30*time.Second), cmp.Or(o.Page, 1000)
 	o.Cooldown = max(o.Cooldown, 0)
-	return &Hunter{db: db, books: books, wake: wake, options: o, found: counted(o.Registry, prometheus.CounterOpts{
-		Name: "holdfast_payment_orphans_total", Help: "Money that only the provider or only we know of, by what was found.",
-	}, "found"), later: newAfterwards(db, wake, o.BringBack, o.Log, o.Registry)}
+	return &Hunter{db: db, books: books, wake: wake, options: o, found: countOrphans(o.Registry), later: newAfterwards(db, wake, o.BringBack, o.Log, o.Registry)}
 }
 
 // Run hunts until ctx ends. One instance does it at a time.
@@ -138,7 +136,7 @@ func (h *Hunter) judge(ctx context.Context, lines []Line) error {
 		if l.isLater() {
 			continue
 		}
-		sense, found := h.sort(payments, l)
+		sense, found := sortLine(payments, l)
 		switch {
 		case sense == news:
 			fresh = append(fresh, l)
@@ -162,8 +160,8 @@ func (h *Hunter) judge(ctx context.Context, lines []Line) error {
 	return h.note(ctx, lines, met, orphans)
 }
 
-// sort says what a line is to us and, if it is an orphan, which.
-func (h *Hunter) sort(payments map[uuid.UUID]*Payment, l Line) (sense, string) {
+// sortLine says what a line is to us and, if it is an orphan, which.
+func sortLine(payments map[uuid.UUID]*Payment, l Line) (sense, string) {
 	order, err := uuid.Parse(l.OrderID)
 	p := payments[order]
 	s, _ := p.read(l)
@@ -171,7 +169,7 @@ func (h *Hunter) sort(payments map[uuid.UUID]*Payment, l Line) (sense, string) {
 	case l.Verdict == "":
 		return foreign, ""
 	case l.Verdict == Rejected && s != news, l.Verdict == GivenBack && l.Key == orphanKey(l.ChargeID):
-		return foreign, "" // moved nothing; is this hunter's own doing
+		return foreign, "" // moved nothing; is a hunter's or an operator's doing
 	case s == stray:
 		return s, "stray"
 	case s == wrong:

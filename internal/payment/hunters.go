@@ -40,7 +40,7 @@ func (h *Hunters) Run(ctx context.Context) error {
 // HuntStatus is what came of comparing books, for operators.
 type HuntStatus struct {
 	RanAt    *time.Time `json:"ran_at,omitempty"`             // when the list that was read least lately was last read to its end; absent: never
-	Open     int64      `json:"open" validate:"required"`     // money that only one side knows of, and that was not given back
+	Open     int64      `json:"open" validate:"required"`     // money that only one side knows of, and that was not given back or settled
 	Refunded int64      `json:"refunded" validate:"required"` // charges that nobody wanted, given back
 } //	@name	OrphanHunt
 
@@ -55,7 +55,7 @@ func (h *Hunters) Status(ctx context.Context, of []AccountStatus) (s HuntStatus,
 	providers, ids := columnsOf(accounts)
 	err = h.db.QueryRow(ctx, `
 		SELECT (SELECT min(h.ran_at) FROM payment.hunts h JOIN unnest($1::text[], $2::text[]) AS a(provider, account) USING (provider, account)),
-		       count(*) FILTER (WHERE refund_id IS NULL), count(refund_id)
+		       count(*) FILTER (WHERE refund_id IS NULL AND settled_at IS NULL), count(refund_id)
 		FROM payment.orphans`, providers, ids).Scan(&s.RanAt, &s.Open, &s.Refunded)
 	if err != nil {
 		return s, fmt.Errorf("status of the hunt: %w", err)

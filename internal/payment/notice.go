@@ -8,6 +8,7 @@ import (
 	"net/http"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/holdfast-checkout/holdfast/internal/fault"
@@ -41,6 +42,7 @@ type Notices struct {
 	log     *slog.Logger
 	heard   *prometheus.CounterVec // result
 	later   afterwards
+	found   *prometheus.CounterVec // orphans
 }
 
 // NewNotices makes it. wake is called when a notice leaves something for the charger to do, and must not block. Accounts at which
@@ -50,6 +52,7 @@ func NewNotices(db *postgres.DB, herald Herald, wake func(), log *slog.Logger, r
 		Name: "holdfast_payment_notices_total", Help: "Webhooks of the payment provider, by what came of them.",
 	}, []string{"result"})}
 	n.later = newAfterwards(db, wake, nil, log, registry)
+	n.found = countOrphans(registry)
 	registry.MustRegister(n.heard)
 	return n
 }
@@ -117,25 +120,33 @@ func (n *Notices) take(ctx context.Context, line Line) (result string, err error
 		return n.later.hear(ctx, line)
 	}
 	order, err := uuid.Parse(line.OrderID)
-	if err != nil {
-		return "not ours", nil
-	}
-	if line.Verdict == Absent {
+	if err == nil && line.Verdict == Absent {
 		return n.ask(ctx, order, line)
 	}
-	p, err := find(ctx, n.db, order)
+	payments, err := findAll(ctx, n.db, ordersOf([]Line{line}))
 	if err != nil {
 		return "", err
 	}
-	switch sense, _ := p.read(line); sense {
-	case known:
+	sense, found := sortLine(payments, line)
+	switch {
+	case sense == known, line.Verdict == GivenBack && line.Key == orphanKey(line.ChargeID):
 		return "known", nil
-	case news:
+	case sense == news:
 		return "adopted", n.adopt(ctx, order, line)
-	case stray:
-		n.log.WarnContext(ctx, "the provider has charged what nobody asked for", "order_id", order, "charge_id", line.ID, "state", p.State,
-			"amount_minor", line.AmountMinor, "currency", line.Currency)
-		return "stray", nil
+	case found == "":
+		return "not ours", nil
+	}
+	return n.keep(ctx, line, found)
+}
+
+// keep writes an orphan down at once, as the hunt would when it comes to it.
+func (n *Notices) keep(ctx context.Context, line Line, found string) (string, error) {
+	fresh, err := keepOrphans(ctx, n.db, line.Account, []orphan{{line, found, found == "stray"}}, func(*pgx.Batch) {})
+	for _, o := range fresh {
+		o.tell(ctx, n.log, n.found)
+	}
+	if err != nil || found == "stray" {
+		return "stray", err
 	}
 	return "not ours", nil
 }
@@ -168,10 +179,4 @@ func (n *Notices) adopt(ctx context.Context, order uuid.UUID, line Line) error {
 		n.wake()
 	}
 	return nil
-}
-
-// find gives the payment of an order, nil if there is none.
-func find(ctx context.Context, db *postgres.DB, order uuid.UUID) (*Payment, error) {
-	found, err := findAll(ctx, db, []uuid.UUID{order})
-	return found[order], err
 }

@@ -3,11 +3,13 @@ package payment
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"sync"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/holdfast-checkout/holdfast/internal/event"
 	"github.com/holdfast-checkout/holdfast/internal/postgres"
@@ -96,14 +98,16 @@ func (h *Hunter) note(ctx context.Context, lines []Line, met []string, orphans [
 }
 
 const orphansSQL = `
-	INSERT INTO payment.orphans (provider_id, provider, account, kind, found, order_id, key, amount_minor, currency, due_at)
+	INSERT INTO payment.orphans AS o (provider_id, provider, account, kind, found, order_id, key, amount_minor, currency, due_at)
 	SELECT id, $1, $10, kind, found, order_id, key, amount, currency, CASE WHEN give_back THEN now() END
 	FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bigint[], $8::text[], $9::bool[])
-	     AS o(id, kind, found, order_id, key, amount, currency, give_back)
-	ON CONFLICT DO NOTHING RETURNING provider_id`
+	     AS f(id, kind, found, order_id, key, amount, currency, give_back)
+	ON CONFLICT (provider_id) DO UPDATE SET due_at = excluded.due_at -- a webhook has told of it before
+	WHERE excluded.due_at IS NOT NULL AND o.due_at IS NULL AND o.attempted_at IS NULL AND o.refund_id IS NULL AND o.settled_at IS NULL
+	RETURNING CASE WHEN xmax = 0 THEN provider_id END`
 
-// keep writes orphans down, with what belongs to them, and tells of those that are new.
-func (h *Hunter) keep(ctx context.Context, orphans []orphan, with func(*pgx.Batch)) error {
+// keepOrphans writes orphans down, with what belongs to them, and gives those that are new.
+func keepOrphans(ctx context.Context, db *postgres.DB, at Account, orphans []orphan, with func(*pgx.Batch)) (fresh []orphan, err error) {
 	n := len(orphans)
 	amounts, giveBack := make([]int64, n), make([]bool, n)
 	text := [6][]string{}
@@ -114,27 +118,49 @@ func (h *Hunter) keep(ctx context.Context, orphans []orphan, with func(*pgx.Batc
 			text[c] = append(text[c], s)
 		}
 	}
-	var fresh []string
-	err := h.db.InTx(ctx, func(tx pgx.Tx) error {
+	var ids []*string
+	err = db.InTx(ctx, func(tx pgx.Tx) error {
 		batch := &pgx.Batch{}
-		batch.Queue(orphansSQL, h.at.Provider, text[0], text[1], text[2], text[3], text[4], amounts, text[5], giveBack, h.at.ID).
+		batch.Queue(orphansSQL, at.Provider, text[0], text[1], text[2], text[3], text[4], amounts, text[5], giveBack, at.ID).
 			Query(func(rows pgx.Rows) (err error) {
-				fresh, err = pgx.CollectRows(rows, pgx.RowTo[string])
+				ids, err = pgx.CollectRows(rows, pgx.RowTo[*string])
 				return err
 			})
 		with(batch)
 		return tx.SendBatch(ctx, batch).Close()
 	})
 	if err != nil {
-		return fmt.Errorf("write down %d orphans: %w", n, err)
+		return nil, fmt.Errorf("write down %d orphans: %w", n, err)
 	}
-	for _, id := range fresh {
-		o := byID[id]
-		h.found.WithLabelValues(o.found).Inc()
-		h.options.Log.WarnContext(ctx, "money that only one side knows of", "found", o.found, "kind", o.kind(), "id", o.ID, "order_id", o.OrderID,
-			"key", o.Key, "amount_minor", o.AmountMinor, "currency", o.Currency, "given_back", o.giveBack)
+	for _, id := range ids {
+		if id != nil {
+			fresh = append(fresh, byID[*id])
+		}
 	}
-	return nil
+	return fresh, nil
+}
+
+// tell says that an orphan was found, once.
+func (o orphan) tell(ctx context.Context, log *slog.Logger, found *prometheus.CounterVec) {
+	found.WithLabelValues(o.found).Inc()
+	log.WarnContext(ctx, "money that only one side knows of", "found", o.found, "kind", o.kind(), "id", o.ID, "order_id", o.OrderID,
+		"key", o.Key, "amount_minor", o.AmountMinor, "currency", o.Currency, "given_back", o.giveBack)
+}
+
+// countOrphans is the counter of what is found, by notices and hunters.
+func countOrphans(registry prometheus.Registerer) *prometheus.CounterVec {
+	return counted(registry, prometheus.CounterOpts{
+		Name: "holdfast_payment_orphans_total", Help: "Money that only the provider or only we know of, by what was found.",
+	}, "found")
+}
+
+// keep writes orphans down, with what belongs to them, and tells of those that are new.
+func (h *Hunter) keep(ctx context.Context, orphans []orphan, with func(*pgx.Batch)) error {
+	fresh, err := keepOrphans(ctx, h.db, h.at, orphans, with)
+	for _, o := range fresh {
+		o.tell(ctx, h.options.Log, h.found)
+	}
+	return err
 }
 
 // oursRead is a page of our transfers: the last of it, and those that the provider's list did not show.
@@ -230,7 +256,7 @@ func (h *Hunter) giveBack(ctx context.Context) error {
 
 const refundedSQL = `
 	UPDATE payment.orphans o SET refund_id = r.refund_id, refunded_at = now(), due_at = NULL, last_error = ''
-	FROM unnest($1::text[], $2::text[]) AS r(charge_id, refund_id) WHERE o.provider_id = r.charge_id AND o.refund_id IS NULL AND r.refund_id <> ALL (o.failed_refunds)`
+	FROM unnest($1::text[], $2::text[]) AS r(charge_id, refund_id) WHERE o.provider_id = r.charge_id AND o.refund_id IS NULL AND o.settled_at IS NULL AND r.refund_id <> ALL (o.failed_refunds)`
 
 func (h *Hunter) claimOrphans(ctx context.Context) (due []Intent, err error) {
 	err = h.db.InTx(ctx, func(tx pgx.Tx) error {
@@ -253,8 +279,10 @@ func (h *Hunter) claimOrphans(ctx context.Context) (due []Intent, err error) {
 				return in, err
 			}
 			in.Terms, in.RefundKey = terms, orphanKey(in.ChargeID)
-			in.OrderID, err = uuid.Parse(order)
-			return in, err
+			if id, err := uuid.Parse(order); err == nil { // else an operator wants it back, whatever it is
+				in.OrderID = id
+			}
+			return in, nil
 		})
 		return err
 	})

@@ -40,6 +40,7 @@ type Shown struct {
 	ChangedAt     time.Time  `json:"changed_at" validate:"required" format:"date-time"`
 	Acts          []ShownAct `json:"acts,omitempty" db:"-"` // what operators have done about it, newest first; of one payment alone
 
+	Calls    []ShownCall    `json:"calls,omitempty" db:"-"`    // the last to the provider, newest first; of one payment alone
 	Failures []FailedRefund `json:"failures,omitempty" db:"-"` // which of its refunds have failed, newest first; of one payment alone
 	Disputes []ShownDispute `json:"disputes,omitempty" db:"-"` // of its charge, newest first; of one payment alone
 } //	@name	Payment
@@ -153,11 +154,24 @@ type Orphan struct {
 	DueAt        *time.Time `json:"due_at,omitempty" format:"date-time"`    // when it is given back next; absent: a person must see to it, or it is done
 	FirstTry     *time.Time `json:"first_try,omitempty" format:"date-time"` // when its refund was first asked for
 	Tries        int        `json:"tries"`
-	ErrorAnswers int        `json:"error_answers"` // answers of the provider that were errors
+	ErrorAnswers int        `json:"error_answers"`  // answers of the provider that were errors
+	Failed       int        `json:"failed_refunds"` // refunds of it that have failed at the provider
 	LastError    string     `json:"last_error,omitempty"`
 	RefundID     string     `json:"refund_id,omitempty"`
 	RefundedAt   *time.Time `json:"refunded_at,omitempty" format:"date-time"`
+	SettledAt    *time.Time `json:"settled_at,omitempty" format:"date-time"` // when somebody has seen to it by another way
+
+	Acts []ShownOrphanAct `json:"acts,omitempty" db:"-"` // what operators have done about it, newest first; of one orphan alone
 } //	@name	Orphan
+
+func (o *Orphan) inUTC() {
+	o.FoundAt = o.FoundAt.UTC()
+	for _, t := range []*time.Time{o.DueAt, o.FirstTry, o.RefundedAt, o.SettledAt} {
+		if t != nil {
+			*t = t.UTC()
+		}
+	}
+}
 
 // orphanPosition is where a page of orphans begins: after one.
 type orphanPosition struct {
@@ -166,29 +180,12 @@ type orphanPosition struct {
 }
 
 const listOrphansSQL = `
-	SELECT provider_id, provider, account, kind, found, order_id, key, amount_minor, currency, found_at, due_at, attempted_at, tries,
-	       error_answers, last_error, coalesce(refund_id, ''), refunded_at
-	FROM payment.orphans
-	WHERE (found_at, provider_id) > ($1, $2) AND (NOT $3 OR refund_id IS NULL)
+	SELECT ` + orphanColumns + ` FROM payment.orphans
+	WHERE (found_at, provider_id) > ($1, $2) AND (NOT $3 OR refund_id IS NULL AND settled_at IS NULL)
 	ORDER BY found_at, provider_id LIMIT $4`
 
-// Orphans gives what only one side knows of, the oldest first; open leaves out what was given back.
+// Orphans gives what only one side knows of, the oldest first; open leaves out what was given back or settled.
 func (c *Charger) Orphans(ctx context.Context, open bool, after orphanPosition, limit int) ([]Orphan, error) {
 	rows, err := c.db.Query(ctx, listOrphansSQL, after.FoundAt, after.ID, open, limit)
-	if err != nil {
-		return nil, fmt.Errorf("list orphans: %w", err)
-	}
-	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Orphan])
-	if err != nil {
-		return nil, fmt.Errorf("list orphans: %w", err)
-	}
-	for i := range list {
-		list[i].FoundAt = list[i].FoundAt.UTC()
-		for _, t := range []*time.Time{list[i].DueAt, list[i].FirstTry, list[i].RefundedAt} {
-			if t != nil {
-				*t = t.UTC()
-			}
-		}
-	}
-	return list, nil
+	return collect[Orphan](rows, err, "orphans")
 }
