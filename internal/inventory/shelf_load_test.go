@@ -49,12 +49,24 @@ func (s *shop) pagesRead() int {
 // shelf has what the rows say, and nothing else.
 func TestALoadGoesOnUnderCustomers(t *testing.T) {
 	onEach(t, func(t *testing.T, s *shop) {
-		const carts, customers, units = 3000, 24, 100_000
+		const carts, customers, units = 3000, 12, 100_000
 		p := s.sell(units)[0]
 		ids := s.inCarts(p, carts)
-		c := &busy{shop: s, product: p, carts: ids, instances: []*shop{s, s.instance()}}
+		const early = 80 // holds that end, or are extended, when their rows have been read and are not written yet
+		c := &busy{shop: s, product: p, carts: ids[early:400], instances: []*shop{s, s.instance()}}
+		for _, one := range c.instances {
+			one.shelf.LoadWait = 80 * time.Millisecond
+		}
 		s.wipe()
 		ctx, stop := context.WithCancel(t.Context())
+		var next atomic.Int64
+		s.holders.read = func() {
+			for range early / 4 {
+				if n := int(next.Add(1)) - 1; n < early {
+					c.end(ctx, c.instances[1].shelf, ids[n], n)
+				}
+			}
+		}
 		var crowd sync.WaitGroup
 		for n := range customers {
 			crowd.Go(func() { c.use(ctx, n) })
@@ -66,6 +78,7 @@ func TestALoadGoesOnUnderCustomers(t *testing.T) {
 			t.Errorf("%d pages of rows were read", pages)
 		}
 		t.Logf("%d times held, %d times told to wait, %d given back, %d sold", c.held.Load(), c.waits.Load(), c.freed.Load(), c.sold.Load())
+		s.holders.read, s.shelf.LoadWait = nil, time.Minute
 		c.wantAsRows()
 	})
 }
@@ -82,7 +95,7 @@ type busy struct {
 func (c *busy) use(ctx context.Context, n int) {
 	shelf := c.instances[n%len(c.instances)].shelf
 	products, mine := []uuid.UUID{c.product}, uuid.Must(uuid.NewV7())
-	for i := n; ctx.Err() == nil; i += 24 {
+	for i := n; ctx.Err() == nil; i += 12 {
 		_, err := shelf.Available(ctx, products)
 		c.fine(ctx, err)
 		if i < len(c.carts) {
