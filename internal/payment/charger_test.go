@@ -357,11 +357,23 @@ func (w *world) restsUntilLate(p purchase) {
 	})
 }
 
+// leaver is a provider that has said which account it is before it went away.
+type leaver struct {
+	*payment.Sandbox
+	account payment.Account
+}
+
+func (l leaver) Account(context.Context) (payment.Account, error) { return l.account, nil }
+
 // While the provider is away, what it was asked for is unknown, is counted, and is charged once when it is back.
 func TestProviderAway(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	away := payment.NewSandbox(payment.SandboxOptions{URL: "http://127.0.0.1:1", APIKey: apiKey})
+	account, err := w.provider.Account(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	away := leaver{payment.NewSandbox(payment.SandboxOptions{URL: "http://127.0.0.1:1", APIKey: apiKey}), account}
 	service, charger, stop := w.charger(away)
 	p := buy("pm_ok")
 	w.hear(service.Charge, p.fact(event.OrderCreated))
