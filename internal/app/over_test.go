@@ -154,3 +154,65 @@ func TestManyCheckoutsWhileUnitsAreTakenAway(t *testing.T) {
 		}
 	})
 }
+
+// What a restock's answer says is so for whoever asks next, while orders are under way: of n more units n can be held at once by others, and
+// of units that were taken away none.
+func TestDrillARestockIsTrueWhenItIsAnswered(t *testing.T) {
+	t.Parallel()
+	for _, way := range []string{"optimistic", "sequenced"} {
+		t.Run(way, func(t *testing.T) {
+			t.Parallel()
+			s := open(t, strategy(way))
+			product := s.product("RESTOCK", 250, 1)
+			wrong, puts := 0, 0
+			for round := range testkit.Size(3, 125) {
+				under := s.customer(fmt.Sprint("under way", round))
+				under.must(http.StatusAccepted, http.MethodPost, "/orders", buyNow(product, 1, "pm_ok"), "Idempotency-Key", "k")
+				for _, quantity := range []int64{5, -4} { // one of the five for the next round's order
+					if got := s.adjust(product, quantity); *got.OverHeld != 0 {
+						t.Errorf("round %d: %d units are said to be too many", round, *got.OverHeld)
+					}
+					if quantity > 0 {
+						s.customer("next").must(http.StatusOK, http.MethodPut, "/cart/items/"+product, `{"quantity":1}`)
+					}
+					bad := s.putAtOnce(product, 4, quantity > 0)
+					wrong, puts = wrong+bad, puts+4
+				}
+				s.customer("next").must(http.StatusNoContent, http.MethodDelete, "/cart", nil)
+			}
+			if t.Logf("%d of %d PUTs right after a restock were answered wrongly", wrong, puts); wrong > 0 {
+				t.Fail()
+			}
+		})
+	}
+}
+
+// putAtOnce has so many customers put a unit into their carts at the same time, take it out again, and counts those who were not
+// answered as they should be.
+func (s *shop) putAtOnce(product string, customers int, held bool) (wrong int) {
+	s.t.Helper()
+	answers := make([]answer, customers)
+	var all sync.WaitGroup
+	for i := range customers {
+		all.Go(func() {
+			var err error
+			answers[i], err = s.customer(fmt.Sprint("other", i)).send(http.MethodPut, "/cart/items/"+product, `{"quantity":1}`)
+			if err != nil {
+				s.t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	for i, got := range answers {
+		want := http.StatusConflict
+		if held {
+			want = http.StatusOK
+		}
+		if got.status != want {
+			wrong++
+			s.t.Logf("%d, want %d: %s", got.status, want, got.body)
+		}
+		s.customer(fmt.Sprint("other", i)).must(http.StatusNoContent, http.MethodDelete, "/cart", nil)
+	}
+	return wrong
+}

@@ -87,55 +87,61 @@ func (s *Shelf) Covered(ctx context.Context, holdID uuid.UUID, productIDs []uuid
 // SettleStock brings the committed stock of products to Redis, and ends the holds whose units the books have taken lately: the facts that
 // say so may not have been heard yet, and these units would count twice until then.
 func (s *Shelf) SettleStock(ctx context.Context, productIDs []uuid.UUID) error {
-	taken, err := lastTaken(ctx, s.db, productIDs)
+	stock, err := readTaken(ctx, s.db, productIDs)
 	if err != nil {
 		return err
 	}
 	var orders []uuid.UUID
-	for _, t := range taken {
-		orders = append(orders, t.OrderID)
+	for _, row := range stock {
+		orders = append(orders, row.takenBy...)
 	}
 	holds, err := s.holders.HoldsOf(ctx, orders)
 	if err != nil {
 		return fmt.Errorf("holds of %d orders: %w", len(orders), err)
 	}
-	stock, err := readStock(ctx, s.db, productIDs, nil) // after what was taken: what is ended here this stock lacks
-	if err != nil {
-		return err
-	}
 	changes := make(map[uuid.UUID]*change, len(stock))
-	for p, row := range stock {
-		changes[p] = &change{version: row.version, available: row.available}
-	}
-	for _, t := range taken {
-		if hold, held := holds[t.OrderID]; held && changes[t.ProductID] != nil {
-			changes[t.ProductID].ended = append(changes[t.ProductID].ended, hold)
+	for _, row := range stock {
+		c := &change{version: row.version, available: row.available}
+		for _, order := range row.takenBy {
+			if hold, held := holds[order]; held {
+				c.ended = append(c.ended, hold)
+			}
 		}
+		changes[row.product] = c
 	}
 	return s.all(ctx, "settle stock", s.settleCalls(changes))
 }
 
-// Bounds of what lastTaken looks at: the facts of what was taken before have been heard, or the comparison of holds and rows has found
+// Bounds of what readTaken looks at: the facts of what was taken before have been heard, or the comparison of holds and rows has found
 // what they say. A purchase's hold may have the id of one that is a day older.
 const (
 	lastMovements = 500
 	lastTime      = time.Hour
 )
 
-// takenBy is an order that has taken units of a product.
-type takenBy struct{ ProductID, OrderID uuid.UUID }
+// taken is a product's stock, and the orders that have taken units of it lately.
+type taken struct {
+	product            uuid.UUID
+	available, version int64
+	takenBy            []uuid.UUID
+}
 
-func lastTaken(ctx context.Context, q querier, productIDs []uuid.UUID) ([]takenBy, error) {
+// readTaken is one statement, so that the stock lacks the units of these orders, and of no others that are as young.
+func readTaken(ctx context.Context, q querier, productIDs []uuid.UUID) ([]taken, error) {
 	rows, err := q.Query(ctx, `
-		SELECT m.product_id, m.order_id FROM unnest($1::uuid[]) AS p(id), LATERAL (
-			SELECT product_id, order_id, kind, at FROM inventory.movements WHERE product_id = p.id ORDER BY id DESC LIMIT $2) m
-		WHERE m.kind = $3 AND m.at > now() - $4::interval`, productIDs, lastMovements, ReserveKind, lastTime)
+		SELECT s.product_id, s.available, s.version, ARRAY(
+			SELECT m.order_id FROM (
+				SELECT order_id, kind, at FROM inventory.movements WHERE product_id = s.product_id ORDER BY id DESC LIMIT $2) m
+			WHERE m.kind = $3 AND m.at > now() - $4::interval)
+		FROM inventory.stock s WHERE s.product_id = ANY ($1)`, productIDs, lastMovements, ReserveKind, lastTime)
 	if err != nil {
-		return nil, fmt.Errorf("orders that have taken %d products: %w", len(productIDs), err)
+		return nil, fmt.Errorf("stock of %d products and who has taken of it: %w", len(productIDs), err)
 	}
-	taken, err := pgx.CollectRows(rows, pgx.RowToStructByPos[takenBy])
+	stock, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (t taken, err error) {
+		return t, row.Scan(&t.product, &t.available, &t.version, &t.takenBy)
+	})
 	if err != nil {
-		return nil, fmt.Errorf("orders that have taken %d products: %w", len(productIDs), err)
+		return nil, fmt.Errorf("stock of %d products and who has taken of it: %w", len(productIDs), err)
 	}
-	return taken, nil
+	return stock, nil
 }
