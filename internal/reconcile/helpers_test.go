@@ -223,8 +223,15 @@ func (p *place) order(product uuid.UUID, quantity int64) uuid.UUID {
 		id, 250*quantity, later)
 	p.exec(`INSERT INTO orders.lines (order_id, product_id, sku, name, quantity, unit_price_minor) VALUES ($1, $2, 'sku', 'Tea', $3, 250)`,
 		id, product, quantity)
-	p.hold(id, product, quantity, later.Add(time.Minute))
+	p.promise(id, product, quantity, later.Add(time.Minute))
 	return id
+}
+
+// promise holds for an order.
+func (p *place) promise(id, product uuid.UUID, quantity int64, until time.Time) {
+	p.Helper()
+	p.hold(id, product, quantity, until)
+	p.redis("HSET", p.keys.Product(product)[2], id.String(), entryText(quantity, until)+"::order:0")
 }
 
 // taken lets inventory have decided on an order that long ago.

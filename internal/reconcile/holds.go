@@ -160,10 +160,10 @@ func (p *pass) compareHold(s shelf, r row, id string, h hold, fix *repair) {
 	switch {
 	case known && h.expires > e.most:
 		p.tooLong(s, id, e, fix)
-	case known && e.quantity == h.quantity && h.expires >= e.least:
+	case known && e.quantity == h.quantity && h.expires >= e.least && (!e.order || marked(s.entries[id])):
 	case known && e.quantity == h.quantity:
 		if !e.young && (e.order || p.doubted(s.id, id, s.entries[id])) {
-			fix.set = append(fix.set, entry{id, e.hold, p.behind(e)})
+			fix.set = append(fix.set, entry{id, hold{e.quantity, max(h.expires, e.expires)}, p.behind(e)})
 		}
 	case known:
 		if !e.young && p.doubted(s.id, id, s.entries[id]) {

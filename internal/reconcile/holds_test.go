@@ -49,7 +49,10 @@ func TestHoldsAreSetRight(t *testing.T) {
 		"a cart's ends too soon":   func(p *place, product, cart, _ uuid.UUID) { p.endsSoon(product, cart, 3) },
 		"a cart's ends too late":   func(p *place, product, cart, _ uuid.UUID) { p.hold(cart, product, 3, later.Add(time.Hour)) },
 		"an order's ends too late": func(p *place, product, _, order uuid.UUID) { p.hold(order, product, 2, later.Add(time.Hour)) },
-		"the sum is wrong":         func(p *place, product, _, _ uuid.UUID) { p.redis("SET", p.keys.Product(product)[1], "4") },
+		"an order's is not marked": func(p *place, product, _, order uuid.UUID) {
+			p.redis("HSET", p.keys.Product(product)[2], order.String(), entryText(2, later.Add(time.Minute)))
+		},
+		"the sum is wrong": func(p *place, product, _, _ uuid.UUID) { p.redis("SET", p.keys.Product(product)[1], "4") },
 	}
 	onEach(t, func(_ *testing.T, p *place) {
 		cases(p, wrongs, func(p *place, _ string, spoil func(p *place, product, cart, order uuid.UUID)) {
@@ -63,6 +66,9 @@ func TestHoldsAreSetRight(t *testing.T) {
 			if diff := cmp.Diff(map[string]string{cart.String(): entryText(3, later), order.String(): entryText(2, later.Add(time.Minute))},
 				p.unmarked(product)); diff != "" {
 				p.Errorf("holds (-want +got):\n%s", diff)
+			}
+			if _, marked := strings.CutSuffix(p.entries(product)[order.String()], "::order:0"); !marked {
+				p.Error("the order's hold is not marked")
 			}
 			if free := p.available(product); free != 5 {
 				p.Errorf("%d units are free, want 5", free)
@@ -148,7 +154,7 @@ func TestHoldsOfOverdueOrdersAreKept(t *testing.T) {
 	for what, until := range map[string]time.Duration{"refreshed": 55 * time.Second, "forgotten": 3 * time.Second, "gone": 0} {
 		p.release(id, product)
 		if until > 0 {
-			p.hold(id, product, 2, time.Now().Add(until))
+			p.promise(id, product, 2, time.Now().Add(until))
 		}
 		found := []string{"holds repaired"}
 		if what == "refreshed" {

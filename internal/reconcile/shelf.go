@@ -153,6 +153,9 @@ type hold struct {
 
 func (h hold) live(now int64) bool { return h.quantity > 0 && h.expires > now }
 
+// marked says whether an entry is promised to an order, or to a checkout under way.
+func marked(value string) bool { return strings.Count(value, ":") == 4 }
+
 // parse reads an entry; false is what no script has written.
 func parse(value string) (hold, bool) {
 	quantity, rest, _ := strings.Cut(value, ":")
