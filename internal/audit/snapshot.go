@@ -19,7 +19,8 @@ type snapshot struct {
 // desk's is, Postgres would believe that it has few rows, and look through all of it for each row of another.
 const patience = `
 	SET LOCAL statement_timeout = '30min'; SET LOCAL idle_in_transaction_session_timeout = '30min';
-	SET LOCAL enable_nestloop = off; SET LOCAL jit = off; SET LOCAL work_mem = '64MB'`
+	SET LOCAL enable_nestloop = off; SET LOCAL jit = off; SET LOCAL work_mem = '24MB';
+	SET LOCAL hash_mem_multiplier = 1; SET LOCAL max_parallel_workers_per_gather = 0`
 
 func (d *desk) open(ctx context.Context) (*snapshot, error) {
 	tx, err := d.conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
