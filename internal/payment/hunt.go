@@ -20,6 +20,9 @@ type Books interface {
 	// Lines gives at most limit charges and refunds after a mark, the oldest first; "" is the beginning. None: that was all. A line
 	// without a Verdict only says how far the list was read.
 	Lines(ctx context.Context, after string, limit int) ([]Line, error)
+	// Find says which of our charges and refunds are there, by their ids, in as few requests as can be. It may miss some, which are
+	// then asked for singly.
+	Find(ctx context.Context, lines []Line) (map[string]bool, error)
 }
 
 // HunterOptions steer the hunt. Zero values mean the defaults.
@@ -208,45 +211,6 @@ func (h *Hunter) adopt(ctx context.Context, lines []Line) error {
 		lines = later
 	}
 	return nil
-}
-
-// ours looks in the provider's list for what our books have, page by page. What was not met there is asked for one by one.
-func (h *Hunter) ours(ctx context.Context) error {
-	for {
-		page, err := h.unmet(ctx)
-		if err != nil || page.last.ID == "" {
-			return err
-		}
-		payments, err := findAll(ctx, h.db, ordersOf(page.unmet))
-		if err != nil {
-			return err
-		}
-		var missing []orphan
-		for _, l := range page.unmet {
-			there, err := h.isThere(ctx, payments[uuid.MustParse(l.OrderID)], l)
-			if err != nil {
-				return err
-			}
-			if !there {
-				missing = append(missing, orphan{l, "missing", false})
-			}
-		}
-		if err := h.pass(ctx, page, missing); err != nil {
-			return err
-		}
-	}
-}
-
-// isThere asks the provider for a charge or refund of a payment that its list did not show.
-func (h *Hunter) isThere(ctx context.Context, p *Payment, l Line) (bool, error) {
-	if p == nil {
-		return false, nil
-	}
-	o, err := h.books.Lookup(ctx, p.intent())
-	if err != nil {
-		return false, err
-	}
-	return o.ChargeID == l.ID || o.RefundID == l.ID, nil
 }
 
 func ordersOf(lines []Line) []uuid.UUID {

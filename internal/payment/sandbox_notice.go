@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
@@ -66,6 +67,30 @@ func (s *Sandbox) Lines(ctx context.Context, after string, limit int) ([]Line, e
 		lines[i].Mark = strconv.FormatInt(e.Seq, 10)
 	}
 	return lines, nil
+}
+
+// findAtOnce is how many ids the sandbox is asked for at once.
+const findAtOnce = 1000
+
+// Find asks which of these stand in the ledger.
+func (s *Sandbox) Find(ctx context.Context, lines []Line) (map[string]bool, error) {
+	there := make(map[string]bool, len(lines))
+	for page := range slices.Chunk(lines, findAtOnce) {
+		ids := make([]string, len(page))
+		for i, l := range page {
+			ids[i] = l.ID
+		}
+		var found struct {
+			IDs []string `json:"ids"`
+		}
+		if err := s.do(ctx, http.MethodPost, "/find", map[string]any{"ids": ids}, &found); err != nil {
+			return nil, fmt.Errorf("find %d entries in the ledger: %w", len(ids), err)
+		}
+		for _, id := range found.IDs {
+			there[id] = true
+		}
+	}
+	return there, nil
 }
 
 // line is an entry as any provider's books have it.

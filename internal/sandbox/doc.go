@@ -12,6 +12,7 @@
 //	POST /disputes/{id}/under-review|won|lost   200 with an Entry; what is won is reinstated
 //	GET  /ledger?after=0&limit=1000   200 with a Page of all charges (declined ones too), refunds and what befell them, oldest first;
 //	                           asked for by a browser it is a page for people
+//	POST /find                 {"ids"}: 200 with {"ids"}, those of the charges and refunds that stand in the ledger
 //	GET  /account              200 with {"id"}: which ledger this is, kept beside the ledger's file. A request with the header Ledger
 //	                           is meant for that one alone; another refuses it with 421 another_ledger
 //	GET  /livez                200

@@ -25,6 +25,7 @@ func (s *Server) handler() http.Handler {
 	mux.HandleFunc("POST /charges/{key}/close", s.allowed(s.ofThisLedger(s.late(s.closeCharge))))
 	mux.HandleFunc("PUT /refunds/{key}", s.allowed(s.ofThisLedger(s.late(s.keeping(s.putRefund)))))
 	mux.HandleFunc("GET /ledger", s.allowed(s.ofThisLedger(s.getLedger)))
+	mux.HandleFunc("POST /find", s.allowed(s.ofThisLedger(s.find)))
 	mux.HandleFunc("GET /account", s.allowed(s.getAccount))
 	s.afterwardsRoutes(mux)
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) {
