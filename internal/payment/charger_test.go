@@ -365,6 +365,30 @@ type leaver struct {
 
 func (l leaver) Account(context.Context) (payment.Account, error) { return l.account, nil }
 
+// A provider that has not said which account it is is asked for nothing, and the status says why.
+func TestProviderThatDoesNotSayWhoItIs(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	service, charger, stop := w.charger(payment.NewSandbox(payment.SandboxOptions{URL: "http://127.0.0.1:1", APIKey: apiKey}))
+	p := buy("pm_ok")
+	w.hear(service.Charge, p.fact(event.OrderCreated))
+	testkit.Eventually(t, enough, func() error {
+		s, err := charger.Status(t.Context())
+		if err == nil && (s.Pending != 1 || len(s.Accounts) != 1 || s.Accounts[0].Error == "" || s.Accounts[0].Provider != "sandbox" || s.Unattended() == nil) {
+			err = fmt.Errorf("%+v", s)
+		}
+		return err
+	})
+	if said, err := charger.ChargeNow(t.Context(), p.id); len(said) > 0 || err != nil {
+		t.Errorf("said %v, %v", said, err)
+	}
+	stop()
+	w.eventually(`SELECT tries = 0 AND provider = '' FROM payment.payments WHERE order_id = $1`, p.id)
+	w.charger(nil)
+	w.reach(p.id, payment.Success)
+	w.expect(p, payment.Success, "processed", paid)
+}
+
 // While the provider is away, what it was asked for is unknown, is counted, and is charged once when it is back.
 func TestProviderAway(t *testing.T) {
 	t.Parallel()
