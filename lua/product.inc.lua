@@ -41,10 +41,15 @@ local function refuse(what) return redis.error_reply('INVALID ' .. what) end
 -- named says whether s can be a hold's id.
 local function named(s) return type(s) == 'string' and #s >= 1 and #s <= 64 end
 
--- clock is Redis' own time in ms: one clock decides what has expired, whoever asks.
+-- SHIFT is how many ms Postgres' clock is ahead of that of this Redis, where they differ: then the last argument says so, behind "shift:".
+local SHIFT = 0
+local shift = string.match(ARGV[#ARGV] or '', '^shift:(%-?%d+)$')
+if shift then SHIFT, ARGV[#ARGV] = tonumber(shift), nil end
+
+-- clock is the time in ms: one clock decides what has expired, whoever asks. Expiries are of Postgres' time.
 local function clock()
   local t = redis.call('TIME')
-  return tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000)
+  return tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000) + SHIFT
 end
 
 -- entry reads one entry: its quantity, its expiry and, where there are such, its owner, its marks with the time to go back to; or nil.

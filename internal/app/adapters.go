@@ -240,7 +240,7 @@ func (h holdsForOrders) HoldAll(ctx context.Context, holdID uuid.UUID, customer 
 	if inventory.NothingHeld(err) {
 		err = fmt.Errorf("%w: %w", order.ErrNothingHeld, err)
 	}
-	if redisx.Unavailable(err) {
+	if redisx.Unavailable(err) || errors.Is(err, inventory.ErrPast) { // the latter when a clock was moved just now
 		f := fault.New(fault.Unavailable, "Nothing can be held at the moment; try again shortly.")
 		f.RetryAfter = time.Second
 		return nil, f.Because(err)

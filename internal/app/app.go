@@ -46,6 +46,7 @@ type server struct {
 	log       *slog.Logger
 	registry  *prometheus.Registry
 	db        *postgres.DB
+	shifts    *redisx.Shifts
 	redis     redis.UniversalClient
 	patient   redis.UniversalClient // the same Redis, for who can wait
 	keys      redisx.Keys
@@ -149,7 +150,7 @@ func (s *server) whenReady(ready func(context.Context, string) error) func(conte
 
 // open connects to Postgres, which must be there, and prepares the way to Redis and RabbitMQ, which may come later.
 func open(ctx context.Context, cfg config.Config, log *slog.Logger) (*server, error) {
-	s := &server{cfg: cfg, log: log, tables: saga.All(), registry: prometheus.NewRegistry(), keys: redisx.Keys{Namespace: cfg.Namespace}}
+	s := &server{cfg: cfg, log: log, tables: saga.All(), registry: prometheus.NewRegistry(), keys: redisx.Keys{Namespace: cfg.Namespace}, shifts: &redisx.Shifts{}}
 	s.partitionsAhead, s.clocks = newPartitionsAhead(s.registry), newClocks(s.registry)
 	s.retention, s.payments = newRetentionMetrics(s.registry), newPaymentMetrics(s.registry)
 	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -178,8 +179,9 @@ func open(ctx context.Context, cfg config.Config, log *slog.Logger) (*server, er
 		return nil, err
 	}
 	s.scripts = redisx.NewScripts(s.redis, lua.Sources())
-	s.scripts.Admission = s.admission
+	s.scripts.Admission, s.scripts.Shifts = s.admission, s.shifts
 	s.lease = lease.New(s.db, log, instance(), 0)
+	s.lookAtClocks(ctx)
 	if err := s.checkClocks(ctx); errors.Is(err, errSkew) {
 		s.close()
 		return nil, err
@@ -226,7 +228,7 @@ func (s *server) build() error {
 		return err
 	}
 	unhurried := redisx.NewScripts(s.patient, lua.Sources())
-	unhurried.Patience = patience
+	unhurried.Patience, unhurried.Shifts = patience, s.shifts
 	s.repairs = reconcile.New(reconcile.Options{
 		Postgres: s.db, Redis: s.patient, Scripts: unhurried, Keys: s.keys, Shelf: s.modules.shelf,
 		Lease: s.lease, Log: s.log,

@@ -25,6 +25,7 @@ func (s *server) background() []run.Part {
 	sweeper := inventory.NewSweeper(s.redis, s.scripts, s.keys, s.cfg.SweepInterval, s.log)
 	sweeper.Doubt = s.repairs.Doubt
 	parts := []run.Part{
+		{Name: "clocks", Run: s.followClocks},
 		{Name: "publisher", Run: s.publisher.Run},
 		{Name: "relay", Run: s.relay.Run},
 		{Name: "refill", Run: s.refills.Run},

@@ -10,12 +10,14 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/holdfast-checkout/holdfast/internal/clock"
 	"github.com/holdfast-checkout/holdfast/internal/redisx"
+	"github.com/holdfast-checkout/holdfast/internal/run"
 	"github.com/holdfast-checkout/holdfast/internal/web"
 )
 
-// How far this machine's clock may be from that of a server. Deadlines of orders and expiries of holds are set by one clock and judged by
-// another: beyond the second bound orders would time out that have just been made, or holds end that have just begun.
+// How far this machine's clock may be from that of a server. Deadlines and expiries are set and judged by Postgres' clock alone, but a
+// machine or a server whose clock is that wrong is wrong in other things as well: certificates, logs, tokens, what people are shown.
 const (
 	noticedSkew = time.Second
 	mostSkew    = 30 * time.Second
@@ -88,4 +90,43 @@ func (s *server) checkClocks(ctx context.Context) error {
 		return redis
 	}
 	return postgres
+}
+
+const (
+	clockInterval = time.Second            // between two looks at the servers' clocks
+	clockWithin   = 300 * time.Millisecond // an answer that took longer says too little
+)
+
+// followClocks keeps the time by which deadlines and ids are made, and expiries in Redis judged, that of Postgres, until ctx ends.
+func (s *server) followClocks(ctx context.Context) error {
+	for run.Pause(ctx, clockInterval) == nil {
+		s.lookAtClocks(ctx)
+	}
+	return nil
+}
+
+// lookAtClocks asks Postgres for its time, and Redis how far it is from that. What does not answer in time is as it was.
+func (s *server) lookAtClocks(ctx context.Context) {
+	began := time.Now()
+	var theirs time.Time
+	err := s.db.QueryRow(ctx, `SELECT clock_timestamp()`).Scan(&theirs)
+	if took := time.Since(began); err == nil && took < clockWithin {
+		clock.Set(theirs, began.Add(took/2))
+	}
+	ctx, cancel := context.WithTimeout(ctx, clockInterval)
+	defer cancel()
+	_ = redisx.EachMaster(ctx, s.patient, func(ctx context.Context, node *redis.Client) error {
+		began := time.Now()
+		theirs, err := node.Time(ctx).Result()
+		took := time.Since(began)
+		if err != nil || took >= clockWithin {
+			return nil
+		}
+		ahead := clock.Now().Add(-took / 2).Sub(theirs)
+		if ahead.Abs() < noticedSkew { // one clock decides what has expired: Redis' own, which is good enough
+			ahead = 0
+		}
+		s.shifts.Set(node.Options().Addr, ahead)
+		return nil
+	})
 }

@@ -102,6 +102,9 @@ func Run(ctx context.Context, o Options) (Report, error) {
 	a := &auditor{Options: o.withDefaults()}
 	began := time.Now()
 	var err error
+	if err := lookAtClock(ctx, o.Postgres); err != nil {
+		return Report{}, fmt.Errorf("audit: %w", err)
+	}
 	if a.desk, err = sitDown(ctx, o.Postgres, o.Ledgers); err != nil {
 		return Report{}, fmt.Errorf("audit: %w", err)
 	}

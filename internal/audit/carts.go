@@ -6,12 +6,12 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/holdfast-checkout/holdfast/internal/clock"
 	"github.com/holdfast-checkout/holdfast/internal/redisx"
 )
 
@@ -62,7 +62,7 @@ func readCarts(ctx context.Context, q querier, ids []uuid.UUID) (map[uuid.UUID]s
 		SELECT c.id, concat_ws(', ', 'version ' || c.turn, 'expires ' || (extract(epoch FROM c.expires_at) * 1000)::bigint,
 			string_agg(l.product_id || ' ' || l.quantity, ', ' ORDER BY l.product_id))
 		FROM cart.carts c LEFT JOIN cart.lines l ON l.cart_id = c.id
-		WHERE c.id = ANY($1) AND c.state = 'OPEN' AND c.expires_at > $2 GROUP BY c.id`, ids, time.Now())
+		WHERE c.id = ANY($1) AND c.state = 'OPEN' AND c.expires_at > $2 GROUP BY c.id`, ids, clock.Now())
 	if err != nil {
 		return nil, fmt.Errorf("read carts: %w", err)
 	}

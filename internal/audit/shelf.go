@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/holdfast-checkout/holdfast/internal/clock"
 	"github.com/holdfast-checkout/holdfast/internal/redisx"
 )
 
@@ -66,12 +67,8 @@ func (a *auditor) readShelves(ctx context.Context, ids []uuid.UUID) ([]shelf, in
 		k := keys.Product(id)
 		stocks[i], reserved[i], entries[i] = pipe.HMGet(ctx, k[0], "n", "v"), pipe.Get(ctx, k[1]), pipe.HGetAll(ctx, k[2])
 	}
-	clock := pipe.Time(ctx)
 	_, _ = pipe.Exec(ctx) // the errors are looked at one by one
-	now, err := clock.Result()
-	if err != nil {
-		return nil, 0, fmt.Errorf("read Redis: %w", err)
-	}
+	now := clock.Now()
 	shelves := make([]shelf, len(ids))
 	for i := range ids {
 		s := shelf{stock: stocks[i].Val(), reserved: reserved[i].Val(), entries: entries[i].Val()}
@@ -88,7 +85,7 @@ func (a *auditor) readShelves(ctx context.Context, ids []uuid.UUID) ([]shelf, in
 	return shelves, now.UnixMilli(), nil
 }
 
-// against compares one product at a moment of Redis' clock, by which entries and carts expire.
+// against compares one product at a moment of Postgres' clock, by which entries and carts expire.
 func (s shelf) against(id uuid.UUID, p product, now int64) []differs {
 	if s.wrong != nil {
 		return []differs{{"the product's keys can be read", id, s.wrong.Error(), ""}}

@@ -6,6 +6,9 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/holdfast-checkout/holdfast/internal/clock"
+	"github.com/holdfast-checkout/holdfast/internal/postgres"
 )
 
 // snapshot is one repeatable-read, read-only transaction on the desk.
@@ -102,4 +105,15 @@ func (a *auditor) list(ctx context.Context, v *Verdict, r rule) error {
 	rows, err := a.snap.ask(ctx, r)
 	v.Listed = append(v.Listed, rows...)
 	return err
+}
+
+// lookAtClock learns the time by which expiries are said.
+func lookAtClock(ctx context.Context, db *postgres.DB) error {
+	began := time.Now()
+	var theirs time.Time
+	if err := db.QueryRow(ctx, `SELECT clock_timestamp()`).Scan(&theirs); err != nil {
+		return fmt.Errorf("ask for the time: %w", err)
+	}
+	clock.Set(theirs, began.Add(time.Since(began)/2))
+	return nil
 }

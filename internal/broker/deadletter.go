@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 	amqp "github.com/rabbitmq/amqp091-go"
 
+	"github.com/holdfast-checkout/holdfast/internal/clock"
 	"github.com/holdfast-checkout/holdfast/internal/event"
 )
 
@@ -38,7 +39,7 @@ type DeadLetter struct {
 
 // NewDeadLetter makes one of an event's bytes, reading from them what can be read.
 func NewDeadLetter(module, routingKey, reason string, body []byte, cause error) DeadLetter {
-	d := DeadLetter{Module: module, RoutingKey: routingKey, Reason: reason, Body: body, At: time.Now().UTC()}
+	d := DeadLetter{Module: module, RoutingKey: routingKey, Reason: reason, Body: body, At: clock.Now()}
 	if facts, err := event.Split(body); err == nil && len(facts) == 1 {
 		d.FactID, d.OrderID, d.Name, d.RoutingKey = facts[0].ID, facts[0].OrderID, facts[0].Name, facts[0].RoutingKey()
 	}

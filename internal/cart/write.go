@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/holdfast-checkout/holdfast/internal/clock"
 	"github.com/holdfast-checkout/holdfast/internal/event"
 	"github.com/holdfast-checkout/holdfast/internal/fault"
 )
@@ -57,6 +58,9 @@ func (s *Service) change(ctx context.Context, q question, work func(moment) (Cha
 	}
 	s.putRight(ctx, rest)
 	busy := fault.New(fault.Conflict, "the cart is being changed by other requests: try again").Because(err)
+	if rest.past { // a clock was moved, and how far it is off is known within a second
+		busy = fault.New(fault.Unavailable, "Nothing can be held at the moment; try again shortly.").Because(err)
+	}
 	busy.RetryAfter = time.Second
 	return moment{}, busy
 }
@@ -81,7 +85,7 @@ func (s *Service) tryChange(ctx context.Context, q question, work func(moment) (
 		return m, nil
 	}
 	if m.cart.ID == uuid.Nil {
-		ch.After.ID, ch.After.Customer, ch.After.State = uuid.Must(uuid.NewV7()), q.customer, Open
+		ch.After.ID, ch.After.Customer, ch.After.State = clock.NewID(), q.customer, Open
 	}
 	err = s.do(ctx, &ch, rest)
 	m.cart = ch.After

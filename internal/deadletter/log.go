@@ -7,6 +7,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+
+	"github.com/holdfast-checkout/holdfast/internal/clock"
 )
 
 // Action is something that was done about a letter.
@@ -44,7 +46,7 @@ func (l *Letters) asked(ctx context.Context, letters []Letter, by string) ([]uui
 	n := len(letters)
 	log, ids, facts, modules, names := make([]uuid.UUID, n), make([]uuid.UUID, n), make([]*uuid.UUID, n), make([]string, n), make([]string, n)
 	for i, letter := range letters {
-		log[i], ids[i], facts[i], modules[i], names[i] = uuid.Must(uuid.NewV7()), letter.ID, letter.FactID, letter.Module, letter.Name
+		log[i], ids[i], facts[i], modules[i], names[i] = clock.NewID(), letter.ID, letter.FactID, letter.Module, letter.Name
 	}
 	_, err := l.db.Exec(ctx, `
 		INSERT INTO shared.dead_letter_log (id, letter_id, fact_id, module, name, action, by, result)
@@ -87,7 +89,7 @@ func (l *Letters) deleted(ctx context.Context, letter Letter, by, reason string)
 	done, err := l.db.Exec(ctx, `
 		WITH gone AS (DELETE FROM shared.dead_letters WHERE id = $2 RETURNING id, module, fact_id, order_id, name)
 		INSERT INTO shared.dead_letter_log (id, letter_id, module, fact_id, order_id, name, action, by, reason, result)
-		SELECT $1, id, module, fact_id, order_id, name, 'delete', $3, $4, 'deleted' FROM gone`, uuid.Must(uuid.NewV7()), letter.ID, by, reason)
+		SELECT $1, id, module, fact_id, order_id, name, 'delete', $3, $4, 'deleted' FROM gone`, clock.NewID(), letter.ID, by, reason)
 	if err != nil {
 		return fmt.Errorf("delete dead letter %s: %w", letter.ID, err)
 	}

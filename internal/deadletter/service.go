@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/holdfast-checkout/holdfast/internal/broker"
+	"github.com/holdfast-checkout/holdfast/internal/clock"
 	"github.com/holdfast-checkout/holdfast/internal/event"
 	"github.com/holdfast-checkout/holdfast/internal/fault"
 )
@@ -44,7 +45,7 @@ type Replayed struct {
 func (l *Letters) ReplayAll(ctx context.Context, which Filter, by string) (Replayed, error) {
 	var done Replayed
 	which.Open = true
-	at, until := Position{}, time.Now()
+	at, until := Position{}, clock.Now()
 	for done.Replayed < mostReplayed {
 		letters, err := l.page(ctx, which, at, until)
 		if err != nil {

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/holdfast-checkout/holdfast/internal/clock"
 )
 
 // Name is what a fact says happened, like stock.reserved. It is the CloudEvents type.
@@ -44,7 +46,7 @@ func New(name Name, strategy string, orderID uuid.UUID, data any) Fact {
 	if err != nil {
 		panic(fmt.Sprintf("event %s: encode %T: %v", name, data, err)) // a shape of this package that JSON cannot hold
 	}
-	return Fact{ID: uuid.Must(uuid.NewV7()), Name: name, Strategy: strategy, OrderID: orderID, At: time.Now().UTC(), Version: Version(name), Data: body}
+	return Fact{ID: clock.NewID(), Name: name, Strategy: strategy, OrderID: orderID, At: clock.Now(), Version: Version(name), Data: body}
 }
 
 // Answer makes the fact that follows from hearing f: same order, strategy and trace, with f as its cause.

@@ -16,14 +16,14 @@ import (
 const module = "github.com/holdfast-checkout/holdfast/"
 
 // base is what every module may import: none of them ever sees another.
-var base = []string{"internal/event", "internal/failpoint", "internal/fault", "internal/outbox", "internal/inbox", "internal/postgres", "internal/run", "internal/text", "internal/web"}
+var base = []string{"internal/clock", "internal/event", "internal/failpoint", "internal/fault", "internal/outbox", "internal/inbox", "internal/postgres", "internal/run", "internal/text", "internal/web"}
 
 // mayImport is the table: a package and what of this project it may import. Arrows go down only.
 var mayImport = map[string][]string{
 	"cmd/holdfast": {"internal/app", "internal/archive", "internal/config", "internal/stack", "internal/compare", "internal/replay", "internal/audit", "internal/saga", "internal/sandbox", "internal/postgres", "internal/redisx", "internal/web", "internal/run", "internal/payment", "internal/stripe"},
 	"cmd/bench":    {"internal/bench", "internal/stack", "internal/postgres", "internal/web"},
 	"internal/app": {
-		"api", "lua", "internal/archive", "internal/audit", "internal/broker", "internal/cart", "internal/config", "internal/deadletter", "internal/event",
+		"api", "internal/clock", "lua", "internal/archive", "internal/audit", "internal/broker", "internal/cart", "internal/config", "internal/deadletter", "internal/event",
 		"internal/fault", "internal/inbox", "internal/inventory", "internal/lease", "internal/order", "internal/outbox",
 		"internal/payment", "internal/postgres", "internal/reconcile", "internal/redisx", "internal/refill", "internal/relay", "internal/rollout", "internal/run",
 		"internal/saga", "internal/timeline", "internal/web",
@@ -38,26 +38,26 @@ var mayImport = map[string][]string{
 	"internal/saga":              {"internal/event", "internal/failpoint", "internal/inventory", "internal/order", "internal/outbox", "internal/payment", "internal/postgres"},
 	"internal/order":             base,
 	"internal/payment":           base,
-	"internal/payment/promise":   {"internal/event", "internal/payment"},
+	"internal/payment/promise":   {"internal/clock", "internal/event", "internal/payment"},
 	"internal/stripe":            {"internal/payment"},
 	"internal/stripe/standin":    {},
 	"internal/cart":              append([]string{"internal/gather", "internal/redisx", "lua"}, base...),
 	"internal/inventory":         append([]string{"internal/redisx", "lua"}, base...),
-	"internal/reconcile":         {"internal/event", "internal/fault", "internal/lease", "internal/postgres", "internal/redisx", "internal/web", "lua"},
+	"internal/reconcile":         {"internal/clock", "internal/event", "internal/fault", "internal/lease", "internal/postgres", "internal/redisx", "internal/web", "lua"},
 	"internal/timeline":          {"internal/fault", "internal/postgres", "internal/web"},
 	"internal/archive":           {"internal/failpoint", "internal/postgres"},
-	"internal/audit":             {"internal/event", "internal/fault", "internal/postgres", "internal/redisx", "internal/run", "internal/web"},
-	"internal/deadletter":        {"internal/broker", "internal/event", "internal/fault", "internal/postgres", "internal/text", "internal/web"},
+	"internal/audit":             {"internal/clock", "internal/event", "internal/fault", "internal/postgres", "internal/redisx", "internal/run", "internal/web"},
+	"internal/deadletter":        {"internal/clock", "internal/broker", "internal/event", "internal/fault", "internal/postgres", "internal/text", "internal/web"},
 	"internal/relay":             {"internal/broker", "internal/event", "internal/lease", "internal/postgres", "internal/run"},
 	"internal/refill":            {"internal/broker", "internal/event", "internal/fault", "internal/lease", "internal/postgres", "internal/run", "internal/web"},
 	"internal/rollout":           {"internal/broker", "internal/event", "internal/postgres", "internal/run"},
 	"internal/lease":             {"internal/postgres", "internal/run"},
 	"internal/outbox":            {"internal/event", "internal/postgres"},
 	"internal/inbox":             {"internal/event", "internal/postgres"},
-	"internal/broker":            {"internal/event", "internal/fault", "internal/run"},
+	"internal/broker":            {"internal/clock", "internal/event", "internal/fault", "internal/run"},
 	"internal/postgres":          {"internal/event", "internal/fault", "internal/run", "migrations"},
 	"internal/redisx":            {"internal/event", "internal/fault", "lua"},
-	"internal/web":               {"api", "internal/event", "internal/fault", "internal/run", "internal/text"},
+	"internal/web":               {"internal/clock", "api", "internal/event", "internal/fault", "internal/run", "internal/text"},
 	"internal/sandbox":           {},
 	"internal/stack":             {},
 	"internal/testkit":           {"internal/postgres", "internal/stack", "internal/redisx", "migrations"},
@@ -65,7 +65,8 @@ var mayImport = map[string][]string{
 	"internal/house":             {},
 	"docs/notify":                {},
 	"internal/gather":            {},
-	"internal/event":             {},
+	"internal/clock":             {},
+	"internal/event":             {"internal/clock"},
 	"internal/failpoint":         {},
 	"internal/fault":             {},
 	"internal/text":              {},

@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/holdfast-checkout/holdfast/internal/clock"
 	"github.com/holdfast-checkout/holdfast/internal/redisx"
 	"github.com/holdfast-checkout/holdfast/lua"
 )
@@ -90,7 +91,7 @@ func (s *Shelf) tellByRows(ctx context.Context, productID uuid.UUID, mine []Live
 		own[h.HoldID] = true
 	}
 	var stock *shelved
-	now := time.Now()
+	now := clock.Now()
 	err := s.eachPage(ctx, []uuid.UUID{productID}, func(r *reading) {
 		for _, h := range r.holds {
 			if h.ExpiresAt.After(now) {

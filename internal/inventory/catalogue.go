@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/holdfast-checkout/holdfast/internal/clock"
 	"github.com/holdfast-checkout/holdfast/internal/event"
 	"github.com/holdfast-checkout/holdfast/internal/fault"
 	"github.com/holdfast-checkout/holdfast/internal/postgres"
@@ -140,7 +141,7 @@ func (s *Service) Upsert(ctx context.Context, products []NewProduct) ([]Offer, e
 func complete(ctx context.Context, tx pgx.Tx, products []NewProduct) error {
 	var partial []string
 	for i := range products {
-		products[i].ID = uuid.Must(uuid.NewV7())
+		products[i].ID = clock.NewID()
 		if products[i].KeepPrice || products[i].KeepDescription {
 			partial = append(partial, products[i].SKU)
 		}
@@ -187,7 +188,7 @@ func openNew(ctx context.Context, tx pgx.Tx, products []uuid.UUID, opening map[u
 	}
 	var said []event.Fact
 	for page := range slices.Chunk(products, linesPerFact) {
-		id := uuid.Must(uuid.NewV7())
+		id := clock.NewID()
 		lines := make([]event.StockLine, len(page))
 		for i, product := range page {
 			lines[i] = books.open(product, id, opening[product])
@@ -271,7 +272,7 @@ func (s *Service) restockHere(ctx context.Context, productID uuid.UUID, quantity
 		if books.stock[productID] == nil {
 			return noSuchProduct()
 		}
-		id := uuid.Must(uuid.NewV7())
+		id := clock.NewID()
 		line, err := books.adjust(productID, id, quantity, reason)
 		if err != nil {
 			return refuseAdjust(err, books.stock[productID].Available)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/holdfast-checkout/holdfast/internal/clock"
 	"github.com/holdfast-checkout/holdfast/internal/event"
 	"github.com/holdfast-checkout/holdfast/internal/fault"
 	"github.com/holdfast-checkout/holdfast/internal/redisx"
@@ -111,7 +112,7 @@ func overLimit(answer []any) held {
 	met := fault.Limit{Name: names[max(1, min(code, int64(len(names))))-1], Allowed: allowed}
 	if met.Name == fault.HoldMaxAge {
 		met.Allowed = allowed / 1000
-		met.Again = max(time.Second, time.Until(time.UnixMilli(number(answer, 4))))
+		met.Again = max(time.Second, clock.Until(time.UnixMilli(number(answer, 4))))
 	}
 	h := held{Answer: Answer{Available: number(answer, 1), Limit: &met}}
 	for at := 5; at < len(answer); at++ {

@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/holdfast-checkout/holdfast/internal/clock"
 	"github.com/holdfast-checkout/holdfast/internal/event"
 	"github.com/holdfast-checkout/holdfast/internal/fault"
 	"github.com/holdfast-checkout/holdfast/internal/outbox"
@@ -146,7 +147,7 @@ func (s *Service) LaneRestock(ctx context.Context, facts []event.Fact) error {
 		answers := make([]restocked, len(fresh))
 		for i, f := range fresh {
 			var line event.StockLine
-			id := uuid.Must(uuid.NewV7())
+			id := clock.NewID()
 			line, answers[i], err = books.restock(asked[i], id)
 			if err != nil {
 				return err

@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/holdfast-checkout/holdfast/internal/clock"
 	"github.com/holdfast-checkout/holdfast/internal/redisx"
 	"github.com/holdfast-checkout/holdfast/lua"
 )
@@ -61,7 +62,7 @@ func (s *Shelf) noted(checkout string, p uuid.UUID, calls []redisx.Call) []redis
 	if checkout == "" {
 		return calls
 	}
-	return append(calls, redisx.Command("ZADD", s.keys.Checkouts(p), time.Now().UnixMilli(), p.String()))
+	return append(calls, redisx.Command("ZADD", s.keys.Checkouts(p), clock.Now().UnixMilli(), p.String()))
 }
 
 // UndoCheckout takes back what a checkout has done to a hold on products: the time that it has given, and what it has taken anew.

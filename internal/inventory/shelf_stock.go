@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/holdfast-checkout/holdfast/internal/clock"
 	"github.com/holdfast-checkout/holdfast/internal/redisx"
 	"github.com/holdfast-checkout/holdfast/lua"
 )
@@ -43,7 +44,7 @@ func (s *Shelf) units(ctx context.Context, productIDs []uuid.UUID) (map[uuid.UUI
 
 // unitsInBooks says the same without Redis, by the rows of stock, carts and orders.
 func (s *Shelf) unitsInBooks(ctx context.Context, productIDs []uuid.UUID) (map[uuid.UUID]units, error) {
-	found, held, now := make(map[uuid.UUID]units, len(productIDs)), make(map[uuid.UUID]int64, len(productIDs)), time.Now()
+	found, held, now := make(map[uuid.UUID]units, len(productIDs)), make(map[uuid.UUID]int64, len(productIDs)), clock.Now()
 	err := s.eachPage(ctx, productIDs, func(r *reading) {
 		for _, h := range r.holds {
 			if h.ExpiresAt.After(now) {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/holdfast-checkout/holdfast/internal/clock"
 	"github.com/holdfast-checkout/holdfast/internal/event"
 )
 
@@ -129,7 +130,7 @@ func (b *Books) move(s *Stock, kind string, quantity int64, orderID, factID uuid
 	s.Available += quantity
 	s.Version++
 	b.movements = append(b.movements, Movement{
-		ID: uuid.Must(uuid.NewV7()), ProductID: s.ProductID, Kind: kind, Quantity: quantity, Balance: s.Available,
+		ID: clock.NewID(), ProductID: s.ProductID, Kind: kind, Quantity: quantity, Balance: s.Available,
 		OrderID: orderID, FactID: factID, Reason: reason,
 	})
 	return event.StockLine{ProductID: s.ProductID, Quantity: max(quantity, -quantity), Available: s.Available, Version: s.Version}

@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/holdfast-checkout/holdfast/internal/clock"
 	"github.com/holdfast-checkout/holdfast/internal/event"
 )
 
@@ -73,7 +74,7 @@ func lockRestocks(ctx context.Context, tx pgx.Tx, facts []event.Fact) (map[uuid.
 		return nil
 	})
 	for _, f := range facts {
-		if _, found := wanted[f.ID]; err == nil && !found && time.Since(f.At) < forgetRestocks {
+		if _, found := wanted[f.ID]; err == nil && !found && clock.Since(f.At) < forgetRestocks {
 			err = errNotSeen
 		}
 	}

@@ -94,6 +94,7 @@ func (l *Lease) campaign(ctx context.Context, name string) (Term, error) {
 	}
 }
 
+// take takes a lease that has run out. One that seems to last for very long was taken before Postgres' clock was put back.
 func (l *Lease) take(ctx context.Context, name string) (Term, error) {
 	ctx, cancel := context.WithTimeout(ctx, l.ttl/2)
 	defer cancel()
@@ -101,7 +102,7 @@ func (l *Lease) take(ctx context.Context, name string) (Term, error) {
 	err := l.db.QueryRow(ctx, `
 		INSERT INTO shared.leases AS l (name, holder, term, expires_at) VALUES ($1, $2, 1, clock_timestamp() + $3)
 		ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, term = l.term + 1, expires_at = excluded.expires_at
-		WHERE l.expires_at <= clock_timestamp()
+		WHERE l.expires_at <= clock_timestamp() OR l.expires_at > clock_timestamp() + $3 * 10
 		RETURNING term`, name, l.holder, l.ttl).Scan(&term.Number)
 	if err != nil {
 		return Term{}, fmt.Errorf("take lease %s: %w", name, err)

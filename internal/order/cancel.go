@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/holdfast-checkout/holdfast/internal/clock"
 	"github.com/holdfast-checkout/holdfast/internal/event"
 	"github.com/holdfast-checkout/holdfast/internal/failpoint"
 	"github.com/holdfast-checkout/holdfast/internal/fault"
@@ -30,9 +30,9 @@ func (s *Service) Cancel(ctx context.Context, customer string, id uuid.UUID, tra
 			return fault.New(fault.Conflict, "The order cannot be cancelled: it has failed (%s), and nothing of it is kept.", o.Reason)
 		}
 		if complete {
-			o.Deadline = time.Now().Add(s.limits.TimeOut) // by which it should have ended, again
+			o.Deadline = clock.Now().Add(s.limits.TimeOut) // by which it should have ended, again
 		}
-		o.advanced(time.Now())
+		o.advanced(clock.Now())
 		err = sayCancelled(ctx, tx, o, traceParent)
 		failpoint.Reach("cancelling")
 		return err

@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 
+	"github.com/holdfast-checkout/holdfast/internal/clock"
 	"github.com/holdfast-checkout/holdfast/internal/fault"
 	"github.com/holdfast-checkout/holdfast/internal/postgres"
 )
@@ -61,22 +61,21 @@ func fingerprint(method, path string, body any) ([]byte, error) {
 	return h.Sum(nil), nil
 }
 
-// orderOf gives the order that was made under a key, or uuid.Nil. Another request under the same key is a fault.
-func orderOf(ctx context.Context, db *postgres.DB, customer, key string, print []byte) (uuid.UUID, error) {
-	var id uuid.UUID
+// orderOf gives the order that was made under a key, or uuid.Nil, and the time by Postgres' clock, from which on a new order counts.
+// Another request under the same key is a fault.
+func orderOf(ctx context.Context, db *postgres.DB, customer, key string, print []byte) (id uuid.UUID, at time.Time, err error) {
 	var same bool
-	err := db.QueryRow(ctx, `SELECT order_id, fingerprint = $3 FROM orders.idempotency_keys
-		WHERE customer = $1 AND key = $2 AND expires_at > now()`, customer, key, print).Scan(&id, &same)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return uuid.Nil, nil
-	}
+	err = db.QueryRow(ctx, `SELECT coalesce(k.order_id, $4), coalesce(k.fingerprint = $3, true), now.at
+		FROM (SELECT clock_timestamp() AS at) AS now
+		LEFT JOIN orders.idempotency_keys k ON k.customer = $1 AND k.key = $2 AND k.expires_at > now()`, customer, key, print, uuid.Nil).Scan(&id, &same, &at)
 	if err != nil {
-		return uuid.Nil, fmt.Errorf("look up idempotency key: %w", err)
+		return uuid.Nil, at, fmt.Errorf("look up idempotency key: %w", err)
 	}
+	clock.Notice(at)
 	if !same {
-		return uuid.Nil, &fault.Error{Kind: fault.IdempotencyKeyReused, Detail: "This Idempotency-Key was used for another request."}
+		return uuid.Nil, at, &fault.Error{Kind: fault.IdempotencyKeyReused, Detail: "This Idempotency-Key was used for another request."}
 	}
-	return id, nil
+	return id, at, nil
 }
 
 // ForgetKeys deletes expired Idempotency-Keys, limit at most, and returns how many.

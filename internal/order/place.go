@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/holdfast-checkout/holdfast/internal/clock"
 	"github.com/holdfast-checkout/holdfast/internal/event"
 	"github.com/holdfast-checkout/holdfast/internal/failpoint"
 	"github.com/holdfast-checkout/holdfast/internal/fault"
@@ -32,7 +33,8 @@ type Purchase struct {
 
 // Place makes an order of a purchase, once per customer and key, and gives its id. A repetition gives the same id and true.
 func (s *Service) Place(ctx context.Context, p Purchase) (id uuid.UUID, replayed bool, err error) {
-	if id, err = orderOf(ctx, s.db, p.Customer, p.Key, p.Fingerprint); err != nil || id != uuid.Nil {
+	id, at, err := orderOf(ctx, s.db, p.Customer, p.Key, p.Fingerprint)
+	if err != nil || id != uuid.Nil {
 		return id, id != uuid.Nil, err
 	}
 	unlock, taken, err := s.ports.Locks.Lock(ctx, p.Customer, p.Key)
@@ -49,12 +51,12 @@ func (s *Service) Place(ctx context.Context, p Purchase) (id uuid.UUID, replayed
 	if err == nil && !taken {
 		return s.twin(ctx, p)
 	}
-	id, err = s.make(ctx, p)
+	id, err = s.make(ctx, p, at.UTC())
 	if err == nil {
 		return id, false, nil
 	}
 	// A twin may have made the order since the key was looked up, and that may be why there is nothing to buy any more.
-	if made, lost := orderOf(ctx, s.db, p.Customer, p.Key, p.Fingerprint); lost == nil && made != uuid.Nil {
+	if made, _, lost := orderOf(ctx, s.db, p.Customer, p.Key, p.Fingerprint); lost == nil && made != uuid.Nil {
 		return made, true, nil
 	}
 	if errors.Is(err, errTwin) {
@@ -65,7 +67,7 @@ func (s *Service) Place(ctx context.Context, p Purchase) (id uuid.UUID, replayed
 
 // twin answers a request whose key another request is using: with that one's order if it is there by now.
 func (s *Service) twin(ctx context.Context, p Purchase) (uuid.UUID, bool, error) {
-	id, err := orderOf(ctx, s.db, p.Customer, p.Key, p.Fingerprint)
+	id, _, err := orderOf(ctx, s.db, p.Customer, p.Key, p.Fingerprint)
 	if err != nil || id != uuid.Nil {
 		return id, id != uuid.Nil, err
 	}
@@ -74,14 +76,14 @@ func (s *Service) twin(ctx context.Context, p Purchase) (uuid.UUID, bool, error)
 	return uuid.Nil, false, f
 }
 
-func (s *Service) make(ctx context.Context, p Purchase) (uuid.UUID, error) {
+func (s *Service) make(ctx context.Context, p Purchase, at time.Time) (uuid.UUID, error) {
 	strategy, ok := s.ports.Strategies.Choose(p.Strategy)
 	if !ok {
 		return uuid.Nil, fault.Unprocessable("The strategy %q is not one that orders may ask for.", p.Strategy).
 			With(fault.Line{Field: "strategy", Detail: "not allowed"})
 	}
 	o := &Order{
-		ID: uuid.Must(uuid.NewV7()), Customer: p.Customer, Strategy: strategy, Version: 1, CreatedAt: time.Now().UTC(),
+		ID: clock.NewID(), Customer: p.Customer, Strategy: strategy, Version: 1, CreatedAt: at,
 		State: State{Status: Created, Payment: PaymentNotStarted, Inventory: InventoryNotStarted},
 		Terms: event.Terms{PaymentMethod: p.PaymentMethod},
 	}

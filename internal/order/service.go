@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/holdfast-checkout/holdfast/internal/clock"
 	"github.com/holdfast-checkout/holdfast/internal/event"
 	"github.com/holdfast-checkout/holdfast/internal/fault"
 	"github.com/holdfast-checkout/holdfast/internal/inbox"
@@ -219,7 +220,7 @@ func (s *Service) TimeOut(ctx context.Context, limit int) (int, error) {
 		facts := make([]event.Fact, 0, len(orders))
 		for _, o := range orders {
 			o.TimeOut()
-			o.advanced(time.Now())
+			o.advanced(clock.Now())
 		}
 		if err := update(ctx, tx, orders, nil); err != nil {
 			return err

@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/holdfast-checkout/holdfast/internal/clock"
 	"github.com/holdfast-checkout/holdfast/internal/event"
 	"github.com/holdfast-checkout/holdfast/internal/inbox"
 	"github.com/holdfast-checkout/holdfast/internal/outbox"
@@ -71,7 +72,7 @@ func save(ctx context.Context, tx pgx.Tx, orders map[uuid.UUID]*Order, changed m
 		return nil
 	}
 	list := make([]*Order, 0, len(changed))
-	now := time.Now()
+	now := clock.Now()
 	for id := range changed {
 		o := orders[id]
 		o.advanced(now)

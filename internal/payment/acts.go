@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/holdfast-checkout/holdfast/internal/clock"
 	"github.com/holdfast-checkout/holdfast/internal/fault"
 )
 
@@ -173,7 +174,7 @@ func keepActs(batch *pgx.Batch, acts []done) {
 	var ids, orders []uuid.UUID
 	var names, by, reasons, states []string
 	for _, a := range acts {
-		ids, orders = append(ids, uuid.Must(uuid.NewV7())), append(orders, a.order)
+		ids, orders = append(ids, clock.NewID()), append(orders, a.order)
 		names, by = append(names, a.Name), append(by, a.By)
 		reasons, states = append(reasons, a.Reason), append(states, string(a.state))
 	}

@@ -6,12 +6,12 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/holdfast-checkout/holdfast/internal/clock"
 	"github.com/holdfast-checkout/holdfast/internal/failpoint"
 	"github.com/holdfast-checkout/holdfast/internal/postgres"
 )
@@ -47,7 +47,7 @@ func (l Line) isLater() bool { return l.Verdict == RefundFailed || l.Verdict == 
 // hear hears such a line, and says in a word what came of it.
 func (a afterwards) hear(ctx context.Context, l Line) (string, error) {
 	if l.At.IsZero() {
-		l.At = time.Now()
+		l.At = clock.Now()
 	}
 	if l.Verdict == Disputed {
 		return a.dispute(ctx, l)

@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/holdfast-checkout/holdfast/internal/clock"
 	"github.com/holdfast-checkout/holdfast/internal/postgres"
 )
 
@@ -116,7 +117,7 @@ func (h *Hunter) theirs(ctx context.Context) error {
 
 // oldEnough gives the lines before the first whose outcome may just be on its way to us.
 func (h *Hunter) oldEnough(lines []Line) []Line {
-	limit := time.Now().Add(-h.options.Cooldown)
+	limit := clock.Now().Add(-h.options.Cooldown)
 	for i, l := range lines {
 		if l.At.After(limit) && h.options.Cooldown > 0 {
 			return lines[:i]

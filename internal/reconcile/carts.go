@@ -7,11 +7,11 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/holdfast-checkout/holdfast/internal/clock"
 	"github.com/holdfast-checkout/holdfast/internal/redisx"
 	"github.com/holdfast-checkout/holdfast/lua"
 )
@@ -195,7 +195,7 @@ func (p *pass) readCarts(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]ca
 		if !seen {
 			one = c
 			one.lines = map[string]int64{}
-			one.young = c.young || c.turn == 0 && time.Since(madeAt(id)) < p.Cooldown
+			one.young = c.young || c.turn == 0 && clock.Since(madeAt(id)) < p.Cooldown
 		}
 		if product != nil {
 			one.lines[product.String()] = *quantity

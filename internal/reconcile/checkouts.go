@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/google/uuid"
 
+	"github.com/holdfast-checkout/holdfast/internal/clock"
 	"github.com/holdfast-checkout/holdfast/internal/redisx"
 )
 
@@ -54,7 +56,7 @@ func (p *pass) forgetCheckouts(ctx context.Context) error {
 	if p.run.DryRun {
 		return nil
 	}
-	until := strconv.FormatInt(p.began.Add(-p.Cooldown).UnixMilli(), 10)
+	until := strconv.FormatInt(clock.Now().Add(-time.Since(p.began)-p.Cooldown).UnixMilli(), 10)
 	calls := make([]redisx.Call, redisx.DueShards)
 	for i := range calls {
 		calls[i] = redisx.Command("ZREMRANGEBYSCORE", p.Keys.CheckoutShard(i), "-inf", until)

@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/holdfast-checkout/holdfast/internal/clock"
 	"github.com/holdfast-checkout/holdfast/internal/redisx"
 )
 
@@ -214,7 +215,7 @@ func (p *pass) nobodys(product uuid.UUID, id, value string, owners map[string]ow
 		return false
 	case known && o.settled, err != nil:
 		return true
-	case !known && parsed.Version() == 7 && time.Since(madeAt(parsed)) > ancient:
+	case !known && parsed.Version() == 7 && clock.Since(madeAt(parsed)) > ancient:
 		return true
 	case p.doubted(product, id, value):
 		return true

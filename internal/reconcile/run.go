@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/holdfast-checkout/holdfast/internal/clock"
 	"github.com/holdfast-checkout/holdfast/internal/lease"
 )
 
@@ -80,7 +81,7 @@ type pass struct {
 // compare makes a run and stores it, whatever comes of it.
 func (r *Reconciler) compare(ctx context.Context, term lease.Term, scope Scope, dryRun bool) (*pass, error) {
 	p := &pass{Reconciler: r, term: term, began: time.Now(), doubts: doubts{}}
-	p.run = Run{ID: uuid.Must(uuid.NewV7()), Scope: scope, DryRun: dryRun, Differences: []Difference{}}
+	p.run = Run{ID: clock.NewID(), Scope: scope, DryRun: dryRun, Differences: []Difference{}}
 	lost, err := r.memoryLost(ctx)
 	if err != nil {
 		return nil, err

@@ -38,6 +38,7 @@ type Scripts struct {
 	// Patience is how long one pipeline may take in all: the package's, unless it is set before the first Run. A node that is
 	// frozen while a connection is made would take twice the client's time-out.
 	Patience  time.Duration
+	Shifts    *Shifts    // how far the clocks of the servers are from Postgres'; nil: not at all
 	Admission *Admission // the client's, so that open connections stop too when nobody is vouched for; nil: none
 
 	client  redis.UniversalClient
@@ -45,21 +46,23 @@ type Scripts struct {
 	pulse   *pulse // of the client's server, for all gates
 	sources map[string]string
 	digests map[string]string
+	timed   map[string]bool // scripts that are told of a shift
 }
 
 // NewScripts takes the sources of the scripts by name.
 func NewScripts(client redis.UniversalClient, sources map[string]string) *Scripts {
-	digests := make(map[string]string, len(sources))
+	digests, timed := make(map[string]string, len(sources)), make(map[string]bool, len(sources))
 	for name, source := range sources {
 		sum := sha1.Sum([]byte(source)) // Redis' own name for a script
 		digests[name] = hex.EncodeToString(sum[:])
+		timed[name] = strings.Contains(source, shiftWord)
 	}
 	_, cluster := client.(*redis.ClusterClient)
 	gate := newGate(atOnce, true)
 	if cluster {
 		gate = newGate(atOnceCluster, false)
 	}
-	return &Scripts{Patience: Patience, client: client, gate: gate, pulse: &pulse{}, sources: sources, digests: digests}
+	return &Scripts{Patience: Patience, client: client, gate: gate, pulse: &pulse{}, sources: sources, digests: digests, timed: timed}
 }
 
 // Aside gives the same scripts with a gate of their own for so many pipelines at once: for work that no customer waits for, so
@@ -200,7 +203,7 @@ func (s *Scripts) send(ctx context.Context, calls []Call, replies []Reply, open 
 		if call := calls[at]; call.Script == "" {
 			cmds[i] = pipe.Do(ctx, call.Args...)
 		} else {
-			cmds[i] = pipe.EvalSha(ctx, s.digests[call.Script], call.Keys, call.Args...)
+			cmds[i] = pipe.EvalSha(ctx, s.digests[call.Script], call.Keys, s.shifted(ctx, call)...)
 		}
 	}
 	_, _ = pipe.Exec(ctx) // gives the first error of the commands, which are looked at one by one

@@ -18,6 +18,8 @@ type folder struct {
 	data string
 	as   account
 	lock *os.File
+
+	clocks bool // see Options
 }
 
 // openFolder makes the folder and takes it for this process.

@@ -25,6 +25,8 @@ type Options struct {
 
 	Standby bool // PostgreSQL has a streaming standby beside it, which no commit waits for unless synchronous_standby_names names it
 
+	Clocks bool // those of PostgreSQL and Redis can be moved, by SetClock; a C compiler is needed
+
 	PostgresURL string // a server that runs already: used as it is, none is started
 	RedisURL    string // likewise
 	RabbitURL   string // likewise
@@ -91,6 +93,7 @@ func Start(ctx context.Context, opts Options) (*Stack, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open stack folder %s: %w", opts.Dir, err)
 	}
+	folder.clocks = opts.Clocks
 	s := &Stack{opts: opts, folder: folder}
 	if err := s.start(ctx); err != nil {
 		s.Kill()

@@ -81,6 +81,9 @@ func (s *Server) launchOne(ctx context.Context, c command) error {
 		return err
 	}
 	defer func() { _ = log.Close() }() // the child has its own
+	if err := s.fakeClock(&c); err != nil {
+		return err
+	}
 	p, err := spawn(c, s.folder.as, log)
 	if err != nil {
 		return err

@@ -79,6 +79,12 @@ func PrivatePair(t testing.TB) *stack.Stack {
 	return private(t, stack.Options{Standby: true})
 }
 
+// PrivateClocks is Private with clocks that can be moved.
+func PrivateClocks(t testing.TB) *stack.Stack {
+	t.Helper()
+	return private(t, stack.Options{Clocks: true})
+}
+
 // PrivateRedis starts a Redis that this test alone has, and makes a place that has it beside the Postgres and the broker of this
 // test run: a tenth of the work of Private.
 func PrivateRedis(t testing.TB) (*Env, *stack.Stack) {

@@ -17,6 +17,7 @@ import (
 	echojwt "github.com/labstack/echo-jwt/v4"
 	"github.com/labstack/echo/v4"
 
+	"github.com/holdfast-checkout/holdfast/internal/clock"
 	"github.com/holdfast-checkout/holdfast/internal/fault"
 	"github.com/holdfast-checkout/holdfast/internal/text"
 )
@@ -59,7 +60,7 @@ func NewAuth(secret []byte, jwks string) (*Auth, error) {
 
 func newParser(algorithms ...string) *jwt.Parser {
 	return jwt.NewParser(jwt.WithValidMethods(algorithms), jwt.WithExpirationRequired(), jwt.WithIssuer(Issuer),
-		jwt.WithAudience(Issuer), jwt.WithLeeway(leeway), jwt.WithStrictDecoding())
+		jwt.WithAudience(Issuer), jwt.WithLeeway(leeway), jwt.WithStrictDecoding(), jwt.WithTimeFunc(clock.Now))
 }
 
 // run keeps the JWK Set fresh until ctx ends. With a secret there is nothing to do.

@@ -11,8 +11,7 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/google/uuid"
-
+	"github.com/holdfast-checkout/holdfast/internal/clock"
 	"github.com/holdfast-checkout/holdfast/internal/event"
 	"github.com/holdfast-checkout/holdfast/internal/payment"
 )
@@ -22,7 +21,7 @@ const Key = "sk_test_secretofours"
 
 // Intent is one to buy something with a payment method.
 func Intent(method string) payment.Intent {
-	id := uuid.Must(uuid.NewV7())
+	id := clock.NewID()
 	return payment.Intent{
 		OrderID: id, ChargeKey: "charge-" + id.String(), RefundKey: "refund-" + id.String(),
 		Terms: event.Terms{TotalMinor: 1275, Currency: "GBP", PaymentMethod: method},

@@ -1,0 +1,100 @@
+package app_test
+
+import (
+	"bytes"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/holdfast-checkout/holdfast/internal/audit"
+	"github.com/holdfast-checkout/holdfast/internal/config"
+	"github.com/holdfast-checkout/holdfast/internal/stack"
+	"github.com/holdfast-checkout/holdfast/internal/testkit"
+)
+
+// The clocks of Postgres and Redis are moved by 20 minutes each way under a running instance, which says so. Orders last as long as they
+// should, units are held for carts as long as they should, and all ends as if nothing had been.
+func TestDrillClocksApart(t *testing.T) {
+	t.Parallel()
+	servers := testkit.PrivateClocks(t)
+	s := openOn(t, testkit.NewOn(t, servers), outboxMode([]string{"polling", "cdc"}[testkit.Seed(t)%2]), func(c *config.Config) {
+		c.StrategiesAllowed = allStrategies
+		c.MaxCustomerUnits, c.HoldCooldown = 100, time.Minute // owners' times are kept, too
+	})
+	mug := s.product("MUG", 1275, 10_000)
+	m := s.processes() // this one has a time of its own
+	pg, redis := servers.Postgres(), servers.Redis()
+	for _, c := range []struct {
+		server *stack.Server
+		off    time.Duration
+	}{{redis, 20 * time.Minute}, {redis, -20 * time.Minute}, {redis, 0}, {pg, -20 * time.Minute}, {pg, 0}, {pg, 20 * time.Minute}} {
+		if err := c.server.SetClock(c.off); err != nil {
+			t.Fatal(err)
+		}
+		m.awaitSkew(c.server.Name(), c.off)
+		m.everybodyBuys(mug, fmt.Sprint(c.server.Name(), " ", c.off))
+	}
+	var report audit.Report
+	m.operator().must(http.StatusOK, http.MethodPost, "/admin/audit?wait=60", nil).into(t, &report)
+	if report.ExitCode() != audit.ExitOK {
+		var b bytes.Buffer
+		_ = report.Print(&b)
+		t.Errorf("the audit is not clean:\n%s", b.String())
+	}
+}
+
+// awaitSkew waits until the instance says how far a clock is off, or that it is ready.
+func (m *mortal) awaitSkew(server string, off time.Duration) {
+	m.t.Helper()
+	testkit.Eventually(m.t, time.Minute, func() error {
+		res, err := http.Get(m.url + "/readyz")
+		if err != nil {
+			return err
+		}
+		defer res.Body.Close()
+		var body bytes.Buffer
+		if _, err := body.ReadFrom(res.Body); err != nil {
+			return err
+		}
+		said := strings.Contains(body.String(), "the clock") && strings.Contains(body.String(), server)
+		if apart := off.Abs() > time.Minute; apart != said || apart != (res.StatusCode == http.StatusServiceUnavailable) {
+			return fmt.Errorf("%s is off by %s: %d %s", server, off, res.StatusCode, &body)
+		}
+		return nil
+	})
+}
+
+// everybodyBuys has customers buy at once and from carts, in every strategy.
+func (m *mortal) everybodyBuys(mug, when string) {
+	m.t.Helper()
+	ends := map[string]string{"pm_ok": "COMPLETED", "pm_declined": "FAILED PAYMENT_FAILED"}
+	got, want, ids := map[string]string{}, map[string]string{}, map[string]string{}
+	for _, way := range allStrategies {
+		for method, end := range ends {
+			key := fmt.Sprint(when, "/", way, "/", method)
+			body := buyNow(mug, 1, method)
+			if body["strategy"] = way; method == "pm_ok" {
+				m.customer(key).must(http.StatusOK, http.MethodPut, "/cart/items/"+mug, map[string]any{"quantity": 2})
+				delete(body, "items")
+			}
+			var o order
+			a, err := m.customer(key).ask(http.MethodPost, "/orders", body, "Idempotency-Key", key)
+			if err != nil || a.status != http.StatusAccepted && a.status != http.StatusCreated {
+				m.t.Fatalf("%s: %d %s %v", key, a.status, a.body, err)
+			}
+			a.into(m.t, &o)
+			ids[key], want[key] = o.ID, end
+		}
+	}
+	for key, id := range ids {
+		o := m.customer(key).end(id)
+		got[key] = strings.TrimSpace(o.Status + " " + o.FailureReason)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		m.t.Errorf("ends (-want +got):\n%s", diff)
+	}
+}
