@@ -48,6 +48,15 @@ test: ## test everything, on real servers and with the race detector
 	@command -v $${CC:-gcc} >/dev/null || { echo 'the race detector needs a C compiler: apt-get install gcc libc6-dev'; exit 1; }
 	$(GO) run ./internal/testkit/withstack $(GO) test -race $(SLIM) -parallel 5 -timeout 10m $(ARGS)
 
+.PHONY: statements
+statements: export GOGC := 400
+statements: export GORACE := atexit_sleep_ms=0
+statements: ## list what SQL the tests send, all of them or those of ARGS, in internal/statements/list
+	@internal/stack/install.sh --tests
+	@sent=$$(mktemp) && trap 'rm -f "$$sent"' EXIT && export HOLDFAST_TEST_SENT="$$sent" && \
+		{ $(GO) run ./internal/testkit/withstack $(GO) test -race $(SLIM) -parallel 5 -timeout 10m $(ARGS); failed=$$?; \
+		$(GO) run ./internal/statements/update "$$sent" && exit $$failed; }
+
 # How often, and from which seed on; each run takes the next seed.
 RUNS ?= 1
 SEED ?= $(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')

@@ -1,6 +1,7 @@
 package deadletter_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/holdfast-checkout/holdfast/internal/broker"
+	"github.com/holdfast-checkout/holdfast/internal/deadletter"
 	"github.com/holdfast-checkout/holdfast/internal/event"
 	"github.com/holdfast-checkout/holdfast/internal/testkit"
 )
@@ -138,6 +140,32 @@ func TestDeletedLetterIsRemembered(t *testing.T) {
 	}
 	history, err := w.letters.History(t.Context(), uuid.MustParse(id))
 	if err != nil || len(history) != 1 || history[0].Action != "delete" || history[0].By != "admin" || history[0].Reason != "test order" {
+		t.Errorf("%+v, %v", history, err)
+	}
+}
+
+// A letter that the broker did not take stays open, and its log says so.
+func TestLetterThatWasNotTakenStays(t *testing.T) {
+	t.Parallel()
+	w := newWard(t)
+	_, shown := w.say()
+	id := uuid.MustParse(shown["id"].(string))
+	stopped, stop := context.WithCancel(t.Context())
+	stop()
+	publisher := broker.NewPublisher(w.cfg)
+	if err := publisher.Run(stopped); err != nil {
+		t.Fatal(err)
+	}
+	letters := deadletter.New(w.env.DB, publisher, w.cfg.Topology, w.env.Log, nil)
+	if _, err := letters.Replay(t.Context(), id, "admin"); err == nil {
+		t.Fatal("replayed by a publisher that has stopped")
+	}
+	letter, err := w.letters.Find(t.Context(), id)
+	if err != nil || letter.ReplayedAt != nil {
+		t.Errorf("%+v, %v", letter, err)
+	}
+	history, err := w.letters.History(t.Context(), id)
+	if err != nil || len(history) != 1 || history[0].Result != "not taken" {
 		t.Errorf("%+v, %v", history, err)
 	}
 }

@@ -22,9 +22,8 @@ type Status struct {
 func (l *Letters) Status(ctx context.Context) (Status, error) {
 	var s Status
 	err := l.db.QueryRow(ctx, `
-		SELECT count(*) FILTER (WHERE replayed_at IS NULL), count(*) FILTER (WHERE replayed_at IS NULL AND reason = $1),
-			count(*) FILTER (WHERE replayed_at IS NOT NULL), min(at) FILTER (WHERE replayed_at IS NULL)
-		FROM shared.dead_letters`, broker.ReasonPermanent).Scan(&s.Open, &s.Quarantine, &s.Replayed, &s.OldestOpen)
+		SELECT count(*), count(*) FILTER (WHERE reason = $1), (SELECT count(*) FROM shared.dead_letters WHERE replayed_at IS NOT NULL), min(at)
+		FROM shared.dead_letters WHERE replayed_at IS NULL`, broker.ReasonPermanent).Scan(&s.Open, &s.Quarantine, &s.Replayed, &s.OldestOpen)
 	if err != nil {
 		return s, fmt.Errorf("count dead letters: %w", err)
 	}

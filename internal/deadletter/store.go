@@ -168,15 +168,15 @@ func (l *Letters) count(ctx context.Context, which Filter) (n int, err error) {
 // it is. It answers how many rows went.
 func (l *Letters) Clean(ctx context.Context, retention, remembered time.Duration) (int64, error) {
 	letters, err := l.db.InSteps(ctx, `
-		DELETE FROM shared.dead_letters WHERE id IN (
-			SELECT id FROM shared.dead_letters WHERE replayed_at < now() - $1::interval ORDER BY replayed_at LIMIT $2)`, retention)
+		DELETE FROM shared.dead_letters WHERE id = ANY (ARRAY(
+			SELECT id FROM shared.dead_letters WHERE replayed_at < now() - $1::interval ORDER BY replayed_at LIMIT $2))`, retention)
 	if err != nil {
 		return letters, fmt.Errorf("clean dead letters: %w", err)
 	}
 	log, err := l.db.InSteps(ctx, `
-		DELETE FROM shared.dead_letter_log WHERE id IN (
+		DELETE FROM shared.dead_letter_log WHERE id = ANY (ARRAY(
 			SELECT g.id FROM shared.dead_letter_log g WHERE g.at < now() - $1::interval
-			AND NOT EXISTS (SELECT FROM shared.dead_letters d WHERE d.id = g.letter_id) ORDER BY g.at LIMIT $2)`, remembered)
+			AND (SELECT d.id FROM shared.dead_letters d WHERE d.id = g.letter_id) IS NULL ORDER BY g.at LIMIT $2))`, remembered)
 	if err != nil {
 		return letters + log, fmt.Errorf("clean what was done about dead letters: %w", err)
 	}

@@ -36,8 +36,8 @@ func (a Alone) End(ctx context.Context, module string, fact uuid.UUID) error {
 // Clean forgets facts that are older than the inbox: they are not heard again. It answers how many.
 func (a Alone) Clean(ctx context.Context, retention time.Duration) (int64, error) {
 	n, err := a.DB.InSteps(ctx, `
-		DELETE FROM shared.hearings WHERE (module, fact_id) IN (
-			SELECT module, fact_id FROM shared.hearings WHERE at < now() - $1::interval ORDER BY at LIMIT $2)`, retention)
+		DELETE FROM shared.hearings WHERE ctid = ANY (ARRAY(
+			SELECT ctid FROM shared.hearings WHERE at < now() - $1::interval ORDER BY at LIMIT $2))`, retention)
 	if err != nil {
 		return n, fmt.Errorf("forget what was heard alone: %w", err)
 	}

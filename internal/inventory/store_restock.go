@@ -24,8 +24,8 @@ func askRestock(ctx context.Context, tx pgx.Tx, id uuid.UUID) error {
 // ForgetRestocks deletes what operators have asked lanes for long ago, and answers how many.
 func (s *Service) ForgetRestocks(ctx context.Context) (int64, error) {
 	n, err := s.db.InSteps(ctx, `
-		DELETE FROM inventory.restocks WHERE id IN (
-			SELECT id FROM inventory.restocks WHERE asked_at < now() - 2 * $1::interval ORDER BY asked_at LIMIT $2)`, forgetRestocks)
+		DELETE FROM inventory.restocks WHERE id = ANY (ARRAY(
+			SELECT id FROM inventory.restocks WHERE asked_at < now() - 2 * $1::interval ORDER BY asked_at LIMIT $2))`, forgetRestocks)
 	if err != nil {
 		return n, fmt.Errorf("forget restocks: %w", err)
 	}

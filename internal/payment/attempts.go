@@ -75,8 +75,8 @@ func (c *Charger) calls(ctx context.Context, order uuid.UUID) ([]ShownCall, erro
 // again must not keep all of them. It answers how many.
 func (s *Service) ForgetAttempts(ctx context.Context, age time.Duration) (int64, error) {
 	n, err := s.db.InSteps(ctx, `
-		DELETE FROM payment.attempts WHERE (order_id, claim, n) IN (
-			SELECT order_id, claim, n FROM payment.attempts WHERE at < now() - $1::interval ORDER BY at LIMIT $2)`, age)
+		DELETE FROM payment.attempts WHERE ctid = ANY (ARRAY(
+			SELECT ctid FROM payment.attempts WHERE at < now() - $1::interval ORDER BY at LIMIT $2))`, age)
 	if err != nil {
 		return n, fmt.Errorf("forget calls to the provider: %w", err)
 	}

@@ -169,13 +169,18 @@ type oursRead struct {
 	unmet []Line
 }
 
+// readTo is how far our transfers have been looked for, for an index to begin there: joined with the row that says so, they would all
+// be read from the first one on.
+const readTo = `(SELECT at FROM payment.hunts WHERE (provider, account) = ($1, $4)), (SELECT at_id FROM payment.hunts WHERE (provider, account) = ($1, $4))`
+
 // unmet reads on in our transfers, as far as the provider's list must have shown them.
 func (h *Hunter) unmet(ctx context.Context) (page oursRead, err error) {
 	rows, err := h.db.Query(ctx, `
 		SELECT t.provider_id, t.kind, t.order_id::text, t.amount_minor, t.currency, t.at,
 		       s.provider_id IS NOT NULL OR t.kind = 'reversal' OR EXISTS (SELECT FROM payment.failed_refunds f WHERE f.refund_id = t.provider_id)
-		FROM (SELECT t.* FROM payment.transfers t, payment.hunts h
-		      WHERE (h.provider, h.account) = ($1, $4) AND (t.provider, t.account) = ($1, $4) AND (t.at, t.provider_id) > (h.at, h.at_id) AND t.credit <> 'outside' AND t.at <= now() - $2 * interval '1 millisecond'
+		FROM (SELECT t.* FROM payment.transfers t
+		      WHERE (t.provider, t.account) = ($1, $4) AND (t.at, t.provider_id) > (`+readTo+`) AND t.credit <> 'outside'
+		        AND t.at <= now() - $2 * interval '1 millisecond'
 		      ORDER BY t.at, t.provider_id LIMIT $3) t
 		LEFT JOIN payment.statement s USING (provider_id)
 		ORDER BY t.at, t.provider_id`, h.at.Provider, 2*h.options.Cooldown.Milliseconds(), oursPage, h.at.ID)
@@ -204,10 +209,11 @@ func (h *Hunter) unmet(ctx context.Context) (page oursRead, err error) {
 func (h *Hunter) pass(ctx context.Context, page oursRead, missing []orphan) error {
 	return h.keep(ctx, missing, func(batch *pgx.Batch) {
 		batch.Queue(`
-			DELETE FROM payment.statement s USING payment.transfers t, payment.hunts h
-			WHERE s.provider_id = t.provider_id AND (h.provider, h.account) = ($1, $4) AND (t.provider, t.account) = ($1, $4)
-			  AND (t.at, t.provider_id) > (h.at, h.at_id) AND (t.at, t.provider_id) <= ($2, $3)`,
-			h.at.Provider, page.last.At, page.last.ID, h.at.ID)
+			DELETE FROM payment.statement WHERE provider_id = ANY (ARRAY(
+				SELECT t.provider_id FROM payment.transfers t
+				WHERE (t.provider, t.account) = ($1, $4) AND (t.at, t.provider_id) > (`+readTo+`) AND t.credit <> 'outside'
+				  AND (t.at, t.provider_id) <= ($2, $3)
+				ORDER BY t.at, t.provider_id LIMIT $5))`, h.at.Provider, page.last.At, page.last.ID, h.at.ID, oursPage)
 		batch.Queue(`UPDATE payment.hunts SET at = $3, at_id = $4 WHERE (provider, account) = ($1, $2)`, h.at.Provider, h.at.ID, page.last.At, page.last.ID)
 	})
 }

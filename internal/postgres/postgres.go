@@ -17,6 +17,9 @@ import (
 	"github.com/holdfast-checkout/holdfast/internal/run"
 )
 
+// Tracer sees every statement of every connection that is opened from now on, when set. Tests collect by it what is sent.
+var Tracer pgx.QueryTracer
+
 // DB is a pool whose transactions are run by InTx.
 type DB struct {
 	*pgxpool.Pool
@@ -80,6 +83,7 @@ func (o Options) limits() map[string]string {
 func settings(cfg *pgx.ConnConfig, o Options) {
 	cfg.RuntimeParams["application_name"] = o.ApplicationName
 	cfg.RuntimeParams["timezone"] = "UTC"
+	cfg.Tracer = Tracer
 	maps.Copy(cfg.RuntimeParams, o.limits())
 }
 

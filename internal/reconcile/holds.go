@@ -54,7 +54,7 @@ const expectedSQL = `
 		(extract(epoch FROM greatest(o.deadline + $3::interval, now() + $3::interval / 3) - $4::interval) * 1000)::bigint,
 		(extract(epoch FROM greatest(o.deadline, now()) + 2 * $3::interval) * 1000)::bigint, true,
 		o.created_at > now() - $2::interval, o.customer
-	FROM under_way o JOIN orders.lines l ON l.order_id = o.id
+	FROM under_way o CROSS JOIN LATERAL (SELECT * FROM orders.lines WHERE order_id = o.id OFFSET 0) l
 	WHERE l.product_id = ANY($1) AND NOT EXISTS (SELECT FROM inventory.reservations r WHERE r.order_id = o.id AND (r.state <> 'GATHERING'
 		OR EXISTS (SELECT FROM inventory.reservation_lines t WHERE t.order_id = o.id AND t.product_id = l.product_id))) -- its lanes take one by one`
 

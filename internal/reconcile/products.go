@@ -17,7 +17,8 @@ func (p *pass) productsOf(ctx context.Context, last uuid.UUID) ([]uuid.UUID, err
 		SELECT product_id FROM (
 			SELECT product_id FROM inventory.movements WHERE at > $3 AND at <= $4
 			UNION
-			SELECT l.product_id FROM cart.carts c JOIN cart.lines l ON l.cart_id = c.id WHERE c.changed_at > $3 AND c.changed_at <= $4
+			SELECT l.product_id FROM cart.carts c CROSS JOIN LATERAL (SELECT product_id FROM cart.lines WHERE cart_id = c.id OFFSET 0) l
+			WHERE c.changed_at > $3 AND c.changed_at <= $4
 			UNION
 			SELECT l.product_id FROM orders.lines l
 			WHERE l.order_id >= shared.uuid_from($3 - interval '1 minute') AND l.order_id <= shared.uuid_from($4)

@@ -49,12 +49,12 @@ func (p *pass) start(ctx context.Context, all bool) error {
 func (r *Reconciler) ForgetRuns(ctx context.Context) (int64, error) {
 	var all int64
 	for _, sql := range []string{`
-		DELETE FROM shared.reconciliation_differences WHERE (run_id, n) IN (
-			SELECT d.run_id, d.n FROM shared.reconciliations r JOIN shared.reconciliation_differences d ON d.run_id = r.id
-			WHERE r.started_at < now() - $1::interval ORDER BY r.started_at LIMIT $2)`, `
-		DELETE FROM shared.reconciliations WHERE id IN (
+		DELETE FROM shared.reconciliation_differences WHERE ctid = ANY (ARRAY(
+			SELECT d.ctid FROM shared.reconciliations r JOIN shared.reconciliation_differences d ON d.run_id = r.id
+			WHERE r.started_at < now() - $1::interval ORDER BY r.started_at LIMIT $2))`, `
+		DELETE FROM shared.reconciliations WHERE id = ANY (ARRAY(
 			SELECT r.id FROM shared.reconciliations r WHERE r.started_at < now() - $1::interval
-			AND NOT EXISTS (SELECT FROM shared.reconciliation_differences d WHERE d.run_id = r.id) ORDER BY r.started_at LIMIT $2)`} {
+			AND (SELECT d.n FROM shared.reconciliation_differences d WHERE d.run_id = r.id LIMIT 1) IS NULL ORDER BY r.started_at LIMIT $2))`} {
 		n, err := r.Postgres.InSteps(ctx, sql, keptRuns)
 		all += n
 		if err != nil {

@@ -118,10 +118,12 @@ func (r *Refiller) keepAsking(ctx context.Context) error {
 	}
 }
 
-// tell says in the log that queues were not there. It is no trouble where nothing was ever heard: a first start makes them all.
+// tell says in the log that queues were not there. It is no trouble where nothing was heard: a first start makes them all. Only what was
+// heard last is looked at, since of a module that has heard nothing there is nothing to be found in all the others' facts.
 func (r *Refiller) tell(ctx context.Context, modules []string) {
 	level, text, heard := slog.LevelWarn, "queues were not there: what their modules have not heard is published again", true
-	err := r.DB.QueryRow(ctx, `SELECT EXISTS (SELECT FROM shared.inbox WHERE module = ANY($1))`, modules).Scan(&heard)
+	err := r.DB.QueryRow(ctx, `
+		SELECT EXISTS (SELECT FROM (SELECT module FROM shared.inbox ORDER BY fact_id DESC LIMIT 1000) AS last WHERE module = ANY($1))`, modules).Scan(&heard)
 	if err == nil && !heard {
 		level, text = slog.LevelInfo, "queues were declared for the first time"
 	}

@@ -53,10 +53,10 @@ func (r *Rollout) claim(ctx context.Context) ([]waiter, error) {
 		WITH due AS (
 			SELECT w.fact_id, w.module FROM unnest($1::text[], $2::text[], $3::int[]) AS k(module, key, version)
 			CROSS JOIN LATERAL (
-				SELECT * FROM shared.waiting_facts w WHERE w.module = k.module AND w.key = k.key AND w.due <= clock_timestamp() AND w.version <= k.version
+				SELECT * FROM shared.waiting_facts w WHERE w.module = k.module AND w.key = k.key AND w.due <= now() AND w.version <= k.version
 				ORDER BY w.due LIMIT $4 FOR UPDATE SKIP LOCKED) AS w
 			LIMIT $5)
-		UPDATE shared.waiting_facts w SET due = clock_timestamp() + $6::interval, sent = true
+		UPDATE shared.waiting_facts w SET due = now() + $6::interval, sent = true
 		FROM due WHERE w.fact_id = due.fact_id AND w.module = due.module
 		RETURNING w.fact_id, w.module, w.body`, r.modules, r.keys, r.versions, mostOfARow, mostReleased, sentFor)
 	if err != nil {
@@ -88,11 +88,14 @@ func (r *Rollout) send(ctx context.Context, facts []waiter) error {
 // forget removes what was handed on, or is about to be given up, and has been handled or is a dead letter: that has a life of its own.
 func (r *Rollout) forget(ctx context.Context) error {
 	_, err := r.DB.InSteps(ctx, `
-		DELETE FROM shared.waiting_facts WHERE (fact_id, module) IN (
-			SELECT w.fact_id, w.module FROM shared.waiting_facts w WHERE (w.sent OR w.since < clock_timestamp() - $1::interval) AND (
+		WITH over AS (
+			SELECT w.ctid FROM (SELECT fact_id, module FROM shared.waiting_facts WHERE sent
+				UNION SELECT fact_id, module FROM shared.waiting_facts WHERE since < now() - $1::interval) AS old
+			JOIN shared.waiting_facts w USING (fact_id, module) WHERE
 				EXISTS (SELECT FROM shared.inbox i WHERE i.fact_id = w.fact_id AND i.module = w.module)
-				OR EXISTS (SELECT FROM shared.dead_letters d WHERE d.fact_id = w.fact_id AND d.module = w.module AND d.replayed_at IS NULL))
-			LIMIT $2 FOR UPDATE SKIP LOCKED)`, r.Patience)
+				OR EXISTS (SELECT FROM shared.dead_letters d WHERE d.fact_id = w.fact_id AND d.module = w.module AND d.replayed_at IS NULL)
+			LIMIT $2 FOR UPDATE OF w SKIP LOCKED)
+		DELETE FROM shared.waiting_facts WHERE ctid = ANY (ARRAY(SELECT ctid FROM over))`, r.Patience)
 	if err != nil {
 		return fmt.Errorf("forget facts that had waited and are handled: %w", err)
 	}
@@ -106,7 +109,7 @@ func (r *Rollout) giveUp(ctx context.Context) error {
 	for more := true; more; {
 		rows, err := r.DB.Query(ctx, `
 			SELECT fact_id, module, body FROM shared.waiting_facts
-			WHERE since < clock_timestamp() - $1::interval AND NOT sent ORDER BY since LIMIT $2`, r.Patience, mostGivenUp)
+			WHERE since < now() - $1::interval AND NOT sent ORDER BY since LIMIT $2`, r.Patience, mostGivenUp)
 		if err != nil {
 			return fmt.Errorf("look for facts that have waited for too long: %w", err)
 		}

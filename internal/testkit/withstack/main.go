@@ -37,7 +37,13 @@ func run(ctx context.Context, command []string) (code int, err error) {
 		return 1, err
 	}
 	defer func() { err = errors.Join(err, s.Remove()) }()
-	return runWith(ctx, s.URLs(), command)
+	wrong, err := testkit.Collect()
+	if err != nil {
+		return 1, err
+	}
+	code, err = runWith(ctx, s.URLs(), command)
+	everything := err == nil && code == 0 && command[len(command)-1] == "./..."
+	return code, errors.Join(err, wrong(everything))
 }
 
 // runWith runs the command with the servers named in its environment and answers its exit code.

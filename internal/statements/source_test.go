@@ -1,0 +1,42 @@
+package statements_test
+
+import (
+	"path/filepath"
+	"testing"
+
+	"github.com/holdfast-checkout/holdfast/internal/statements"
+)
+
+// What the source has is listed, so that some test sent it, and what is listed is in the source.
+func TestSourceIsListed(t *testing.T) {
+	t.Parallel()
+	texts, err := statements.Source(filepath.Join("..", ".."))
+	if err != nil {
+		t.Fatal(err)
+	}
+	listed, err := statements.Listed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range texts {
+		if !isListed(text, listed) {
+			t.Errorf("package %s, %s has a statement that no test was seen to send: send it in one, and run `make statements`\n%q", text.Package, text.Place, text.Normal)
+		}
+	}
+	for _, s := range listed {
+		if from, found := statements.Origin(texts, s); !found {
+			t.Errorf("the source has no such statement of package %s (%s) any more: run `make statements`\n%s", s.Package, s.Place, s.SQL)
+		} else if from.Package != s.Package || from.Place != s.Place {
+			t.Errorf("a statement of package %s, %s, is listed as of %s, %s: run `make statements`", from.Package, from.Place, s.Package, s.Place)
+		}
+	}
+}
+
+func isListed(text statements.Text, listed []statements.Statement) bool {
+	for _, s := range listed {
+		if text.Matches(s) {
+			return true
+		}
+	}
+	return false
+}
