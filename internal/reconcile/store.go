@@ -130,7 +130,7 @@ func (r *Reconciler) memoryLost(ctx context.Context) (bool, error) {
 func (r *Reconciler) ranWithin(ctx context.Context, within time.Duration) (bool, error) {
 	var ran bool
 	err := r.Postgres.QueryRow(ctx, `
-		SELECT EXISTS (SELECT FROM shared.reconciliations WHERE ended_at > now() - $1::interval AND error = '' AND NOT dry_run)`, within).Scan(&ran)
+		SELECT coalesce(max(ended_at) > now() - $1::interval, false) FROM shared.reconciliations WHERE error = '' AND NOT dry_run`, within).Scan(&ran)
 	if err != nil {
 		return false, fmt.Errorf("look for the last reconciliation: %w", err)
 	}

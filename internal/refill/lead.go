@@ -1,8 +1,10 @@
 package refill
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -58,9 +60,12 @@ func (r *Refiller) look(ctx context.Context, term lease.Term, all bool) error {
 	if err != nil {
 		return err
 	}
+	// In the order of their marks, so that what one has read serves the next.
+	slices.SortFunc(states, func(a, b state) int { return cmp.Compare(a.Mark, b.Mark) })
+	var seen pages
 	for _, s := range states {
 		if all || s.ready() {
-			if err := r.refill(ctx, term, s, empty[s.Module]); err != nil {
+			if err := r.refill(ctx, term, s, empty[s.Module], &seen); err != nil {
 				return fmt.Errorf("module %s: %w", s.Module, err)
 			}
 		}
@@ -129,13 +134,13 @@ func (r *Refiller) states(ctx context.Context) ([]state, error) {
 }
 
 // refill looks through what a module must have heard, from its mark on, and publishes again what it has lost.
-func (r *Refiller) refill(ctx context.Context, term lease.Term, s state, empty bool) error {
+func (r *Refiller) refill(ctx context.Context, term lease.Term, s state, empty bool, seen *pages) error {
 	at := scan{xid: s.Mark, mark: s.Relayed}
 	published := 0
 	for more := true; more; {
 		var gaps []gap
 		var err error
-		if gaps, more, err = r.collect(ctx, s, &at); err != nil {
+		if gaps, more, err = r.collect(ctx, s, &at, seen); err != nil {
 			return err
 		}
 		lost := s.lost(gaps, at, empty, r.After)

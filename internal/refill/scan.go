@@ -50,13 +50,13 @@ type row struct {
 
 // collect looks for gaps from where it has come to, and says whether there is more to look through. Facts younger than the
 // age are not judged.
-func (r *Refiller) collect(ctx context.Context, s state, at *scan) (gaps []gap, more bool, err error) {
+func (r *Refiller) collect(ctx context.Context, s state, at *scan, seen *pages) (gaps []gap, more bool, err error) {
 	before := s.Now.Add(-r.After)
 	if s.ready() {
 		before = *s.AskedAt
 	}
 	for len(gaps) < mostGaps {
-		rows, err := r.read(ctx, s, *at)
+		rows, err := r.read(ctx, s, *at, seen)
 		if err != nil {
 			return nil, false, err
 		}
@@ -85,33 +85,20 @@ func (r *Refiller) collect(ctx context.Context, s state, at *scan) (gaps []gap, 
 	return gaps, true, nil
 }
 
-// read gives the rows that follow, those of other modules among them: it is a page of the outbox that is bounded. What was
+// read judges the rows that follow, those of other modules among them: it is a page of the outbox that is bounded. What was
 // heard is asked for by all ids at once, which costs a fraction of a join.
-func (r *Refiller) read(ctx context.Context, s state, at scan) ([]row, error) {
+func (r *Refiller) read(ctx context.Context, s state, at scan, seen *pages) ([]row, error) {
 	keys, err := r.keys(ctx, s.Module) // before the rows, which keep a connection until they are read
 	if err != nil {
 		return nil, err
 	}
-	found, err := r.DB.Query(ctx, `
-		SELECT id, at, octet_length(body), xid, strategy || '.' || name || CASE WHEN part <> '' THEN '.' || part ELSE '' END FROM shared.outbox
-		WHERE (xid, id) > ($1::xid8, $2::uuid) AND xid < greatest($3::xid8, pg_snapshot_xmax($4::text::pg_snapshot))
-		  AND (xid < $3::xid8 OR pg_visible_in_snapshot(xid, $4::text::pg_snapshot))
-		ORDER BY xid, id LIMIT $5`, at.xid, at.id, s.Relayed, s.Published, pageRows)
+	rows, err := r.said(ctx, s, at, seen)
 	if err != nil {
-		return nil, fmt.Errorf("read outbox: %w", err)
+		return nil, err
 	}
 	bound := map[uuid.UUID]int{}
-	rows, err := pgx.CollectRows(found, func(found pgx.CollectableRow) (row, error) {
-		var w row
-		err := found.Scan(&w.id, &w.at, &w.size, &w.xid, &w.key)
-		w.settled = !slices.Contains(keys, w.key)
-		return w, err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read outbox: %w", err)
-	}
 	for i, w := range rows {
-		if !w.settled {
+		if rows[i].settled = !slices.Contains(keys, w.key); !rows[i].settled {
 			bound[w.id] = i
 		}
 	}

@@ -42,7 +42,8 @@ func (s Statement) Key() string {
 
 // Listed gives the list, in order.
 func Listed() ([]Statement, error) {
-	return listed()
+	all, err := listed()
+	return slices.Clone(all), err
 }
 
 var listed = sync.OnceValues(func() ([]Statement, error) {

@@ -110,7 +110,7 @@ SELECT epoch FROM shared.reconcile_mark
 
 -- at: store.go Reconciler.ranWithin
 -- args: '150000 ms'
-SELECT EXISTS (SELECT FROM shared.reconciliations WHERE ended_at > now() - $1::interval AND error = '' AND NOT dry_run)
+SELECT coalesce(max(ended_at) > now() - $1::interval, false) FROM shared.reconciliations WHERE error = '' AND NOT dry_run
 
 -- at: store.go addDifferences
 -- args: ids(9500, 10), '100'

@@ -23,6 +23,13 @@ SELECT m.module, coalesce(f.mark, '0'), f.asked_at, f.refilled_at, clock_timesta
 	k.snapshot::text
 FROM unnest($1::text[]) AS m(module) LEFT JOIN shared.refills f USING (module), shared.relay_mark k ORDER BY m.module
 
+-- at: pages.go Refiller.readOutbox
+-- args: xid(9000), '00000000-0000-0000-0000-000000000000', mark(), published(), '2000'
+SELECT id, at, octet_length(body), xid, strategy || '.' || name || CASE WHEN part <> '' THEN '.' || part ELSE '' END FROM shared.outbox
+WHERE (xid, id) > ($1::xid8, $2::uuid) AND xid < greatest($3::xid8, pg_snapshot_xmax($4::text::pg_snapshot))
+  AND (xid < $3::xid8 OR pg_visible_in_snapshot(xid, $4::text::pg_snapshot))
+ORDER BY xid, id LIMIT $5
+
 -- at: refill.go Refiller.tell
 -- args: '{"payment"}'
 -- allow filter: a thousand rows at most
@@ -42,10 +49,3 @@ UNION ALL SELECT fact_id FROM shared.waiting_facts WHERE fact_id = ANY ($1) AND 
 -- at: scan.go Refiller.read
 -- args: ids(9500, 10), 'inventory'
 SELECT fact_id FROM shared.inbox WHERE module = $2 AND fact_id = ANY ($1)
-
--- at: scan.go Refiller.read
--- args: xid(9000), '00000000-0000-0000-0000-000000000000', mark(), published(), '2000'
-SELECT id, at, octet_length(body), xid, strategy || '.' || name || CASE WHEN part <> '' THEN '.' || part ELSE '' END FROM shared.outbox
-WHERE (xid, id) > ($1::xid8, $2::uuid) AND xid < greatest($3::xid8, pg_snapshot_xmax($4::text::pg_snapshot))
-  AND (xid < $3::xid8 OR pg_visible_in_snapshot(xid, $4::text::pg_snapshot))
-ORDER BY xid, id LIMIT $5

@@ -13,7 +13,7 @@ CREATE FUNCTION made.id(n int, k int DEFAULT 0) RETURNS uuid IMMUTABLE LANGUAGE 
 CREATE FUNCTION made.ids(n int, count int) RETURNS uuid[] IMMUTABLE LANGUAGE sql AS $$
     SELECT array_agg(made.id(i)) FROM generate_series(n, n + count - 1) i $$;
 CREATE FUNCTION made.customer(n int) RETURNS text IMMUTABLE LANGUAGE sql AS $$
-    SELECT CASE WHEN n % 10 = 3 THEN 'alice' ELSE 'customer ' || n / 20 END $$;
+    SELECT CASE WHEN abs(n) % 10 = 3 THEN 'alice' ELSE 'customer ' || n / 20 END $$;
 -- The other product of order or cart n, beside product n.
 CREATE FUNCTION made.second(n int) RETURNS int IMMUTABLE LANGUAGE sql AS $$
     SELECT CASE WHEN n % 4 = 0 AND n <> 9500 THEN 9500 ELSE n + 1 END $$;
