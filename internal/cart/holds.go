@@ -72,8 +72,9 @@ WHERE c.id = $1 AND l.product_id = ANY ($2) AND l.held AND c.state = 'OPEN' AND 
 func (s *Service) HoldOf(ctx context.Context, customer string, productID uuid.UUID) (hold LiveHold, err error) {
 	err = s.db.QueryRow(ctx, `
 SELECT l.cart_id, c.customer, l.product_id, l.quantity, c.expires_at
-FROM cart.carts c JOIN cart.lines l ON l.cart_id = c.id
-WHERE c.customer = $1 AND c.state = 'OPEN' AND c.expires_at > now() AND l.product_id = $2 AND l.held`, customer, productID).
+FROM cart.carts c
+CROSS JOIN LATERAL (SELECT * FROM cart.lines WHERE cart_id = c.id AND product_id = $2 AND held OFFSET 0) l -- not by the product
+WHERE c.customer = $1 AND c.state = 'OPEN' AND c.expires_at > now()`, customer, productID).
 		Scan(&hold.CartID, &hold.Customer, &hold.ProductID, &hold.Quantity, &hold.ExpiresAt)
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return hold, fmt.Errorf("read hold of a cart: %w", err)

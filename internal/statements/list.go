@@ -7,7 +7,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 )
@@ -38,6 +40,39 @@ func (s Statement) Key() string {
 		return s.key
 	}
 	return Normal(s.SQL)
+}
+
+// Parameters counts the parameters of a statement.
+func (s Statement) Parameters() (most int) {
+	for _, found := range parameter.FindAllStringSubmatch(s.SQL, -1) {
+		n, _ := strconv.Atoi(found[1]) // of digits
+		most = max(most, n)
+	}
+	return most
+}
+
+var parameter = regexp.MustCompile(`\$([0-9]{1,2})`)
+
+// CountArgs counts what it is explained with.
+func (s Statement) CountArgs() int {
+	if s.Args == "" {
+		return 0
+	}
+	n, depth, quoted := 1, 0, false
+	for _, r := range s.Args {
+		switch {
+		case r == '\'':
+			quoted = !quoted
+		case quoted:
+		case r == '(' || r == '[':
+			depth++
+		case r == ')' || r == ']':
+			depth--
+		case r == ',' && depth == 0:
+			n++
+		}
+	}
+	return n
 }
 
 // Listed gives the list, in order.

@@ -24,6 +24,9 @@ func TestSourceIsListed(t *testing.T) {
 		}
 	}
 	for _, s := range listed {
+		if s.CountArgs() != s.Parameters() {
+			t.Errorf("a statement of package %s, %s, has %d parameters and is listed with %d: run its tests by `make statements`, or write them", s.Package, s.Place, s.Parameters(), s.CountArgs())
+		}
 		if from, found := statements.Origin(texts, s); !found {
 			t.Errorf("the source has no such statement of package %s (%s) any more: run `make statements`\n%s", s.Package, s.Place, s.SQL)
 		} else if from.Package != s.Package || from.Place != s.Place {

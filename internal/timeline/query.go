@@ -71,7 +71,9 @@ WITH archived AS MATERIALIZED (
 	FROM o CROSS JOIN LATERAL (
 		SELECT 'cart:{' || o.hold_id || '}' AS key
 		UNION ALL SELECT p || ':{' || (l->>'product_id') || '}' FROM jsonb_array_elements(o.lines) l, unnest(ARRAY['stock', 'holds']) p
-	) AS own JOIN shared.reconciliation_differences d ON d.key = own.key AND d.at BETWEEN o.created_at AND o.until
+	) AS own CROSS JOIN LATERAL (
+		SELECT * FROM shared.reconciliation_differences d WHERE d.key = own.key AND d.at BETWEEN o.created_at AND o.until OFFSET 0 -- by its index
+	) AS d
 	UNION ALL
 	SELECT d.at, d.fact_id, 6, d.id::text, 'dead_letter', d.module, d.name,
 		jsonb_build_object('reason', d.reason, 'attempts', d.attempts, 'replayed_at', d.replayed_at)

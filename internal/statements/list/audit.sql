@@ -170,55 +170,8 @@ FROM payment.transfers GROUP BY order_id, currency) b ON b.order_id = p.order_id
 WHERE m.charged <> CASE WHEN m.state IN ('SUCCESS', 'REFUNDING', 'REFUNDED') THEN m.amount_minor ELSE 0 END
    OR m.refunded > m.charged OR m.state <> 'REFUNDING' AND m.refunded <> CASE WHEN m.state = 'REFUNDED' THEN m.amount_minor ELSE 0 END) q LIMIT 10) r
 
--- at: money.go keptOfFinalOrders
--- args: 'the provider kept of a final order what the order says'
-SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
-SELECT o.id AS order_id, o.status, o.total_minor, coalesce(k.kept, 0) AS kept
-FROM orders.orders o
-LEFT JOIN (SELECT order_id, sum(CASE kind WHEN 'charge' THEN amount_minor ELSE -amount_minor END) AS kept,
-                  coalesce(sum(amount_minor) FILTER (WHERE kind = 'refund' AND late), 0) AS refunded_since
-           FROM audit_ledger GROUP BY order_id) k ON k.order_id = o.id::text
-WHERE o.status IN ('COMPLETED', 'FAILED', 'CANCELLED')
-  AND NOT EXISTS (SELECT FROM payment.acts s WHERE s.order_id = o.id AND s.act = 'settle')
-  AND CASE WHEN o.status = 'COMPLETED' THEN coalesce(k.kept + k.refunded_since, 0) <> o.total_minor ELSE coalesce(k.kept, 0) <> 0 END) q LIMIT 10) r
-
 -- at: money.go proveBooksAgree
 SELECT count(*) FROM audit_ledger
-
--- at: money.go proveBooksAgree
--- args: 'a charge of the provider''s is one of ours'
-SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
-SELECT c.id AS charge_id, c.key, c.order_id, c.amount_minor AS theirs, p.amount_minor AS ours, p.state
-FROM audit_ledger c LEFT JOIN payment.payments p ON p.charge_key = c.key
-WHERE c.kind = 'charge' AND NOT c.late
-  AND (p.order_id IS NULL OR p.order_id::text <> c.order_id OR (p.amount_minor, p.currency) <> (c.amount_minor, c.currency)
-       OR p.state NOT IN ('PENDING', 'UNKNOWN', 'SUCCESS', 'REFUNDING', 'REFUNDED') OR p.charge_id <> c.id)
-  AND NOT EXISTS (SELECT FROM payment.orphans o WHERE o.provider_id = c.id AND o.refund_id IS NOT NULL)) q LIMIT 10) r
-
--- at: money.go proveBooksAgree
--- args: 'a charge of ours is one of the provider''s'
-SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
-SELECT p.order_id, p.state, p.charge_id, p.amount_minor FROM payment.payments p
-WHERE p.charge_id IS NOT NULL
-  AND NOT EXISTS (SELECT FROM audit_ledger c WHERE c.kind = 'charge' AND c.id = p.charge_id AND c.key = p.charge_key)) q LIMIT 10) r
-
--- at: money.go proveBooksAgree
--- args: 'a refund of ours is one of the provider''s'
-SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
-SELECT p.order_id, p.state, p.refund_id, p.amount_minor FROM payment.payments p
-WHERE p.refund_id IS NOT NULL
-  AND NOT EXISTS (SELECT FROM payment.acts s WHERE s.order_id = p.order_id AND s.act = 'settle')
-  AND NOT EXISTS (SELECT FROM audit_ledger r WHERE r.kind = 'refund' AND r.id = p.refund_id AND r.key = p.refund_key)) q LIMIT 10) r
-
--- at: money.go proveBooksAgree
--- args: 'a refund of the provider''s is one of ours'
-SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
-SELECT r.id AS refund_id, r.key, r.order_id, r.amount_minor AS theirs, p.amount_minor AS ours, p.state
-FROM audit_ledger r LEFT JOIN payment.payments p ON p.refund_key = r.key
-WHERE r.kind = 'refund' AND NOT r.late
-  AND (p.order_id IS NULL OR p.order_id::text <> r.order_id OR (p.amount_minor, p.currency) <> (r.amount_minor, r.currency)
-       OR p.state NOT IN ('REFUNDING', 'REFUNDED') OR p.refund_id <> r.id OR p.charge_id <> r.charge_id)
-  AND NOT EXISTS (SELECT FROM payment.orphans o WHERE o.provider_id = r.charge_id AND o.refund_id = r.id)) q LIMIT 10) r
 
 -- at: money.go proveMoneyConserved
 -- args: 'what was settled outside says who did so and why'
@@ -550,16 +503,61 @@ SELECT product_id, available, version FROM inventory.stock WHERE product_id = AN
 SELECT now()
 
 -- at: snapshot.go snapshot.ask
+-- args: 'a charge of the provider''s is one of ours'
+SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
+SELECT c.id AS charge_id, c.key, c.order_id, c.amount_minor AS theirs, p.amount_minor AS ours, p.state
+FROM audit_ledger c LEFT JOIN payment.payments p ON p.charge_key = c.key
+WHERE c.kind = 'charge' AND NOT c.late
+  AND (p.order_id IS NULL OR p.order_id::text <> c.order_id OR (p.amount_minor, p.currency) <> (c.amount_minor, c.currency)
+       OR p.state NOT IN ('PENDING', 'UNKNOWN', 'SUCCESS', 'REFUNDING', 'REFUNDED') OR p.charge_id <> c.id)
+  AND NOT EXISTS (SELECT FROM payment.orphans o WHERE o.provider_id = c.id AND o.refund_id IS NOT NULL)) q LIMIT 10) r
+
+-- at: snapshot.go snapshot.ask
 -- args: 'a quantity in a cart is above zero'
 SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
 SELECT cart_id, product_id, quantity FROM cart.lines WHERE quantity <= 0) q LIMIT 10) r
+
+-- at: snapshot.go snapshot.ask
+-- args: 'the sum of a product''s movements is what is available'
+SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
+SELECT coalesce(s.product_id, m.product_id) AS product_id, s.available, m.moved
+FROM inventory.stock s
+FULL JOIN (SELECT product_id, sum(quantity) AS moved FROM inventory.movements GROUP BY product_id) m ON m.product_id = s.product_id
+WHERE s.available IS DISTINCT FROM coalesce(m.moved, 0)) q LIMIT 10) r
+
+-- at: snapshot.go snapshot.ask
+-- args: 'the provider kept of a final order what the order says'
+SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
+SELECT o.id AS order_id, o.status, o.total_minor, coalesce(k.kept, 0) AS kept
+FROM orders.orders o
+LEFT JOIN (SELECT order_id, sum(CASE kind WHEN 'charge' THEN amount_minor ELSE -amount_minor END) AS kept,
+                  coalesce(sum(amount_minor) FILTER (WHERE kind = 'refund' AND late), 0) AS refunded_since
+           FROM audit_ledger GROUP BY order_id) k ON k.order_id = o.id::text
+WHERE o.status IN ('COMPLETED', 'FAILED', 'CANCELLED')
+  AND NOT EXISTS (SELECT FROM payment.acts s WHERE s.order_id = o.id AND s.act = 'settle')
+  AND CASE WHEN o.status = 'COMPLETED' THEN coalesce(k.kept + k.refunded_since, 0) <> o.total_minor ELSE coalesce(k.kept, 0) <> 0 END) q LIMIT 10) r
 
 -- at: snapshot.go snapshot.ask
 -- args: 'an ordered quantity is above zero'
 SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
 SELECT order_id, product_id, quantity FROM orders.lines WHERE quantity <= 0) q LIMIT 10) r
 
--- at: stock.go brokenChains
+-- at: snapshot.go snapshot.ask
+-- args: 'a charge of ours is one of the provider''s'
+SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
+SELECT p.order_id, p.state, p.charge_id, p.amount_minor FROM payment.payments p
+WHERE p.charge_id IS NOT NULL
+  AND NOT EXISTS (SELECT FROM audit_ledger c WHERE c.kind = 'charge' AND c.id = p.charge_id AND c.key = p.charge_key)) q LIMIT 10) r
+
+-- at: snapshot.go snapshot.ask
+-- args: 'a refund of ours is one of the provider''s'
+SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
+SELECT p.order_id, p.state, p.refund_id, p.amount_minor FROM payment.payments p
+WHERE p.refund_id IS NOT NULL
+  AND NOT EXISTS (SELECT FROM payment.acts s WHERE s.order_id = p.order_id AND s.act = 'settle')
+  AND NOT EXISTS (SELECT FROM audit_ledger r WHERE r.kind = 'refund' AND r.id = p.refund_id AND r.key = p.refund_key)) q LIMIT 10) r
+
+-- at: snapshot.go snapshot.ask
 -- args: 'each movement''s balance is what the one before it left'
 SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
 SELECT product_id, units, sum(n) AS missing FROM (
@@ -568,6 +566,29 @@ SELECT product_id, units, sum(n) AS missing FROM (
 	UNION ALL SELECT product_id, 0, -1 FROM inventory.stock
 	UNION ALL SELECT product_id, available, 1 FROM inventory.stock) e
 GROUP BY product_id, units HAVING sum(n) <> 0) q LIMIT 10) r
+
+-- at: snapshot.go snapshot.ask
+-- args: 'a refund of the provider''s is one of ours'
+SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
+SELECT r.id AS refund_id, r.key, r.order_id, r.amount_minor AS theirs, p.amount_minor AS ours, p.state
+FROM audit_ledger r LEFT JOIN payment.payments p ON p.refund_key = r.key
+WHERE r.kind = 'refund' AND NOT r.late
+  AND (p.order_id IS NULL OR p.order_id::text <> r.order_id OR (p.amount_minor, p.currency) <> (r.amount_minor, r.currency)
+       OR p.state NOT IN ('REFUNDING', 'REFUNDED') OR p.refund_id <> r.id OR p.charge_id <> r.charge_id)
+  AND NOT EXISTS (SELECT FROM payment.orphans o WHERE o.provider_id = r.charge_id AND o.refund_id = r.id)) q LIMIT 10) r
+
+-- at: snapshot.go snapshot.ask
+-- args: 'what was supplied is available or allocated to orders that are not undone'
+SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
+		SELECT s.product_id, coalesce(m.supplied, 0) AS supplied, s.available, s.allocated, coalesce(t.units, 0) AS taken
+		FROM inventory.stock s
+		LEFT JOIN (SELECT product_id, sum(quantity) AS supplied FROM inventory.movements
+		           WHERE kind IN ('opening', 'restock', 'adjust') GROUP BY product_id) m ON m.product_id = s.product_id
+		LEFT JOIN (
+SELECT l.product_id, sum(l.quantity) AS units
+FROM inventory.reservations r JOIN inventory.reservation_lines l ON l.order_id = r.order_id
+WHERE r.state IN ('RESERVED', 'GATHERING', 'RETURNING') AND NOT l.returned GROUP BY l.product_id) t ON t.product_id = s.product_id
+		WHERE coalesce(m.supplied, 0) <> s.available + coalesce(t.units, 0) OR s.allocated <> coalesce(t.units, 0)) q LIMIT 10) r
 
 -- at: stock.go countStock
 SELECT count(*) FROM inventory.stock
@@ -628,27 +649,6 @@ WHERE r.state IN ('RESERVED', 'GATHERING', 'RETURNING') AND NOT l.returned GROUP
 SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
 SELECT order_id, product_id, kind, count(*) AS times FROM inventory.movements
 WHERE order_id IS NOT NULL GROUP BY order_id, product_id, kind HAVING count(*) > 1) q LIMIT 10) r
-
--- at: stock.go proveStockConserved
--- args: 'the sum of a product''s movements is what is available'
-SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
-SELECT coalesce(s.product_id, m.product_id) AS product_id, s.available, m.moved
-FROM inventory.stock s
-FULL JOIN (SELECT product_id, sum(quantity) AS moved FROM inventory.movements GROUP BY product_id) m ON m.product_id = s.product_id
-WHERE s.available IS DISTINCT FROM coalesce(m.moved, 0)) q LIMIT 10) r
-
--- at: stock.go proveStockConserved
--- args: 'what was supplied is available or allocated to orders that are not undone'
-SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
-		SELECT s.product_id, coalesce(m.supplied, 0) AS supplied, s.available, s.allocated, coalesce(t.units, 0) AS taken
-		FROM inventory.stock s
-		LEFT JOIN (SELECT product_id, sum(quantity) AS supplied FROM inventory.movements
-		           WHERE kind IN ('opening', 'restock', 'adjust') GROUP BY product_id) m ON m.product_id = s.product_id
-		LEFT JOIN (
-SELECT l.product_id, sum(l.quantity) AS units
-FROM inventory.reservations r JOIN inventory.reservation_lines l ON l.order_id = r.order_id
-WHERE r.state IN ('RESERVED', 'GATHERING', 'RETURNING') AND NOT l.returned GROUP BY l.product_id) t ON t.product_id = s.product_id
-		WHERE coalesce(m.supplied, 0) <> s.available + coalesce(t.units, 0) OR s.allocated <> coalesce(t.units, 0)) q LIMIT 10) r
 
 -- at: stock.go reservedLines
 -- args: 'the reservations are the lines of the orders that are RESERVED'

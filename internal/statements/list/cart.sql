@@ -5,17 +5,27 @@ SELECT state = 'BOUGHT' FROM cart.carts WHERE id = $1 FOR SHARE
 -- at: holds.go Service.HoldOf
 -- args: 'bob', id(9500)
 SELECT l.cart_id, c.customer, l.product_id, l.quantity, c.expires_at
+FROM cart.carts c
+CROSS JOIN LATERAL (SELECT * FROM cart.lines WHERE cart_id = c.id AND product_id = $2 AND held OFFSET 0) l -- not by the product
+WHERE c.customer = $1 AND c.state = 'OPEN' AND c.expires_at > now()
+
+-- at: holds.go Service.Holds
+-- args: id(9500), ids(9500, 10)
+SELECT l.cart_id, c.customer, l.product_id, l.quantity, c.expires_at
 FROM cart.carts c JOIN cart.lines l ON l.cart_id = c.id
-WHERE c.customer = $1 AND c.state = 'OPEN' AND c.expires_at > now() AND l.product_id = $2 AND l.held
+WHERE c.id = $1 AND l.product_id = ANY ($2) AND l.held AND c.state = 'OPEN' AND c.expires_at > now()
 
 -- at: holds.go Service.LiveHolds
--- args: ids(9500, 10)
+-- args: ids(9500, 10), array_fill('00000000-0000-0000-0000-000000000000'::uuid, '{10}'), '100'
 -- allow filter: carts that have expired keep their lines for a day
 -- allow growth: the same: it reads the lines of a product in all carts of the day
-SELECT l.cart_id, c.customer, l.product_id, l.quantity, c.expires_at
-FROM cart.lines l JOIN cart.carts c ON c.id = l.cart_id
-WHERE l.product_id = ANY ($1) AND l.held AND c.state = 'OPEN' AND c.expires_at > now()
-ORDER BY l.product_id, l.cart_id
+SELECT p.id, l.cart_id, l.quantity, c.customer, coalesce(c.expires_at, 'epoch'), c.state = 'OPEN' AND coalesce(c.expires_at > now(), false)
+FROM unnest($1::uuid[], $2::uuid[]) AS p(id, after)
+CROSS JOIN LATERAL (
+    SELECT cart_id, quantity FROM cart.lines WHERE product_id = p.id AND held AND cart_id > p.after ORDER BY product_id, cart_id LIMIT $3
+) l
+CROSS JOIN LATERAL (SELECT customer, state, expires_at FROM cart.carts WHERE id = l.cart_id OFFSET 0) c -- one by one, by its key
+ORDER BY p.id, l.cart_id
 
 -- at: store.go boughtLately
 -- args: 'customer0', '60000 ms'
@@ -108,9 +118,13 @@ UPDATE cart.carts SET state = 'DROPPED', turn = turn + 1, changed_at = now() WHE
 
 -- at: store_sweep.go deleteClosed
 -- args: '86400000 ms', '500'
-DELETE FROM cart.carts WHERE id = ANY (ARRAY(
+WITH old AS (
     SELECT id FROM cart.carts WHERE state <> 'OPEN' AND tidied = 2 AND changed_at < now() - $1::interval
-    ORDER BY changed_at LIMIT $2 FOR UPDATE SKIP LOCKED))
+    ORDER BY changed_at LIMIT $2 FOR UPDATE SKIP LOCKED
+), gone AS (
+    DELETE FROM cart.lines WHERE cart_id = ANY (ARRAY(SELECT id FROM old))
+)
+DELETE FROM cart.carts WHERE id = ANY (ARRAY(SELECT id FROM old))
 
 -- at: store_sweep.go deleteLines
 -- args: '60000 ms', '500'

@@ -27,3 +27,6 @@ FROM unnest($2::uuid[], $3::text[], $4::uuid[]) AS f(id, name, order_id)
 ORDER BY id
 ON CONFLICT DO NOTHING
 RETURNING fact_id
+
+-- at: unseen.go Unseen
+SELECT pg_current_xact_id(), pg_snapshot_xmin(pg_current_snapshot())

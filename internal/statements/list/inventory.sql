@@ -61,21 +61,21 @@ WHERE id = $1 AND ($7::bigint[] IS NULL OR version = ANY ($7)) RETURNING id, sku
 INSERT INTO inventory.stock (product_id, available, allocated)
 SELECT id, 0, 0 FROM unnest($1::uuid[]) AS n(id) ORDER BY id
 
--- at: store_catalogue.go readMovements
--- args: id(9500), '00000000-0000-0000-0000-000000000000', '00000000-0000-0000-0000-000000000000', '3'
-SELECT id, product_id, kind, quantity, balance, coalesce(order_id, $3), fact_id, reason, at FROM inventory.movements
-WHERE product_id = $1 AND ($2 = $3 OR id < $2) ORDER BY id DESC LIMIT $4
-
--- at: store_catalogue.go readStock
+-- at: store_catalogue.go readBooks
 -- args: ids(9500, 10), '00000000-0000-0000-0000-000000000000'
 SELECT order_id, $2 FROM inventory.reservations WHERE order_id = ANY ($1) AND state <> 'GATHERING'
 UNION ALL
 SELECT order_id, l.product_id FROM inventory.reservations r JOIN inventory.reservation_lines l USING (order_id)
 WHERE order_id = ANY ($1) AND r.state = 'GATHERING'
 
--- at: store_catalogue.go readStock
+-- at: store_catalogue.go readBooks
 -- args: ids(9500, 10)
 SELECT product_id, available, version FROM inventory.stock WHERE product_id = ANY ($1)
+
+-- at: store_catalogue.go readMovements
+-- args: id(9500), '00000000-0000-0000-0000-000000000000', '00000000-0000-0000-0000-000000000000', '3'
+SELECT id, product_id, kind, quantity, balance, coalesce(order_id, $3), fact_id, reason, at FROM inventory.movements
+WHERE product_id = $1 AND ($2 = $3 OR id < $2) ORDER BY id DESC LIMIT $4
 
 -- at: store_catalogue.go selectProducts
 -- args: id(9500)

@@ -1,4 +1,16 @@
--- at: cancel.go lockOwn
+-- at: archived.go Service.archived
+-- args: id(9500), 'bob'
+SELECT id, status, payment_status, inventory_status, display_status, failure_reason, strategy, version, lines,
+total_minor, currency, created_at, ended_at FROM (
+		SELECT v.* FROM orders.archived a JOIN archive.orders d ON (d.id, d.month) = (a.id, a.month),
+			jsonb_populate_record(NULL::orders.view, d.view) v
+		WHERE a.id = $1 AND a.customer = $2) AS archived
+
+-- at: archived.go Service.gone
+-- args: id(9500), 'bob'
+SELECT EXISTS (SELECT FROM orders.archived WHERE id = $1 AND customer = $2)
+
+-- at: cancel.go Service.lockOwn
 -- args: id(9500), 'optimistic-5x'
 SELECT id, customer, strategy, coalesce(hold_id, '00000000-0000-0000-0000-000000000000'),
 coalesce(cart_id, '00000000-0000-0000-0000-000000000000'), status, payment_status, inventory_status,
@@ -69,14 +81,6 @@ VALUES ($1, $2, $3, nullif($4, $13::uuid), nullif($5, $13), $6, $7, $8, $9, $10,
 SELECT o.id, o.customer, coalesce(o.hold_id, $2), o.total_minor, o.currency, o.payment_method, l.product_id, l.quantity
 FROM orders.orders o JOIN orders.lines l ON l.order_id = o.id WHERE o.id = ANY($1)
 
--- at: store.go liveHolds
--- args: ids(9500, 10), '60000 ms'
--- allow filter: the orders under way are few, and all their lines are looked through
-SELECT o.id, o.customer, o.hold_id, l.product_id, l.quantity, greatest(o.deadline, now()) + $2::interval
-FROM orders.orders o JOIN orders.lines l ON l.order_id = o.id
-WHERE o.ended_at IS NULL AND o.hold_id IS NOT NULL AND o.inventory_status = 'NOT_STARTED'
-  AND l.product_id = ANY($1)
-
 -- at: store.go lock
 -- args: ids(9500, 10)
 SELECT id, customer, strategy, coalesce(hold_id, '00000000-0000-0000-0000-000000000000'),
@@ -114,10 +118,16 @@ total_minor, currency, created_at, ended_at FROM orders.view WHERE id = $1 AND c
 -- args: 'alice', id(9500), '201', '262144', '200'
 SELECT id, status, payment_status, inventory_status, display_status, failure_reason, strategy, version, lines,
 total_minor, currency, created_at, ended_at, found FROM (
-		SELECT *, sum(pg_column_size(lines)) OVER newest - pg_column_size(lines) AS bytes_before, count(*) OVER () AS found FROM (
-			SELECT * FROM orders.view WHERE customer = $1 AND id < $2 ORDER BY id DESC LIMIT $3
+		SELECT id, archived, sum(bytes) OVER newest - bytes AS bytes_before, count(*) OVER () AS found FROM (
+			(SELECT id, pg_column_size(lines) AS bytes, NULL::jsonb AS archived FROM orders.view WHERE customer = $1 AND id < $2 ORDER BY id DESC LIMIT $3)
+			UNION ALL
+			(SELECT id, pg_column_size(view), view FROM archive.orders WHERE customer = $1 AND id < $2 ORDER BY id DESC LIMIT $3)
+			ORDER BY id DESC LIMIT $3
 		) AS page WINDOW newest AS (ORDER BY id DESC)
-	) AS sized WHERE bytes_before < $4 ORDER BY id DESC LIMIT $5
+	) AS sized JOIN LATERAL (
+		SELECT w.* FROM orders.view w WHERE w.id = sized.id AND archived IS NULL
+		UNION ALL SELECT w.* FROM jsonb_populate_record(NULL::orders.view, archived) w WHERE archived IS NOT NULL
+	) AS v USING (id) WHERE bytes_before < $4 ORDER BY id DESC LIMIT $5
 
 -- at: view.go queueView
 -- args: id(9500), 'alice', 'optimistic', '1', 'CREATED', 'NOT_STARTED', 'NOT_STARTED', 'PROCESSING', '[]', '2550', 'GBP', now()

@@ -7,6 +7,12 @@ SELECT id, act, by, reason, state, at FROM payment.acts WHERE order_id = $1 ORDE
 INSERT INTO payment.acts (id, order_id, act, by, reason, state)
 SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[])
 
+-- at: archived.go addArchived
+-- args: ids(9500, 10)
+SELECT order_id, state, amount_minor, currency, coalesce(opened_as, ''), coalesce(charge_id, ''), coalesce(refund_id, ''),
+       coalesce(provider, ''), coalesce(account, '')
+FROM payment.archived WHERE order_id = ANY ($1)
+
 -- at: attempts.go Service.ForgetAttempts
 -- args: '604800000 ms', '1000'
 DELETE FROM payment.attempts WHERE ctid = ANY (ARRAY(
@@ -20,75 +26,80 @@ FROM unnest($1::uuid[], $2::bigint[], $3::smallint[], $4::text[], $5::text[], $6
      AS a(order_id, claim, n, call, verdict, ms, ago)
 ON CONFLICT DO NOTHING
 
--- at: ledger.go bookSQL
--- args: '{"charge -2"}', ids(9500, 10), '{"charge"}', '{"1275"}', '{"GBP"}', ids(9500, 10)
-INSERT INTO payment.transfers (provider_id, order_id, kind, credit, debit, amount_minor, currency, cause)
-SELECT id, order_id, kind, CASE WHEN kind = 'charge' THEN 'customer' WHEN id = 'outside-' || order_id::text THEN 'outside' ELSE 'provider' END,
-       CASE kind WHEN 'charge' THEN 'provider' ELSE 'refunds' END, amount, currency, cause
-FROM unnest($1::text[], $2::uuid[], $3::text[], $4::bigint[], $5::text[], $6::uuid[])
-     AS t(id, order_id, kind, amount, currency, cause)
-
--- at: notice.go Notices.ask
--- args: id(9500), 'charge-01a22b7d-f7ec-7b22-b050-dd4277fec2e8'
-UPDATE payment.payments SET due_at = now()
-WHERE order_id = $1 AND charge_key = $2 AND state IN ('PENDING', 'UNKNOWN') AND attempted_at IS NOT NULL
-
--- at: orphan.go Hunter.Status
--- args: 'sandbox'
+-- at: hunters.go Hunters.Status
+-- args: '{"sandbox"}', '{"ours"}'
 -- allow scan: they come only of faults, and an operator is told how many were given back
 -- allow growth: the same
-SELECT (SELECT ran_at FROM payment.hunts WHERE provider = $1), count(*) FILTER (WHERE refund_id IS NULL), count(refund_id)
+SELECT (SELECT min(h.ran_at) FROM payment.hunts h JOIN unnest($1::text[], $2::text[]) AS a(provider, account) USING (provider, account)),
+       count(*) FILTER (WHERE refund_id IS NULL), count(refund_id)
 FROM payment.orphans
 
--- at: orphan.go Hunter.begin
--- args: 'sandbox'
-INSERT INTO payment.hunts (provider) VALUES ($1) ON CONFLICT DO NOTHING
+-- at: ledger.go bookSQL
+-- args: '{"charge -2"}', ids(9500, 10), '{"charge"}', '{"1275"}', '{"GBP"}', ids(9500, 10), '{"sandbox"}', '{"ours"}'
+INSERT INTO payment.transfers (provider_id, order_id, kind, credit, debit, amount_minor, currency, cause, provider, account)
+SELECT id, order_id, kind, CASE WHEN kind = 'charge' THEN 'customer' WHEN id = 'outside-' || order_id::text THEN 'outside' ELSE 'provider' END,
+       CASE kind WHEN 'charge' THEN 'provider' ELSE 'refunds' END, amount, currency, cause, provider, account
+FROM unnest($1::text[], $2::uuid[], $3::text[], $4::bigint[], $5::text[], $6::uuid[], $7::text[], $8::text[])
+     AS t(id, order_id, kind, amount, currency, cause, provider, account)
+
+-- at: notice.go Notices.ask
+-- args: id(9500), 'charge-' || id(9500)::text, 'sandbox', 'ours'
+UPDATE payment.payments SET due_at = now()
+WHERE order_id = $1 AND charge_key = $2 AND (provider, account) = ($3, $4) AND state IN ('PENDING', 'UNKNOWN') AND attempted_at IS NOT NULL
 
 -- at: orphan.go Hunter.begin
--- args: 'sandbox'
-SELECT mark FROM payment.hunts WHERE provider = $1
+-- args: 'sandbox', 'ours'
+INSERT INTO payment.hunts (provider, account) VALUES ($1, $2) ON CONFLICT DO NOTHING
+
+-- at: orphan.go Hunter.begin
+-- args: 'sandbox', 'ours'
+SELECT mark FROM payment.hunts WHERE (provider, account) = ($1, $2)
 
 -- at: orphan.go Hunter.claimOrphans
--- args: 'sandbox', '100', '60000'
+-- args: 'sandbox', '100', '60000', 'ours'
 UPDATE payment.orphans o SET attempted_at = coalesce(attempted_at, now()), tries = tries + 1, due_at = now() + $3 * interval '1 millisecond'
 FROM (SELECT provider_id FROM payment.orphans
-      WHERE due_at <= now() AND provider = $1
+      WHERE due_at <= now() AND (provider, account) = ($1, $4)
       ORDER BY due_at LIMIT $2) d
 WHERE o.provider_id = d.provider_id
 RETURNING o.provider_id, o.order_id, o.amount_minor, o.currency, o.error_answers
 
 -- at: orphan.go Hunter.note
--- args: '{"charge -2"}', 'sandbox'
+-- args: '{"charge -2"}', 'sandbox', 'ours'
 INSERT INTO payment.statement (provider_id)
 SELECT id FROM unnest($1::text[]) AS m(id)
 WHERE NOT EXISTS (SELECT FROM payment.transfers t, payment.hunts h
-                  WHERE t.provider_id = m.id AND h.provider = $2 AND (t.at, t.provider_id) <= (h.at, h.at_id))
+                  WHERE t.provider_id = m.id AND (h.provider, h.account) = ($2, $3) AND (t.at, t.provider_id) <= (h.at, h.at_id))
+  AND NOT EXISTS (SELECT FROM payment.archived a WHERE a.charge_id = m.id)
+  AND NOT EXISTS (SELECT FROM payment.archived a WHERE a.refund_id = m.id)
 ON CONFLICT DO NOTHING
 
 -- at: orphan.go Hunter.note
--- args: 'sandbox', '2'
-UPDATE payment.hunts SET mark = $2 WHERE provider = $1
+-- args: 'sandbox', 'ours', '2'
+UPDATE payment.hunts SET mark = $3 WHERE (provider, account) = ($1, $2)
 
 -- at: orphan.go Hunter.pass
--- args: 'sandbox', now(), 'charge -2', '5000'
+-- args: 'sandbox', now(), 'charge -2', 'ours', '5000'
 DELETE FROM payment.statement WHERE provider_id = ANY (ARRAY(
 SELECT t.provider_id FROM payment.transfers t
-WHERE (t.at, t.provider_id) > ((SELECT at FROM payment.hunts WHERE provider = $1), (SELECT at_id FROM payment.hunts WHERE provider = $1)) AND t.credit <> 'outside' AND (t.at, t.provider_id) <= ($2, $3)
-ORDER BY t.at, t.provider_id LIMIT $4))
+WHERE (t.provider, t.account) = ($1, $4) AND (t.at, t.provider_id) > ((SELECT at FROM payment.hunts WHERE (provider, account) = ($1, $4)), (SELECT at_id FROM payment.hunts WHERE (provider, account) = ($1, $4))) AND t.credit <> 'outside'
+  AND (t.at, t.provider_id) <= ($2, $3)
+ORDER BY t.at, t.provider_id LIMIT $5))
 
 -- at: orphan.go Hunter.pass
--- args: 'sandbox', now(), 'charge -2'
-UPDATE payment.hunts SET at = $2, at_id = $3 WHERE provider = $1
+-- args: 'sandbox', 'ours', now(), 'charge -2'
+UPDATE payment.hunts SET at = $3, at_id = $4 WHERE (provider, account) = ($1, $2)
 
 -- at: orphan.go Hunter.readToTheEnd
--- args: 'sandbox'
-UPDATE payment.hunts SET ran_at = now() WHERE provider = $1
+-- args: 'sandbox', 'ours'
+UPDATE payment.hunts SET ran_at = now() WHERE (provider, account) = ($1, $2)
 
 -- at: orphan.go Hunter.unmet
--- args: 'sandbox', '0', '5000'
+-- args: 'sandbox', '0', '5000', 'ours'
 SELECT t.provider_id, t.kind, t.order_id::text, t.amount_minor, t.currency, t.at, s.provider_id IS NOT NULL
 FROM (SELECT t.* FROM payment.transfers t
-      WHERE (t.at, t.provider_id) > ((SELECT at FROM payment.hunts WHERE provider = $1), (SELECT at_id FROM payment.hunts WHERE provider = $1)) AND t.credit <> 'outside' AND t.at <= now() - $2 * interval '1 millisecond'
+      WHERE (t.provider, t.account) = ($1, $4) AND (t.at, t.provider_id) > ((SELECT at FROM payment.hunts WHERE (provider, account) = ($1, $4)), (SELECT at_id FROM payment.hunts WHERE (provider, account) = ($1, $4))) AND t.credit <> 'outside'
+        AND t.at <= now() - $2 * interval '1 millisecond'
       ORDER BY t.at, t.provider_id LIMIT $3) t
 LEFT JOIN payment.statement s USING (provider_id)
 ORDER BY t.at, t.provider_id
@@ -98,12 +109,12 @@ ORDER BY t.at, t.provider_id
 SELECT p.order_id, p.state, p.strategy, p.amount_minor, p.currency, p.payment_method,
 coalesce(p.opened_as, ''), coalesce(p.charge_id, ''), coalesce(p.refund_id, ''), p.reason, p.cause, p.traceparent,
 coalesce(p.undo_cause, '00000000-0000-0000-0000-000000000000'), p.undo_traceparent,
-p.attempted_at IS NOT NULL, p.tries, p.error_answers, p.last_error, p.claim, p.leased_until IS NOT NULL FROM payment.payments p WHERE p.order_id = ANY($1)
+p.attempted_at IS NOT NULL, p.tries, p.error_answers, p.last_error, p.provider, p.account, p.claim, p.leased_until IS NOT NULL FROM payment.payments p WHERE p.order_id = ANY($1)
 
 -- at: orphan.go orphansSQL
--- args: 'sandbox', '{"charge -2"}', '{"charge"}', '{"wrong"}', '{"01a22b7d-fc7b-7a2a-849e-307265372ebf"}', '{"charge-01a22b7d-fc7b-7a2a-849e-307265372ebf"}', '{"1276"}', '{"GBP"}', '{"false"}'
-INSERT INTO payment.orphans (provider_id, provider, kind, found, order_id, key, amount_minor, currency, due_at)
-SELECT id, $1, kind, found, order_id, key, amount, currency, CASE WHEN give_back THEN now() END
+-- args: 'sandbox', '{"charge -2"}', '{"charge"}', '{"wrong"}', '{"an order"}', '{"a key"}', '{"1276"}', '{"GBP"}', '{"false"}', 'ours'
+INSERT INTO payment.orphans (provider_id, provider, account, kind, found, order_id, key, amount_minor, currency, due_at)
+SELECT id, $1, $10, kind, found, order_id, key, amount, currency, CASE WHEN give_back THEN now() END
 FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bigint[], $8::text[], $9::bool[])
      AS o(id, kind, found, order_id, key, amount, currency, give_back)
 ON CONFLICT DO NOTHING RETURNING provider_id
@@ -115,7 +126,7 @@ FROM unnest($1::text[], $2::text[]) AS r(charge_id, refund_id) WHERE o.provider_
 
 -- at: overview.go Charger.Show
 -- args: id(9500)
-SELECT p.order_id, p.state, p.strategy, p.amount_minor, p.currency, p.payment_method,
+SELECT p.order_id, p.state, p.strategy, p.amount_minor, p.currency, p.payment_method, p.provider, p.account,
 coalesce(p.charge_id, ''), coalesce(p.refund_id, ''), coalesce(p.opened_as, ''), p.reason, p.undo_cause IS NOT NULL,
 p.tries, (SELECT count(*) FROM payment.attempts a WHERE a.order_id = p.order_id), p.error_answers, p.last_error,
 CASE WHEN p.state IN ('REFUNDING', 'REFUNDED') THEN p.refund_attempted_at ELSE p.attempted_at END, p.owed_since,
@@ -123,31 +134,37 @@ coalesce(p.leased_until > now(), false), p.due_at, p.created_at, p.changed_at FR
 
 -- at: overview.go listOrphansSQL
 -- args: now(), '', 'true', '2'
-SELECT provider_id, provider, kind, found, order_id, key, amount_minor, currency, found_at, due_at, attempted_at, tries,
+SELECT provider_id, provider, account, kind, found, order_id, key, amount_minor, currency, found_at, due_at, attempted_at, tries,
        error_answers, last_error, coalesce(refund_id, ''), refunded_at
 FROM payment.orphans
 WHERE (found_at, provider_id) > ($1, $2) AND (NOT $3 OR refund_id IS NULL)
 ORDER BY found_at, provider_id LIMIT $4
 
 -- at: overview.go listSQL
--- args: '00000000-0000-0000-0000-000000000000', 'open', '2'
+-- args: '00000000-0000-0000-0000-000000000000', 'open', '2', '{"sandbox"}', '{"ours"}'
 WITH p AS MATERIALIZED (SELECT * FROM payment.payments WHERE due_at IS NOT NULL)
-SELECT p.order_id, p.state, p.strategy, p.amount_minor, p.currency, p.payment_method,
+SELECT p.order_id, p.state, p.strategy, p.amount_minor, p.currency, p.payment_method, p.provider, p.account,
 coalesce(p.charge_id, ''), coalesce(p.refund_id, ''), coalesce(p.opened_as, ''), p.reason, p.undo_cause IS NOT NULL,
 p.tries, (SELECT count(*) FROM payment.attempts a WHERE a.order_id = p.order_id), p.error_answers, p.last_error,
 CASE WHEN p.state IN ('REFUNDING', 'REFUNDED') THEN p.refund_attempted_at ELSE p.attempted_at END, p.owed_since,
 coalesce(p.leased_until > now(), false), p.due_at, p.created_at, p.changed_at FROM p
-WHERE p.order_id > $1 AND ($2 = 'open' OR p.state = $2 OR $2 = 'failing' AND p.last_error <> '')
+WHERE p.order_id > $1 AND ($2 = 'open' OR p.state = $2 OR $2 = 'failing' AND p.last_error <> ''
+                          OR $2 = 'waiting' AND p.provider <> '' AND NOT EXISTS (
+                              SELECT FROM unnest($4::text[], $5::text[]) AS k(provider, account) WHERE (k.provider, k.account) = (p.provider, p.account)))
 ORDER BY p.order_id LIMIT $3
 
 -- at: overview.go settledSQL
 -- args: '00000000-0000-0000-0000-000000000000', '2'
-SELECT p.order_id, p.state, p.strategy, p.amount_minor, p.currency, p.payment_method,
+SELECT p.order_id, p.state, p.strategy, p.amount_minor, p.currency, p.payment_method, p.provider, p.account,
 coalesce(p.charge_id, ''), coalesce(p.refund_id, ''), coalesce(p.opened_as, ''), p.reason, p.undo_cause IS NOT NULL,
 p.tries, (SELECT count(*) FROM payment.attempts a WHERE a.order_id = p.order_id), p.error_answers, p.last_error,
 CASE WHEN p.state IN ('REFUNDING', 'REFUNDED') THEN p.refund_attempted_at ELSE p.attempted_at END, p.owed_since,
 coalesce(p.leased_until > now(), false), p.due_at, p.created_at, p.changed_at FROM payment.acts s JOIN payment.payments p USING (order_id)
 WHERE s.act = 'settle' AND s.order_id > $1 ORDER BY s.order_id LIMIT $2
+
+-- at: status.go accountsSQL
+SELECT provider, account, 'not configured', count(*), count(*) FILTER (WHERE state = 'REFUNDING'), min(created_at), ''
+FROM payment.payments WHERE due_at IS NOT NULL AND provider <> '' GROUP BY provider, account ORDER BY provider, account
 
 -- at: status.go statusSQL
 -- args: '1'
@@ -158,34 +175,42 @@ SELECT count(*) FILTER (WHERE state = 'PENDING'), count(*) FILTER (WHERE state =
 FROM payment.payments WHERE due_at IS NOT NULL
 
 -- at: store.go claimSQL
--- args: '256', '30000', '82800000'
+-- args: '256', '30000', '82800000', '{"sandbox", ""}', '{"sku 9500", ""}'
 UPDATE payment.payments p
 SET leased_until = now() + $2 * interval '1 millisecond', claim = p.claim + 1, tries = p.tries + 1,
     attempted_at = coalesce(p.attempted_at, now()),
+    provider = ($4::text[])[1], account = ($5::text[])[1],
     refund_attempted_at = CASE WHEN p.state = 'REFUNDING' THEN coalesce(p.refund_attempted_at, now()) END
-FROM (SELECT order_id FROM payment.payments
-      WHERE due_at <= now() AND (leased_until IS NULL OR leased_until <= now())
-      ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED) AS due
+FROM (SELECT w.order_id FROM unnest($4::text[], $5::text[]) AS a(provider, account)
+      CROSS JOIN LATERAL (
+          SELECT order_id, due_at FROM payment.payments
+          WHERE provider = a.provider AND account = a.account AND due_at <= now() AND (leased_until IS NULL OR leased_until <= now())
+          ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED) AS w
+      ORDER BY w.due_at LIMIT $1) AS due
 WHERE p.order_id = due.order_id
 RETURNING p.order_id, p.state, p.strategy, p.amount_minor, p.currency, p.payment_method,
 coalesce(p.opened_as, ''), coalesce(p.charge_id, ''), coalesce(p.refund_id, ''), p.reason, p.cause, p.traceparent,
 coalesce(p.undo_cause, '00000000-0000-0000-0000-000000000000'), p.undo_traceparent,
-p.attempted_at IS NOT NULL, p.tries, p.error_answers, p.last_error, p.claim, p.leased_until IS NOT NULL, p.attempted_at > now() - $3 * interval '1 millisecond'
+p.attempted_at IS NOT NULL, p.tries, p.error_answers, p.last_error, p.provider, p.account, p.claim, p.leased_until IS NOT NULL, p.attempted_at > now() - $3 * interval '1 millisecond'
 
 -- at: store.go claimSQL
--- args: '1', '30000', '3600000', id(9500)
+-- args: '1', '30000', '3600000', '{"sandbox", ""}', '{"sku 9500", ""}', id(9500)
 UPDATE payment.payments p
 SET leased_until = now() + $2 * interval '1 millisecond', claim = p.claim + 1, tries = p.tries + 1,
     attempted_at = coalesce(p.attempted_at, now()),
+    provider = ($4::text[])[1], account = ($5::text[])[1],
     refund_attempted_at = CASE WHEN p.state = 'REFUNDING' THEN coalesce(p.refund_attempted_at, now()) END
-FROM (SELECT order_id FROM payment.payments
-      WHERE order_id = $4 AND due_at IS NOT NULL AND (leased_until IS NULL OR leased_until <= now())
-      ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED) AS due
+FROM (SELECT w.order_id FROM unnest($4::text[], $5::text[]) AS a(provider, account)
+      CROSS JOIN LATERAL (
+          SELECT order_id, due_at FROM payment.payments
+          WHERE provider = a.provider AND account = a.account AND order_id = $6 AND due_at IS NOT NULL AND (leased_until IS NULL OR leased_until <= now())
+          ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED) AS w
+      ORDER BY w.due_at LIMIT $1) AS due
 WHERE p.order_id = due.order_id
 RETURNING p.order_id, p.state, p.strategy, p.amount_minor, p.currency, p.payment_method,
 coalesce(p.opened_as, ''), coalesce(p.charge_id, ''), coalesce(p.refund_id, ''), p.reason, p.cause, p.traceparent,
 coalesce(p.undo_cause, '00000000-0000-0000-0000-000000000000'), p.undo_traceparent,
-p.attempted_at IS NOT NULL, p.tries, p.error_answers, p.last_error, p.claim, p.leased_until IS NOT NULL, p.attempted_at > now() - $3 * interval '1 millisecond'
+p.attempted_at IS NOT NULL, p.tries, p.error_answers, p.last_error, p.provider, p.account, p.claim, p.leased_until IS NOT NULL, p.attempted_at > now() - $3 * interval '1 millisecond'
 
 -- at: store.go insertSQL
 -- args: ids(9500, 10), '{"PENDING"}', '{"optimistic"}', '{"1275"}', '{"GBP"}', '{"pm_error_once"}', '{"charge-01a22b7d-efa3-7c5b-8254-7904170185a4"}', '{"refund-01a22b7d-efa3-7c5b-8254-7904170185a4"}', ids(9500, 10), '{"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}', ids(9500, 10), '{""}', '00000000-0000-0000-0000-000000000000', '0'
@@ -210,7 +235,7 @@ WHERE order_id = $1 AND claim = $2 AND leased_until IS NOT NULL AND opened_as IS
 SELECT p.order_id, p.state, p.strategy, p.amount_minor, p.currency, p.payment_method,
 coalesce(p.opened_as, ''), coalesce(p.charge_id, ''), coalesce(p.refund_id, ''), p.reason, p.cause, p.traceparent,
 coalesce(p.undo_cause, '00000000-0000-0000-0000-000000000000'), p.undo_traceparent,
-p.attempted_at IS NOT NULL, p.tries, p.error_answers, p.last_error, p.claim, p.leased_until IS NOT NULL FROM payment.payments p WHERE p.order_id = ANY($1) ORDER BY p.order_id FOR UPDATE
+p.attempted_at IS NOT NULL, p.tries, p.error_answers, p.last_error, p.provider, p.account, p.claim, p.leased_until IS NOT NULL FROM payment.payments p WHERE p.order_id = ANY($1) ORDER BY p.order_id FOR UPDATE
 
 -- at: store.go updateSQL
 -- args: ids(9500, 10), '{"SUCCESS"}', '{"charge -2"}', '{""}', '{""}', ids(9500, 10), '{""}', '{"1"}', '{"213"}', '{"false"}', '00000000-0000-0000-0000-000000000000', '{"0"}', '{""}'

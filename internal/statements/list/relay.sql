@@ -9,7 +9,7 @@ ORDER BY age DESC LIMIT 1
 
 -- at: keeping.go reading.emitMark
 -- args: 'a_slot.mark', '16694:726:16695:726'
-SELECT pg_logical_emit_message(true, $1, pg_snapshot_xmin(pg_current_snapshot())::text) WHERE $2 =
+SELECT pg_logical_emit_message(true, $1, pg_current_snapshot()::text) WHERE $2 =
 (SELECT p.oid || ':' || p.xmin || ':' || r.oid || ':' || r.xmin
  FROM pg_publication p JOIN pg_publication_rel r ON r.prpubid = p.oid
  WHERE p.pubname = 'holdfast_outbox' AND p.pubinsert AND p.pubviaroot AND r.prrelid = 'shared.outbox'::regclass
@@ -17,9 +17,10 @@ SELECT pg_logical_emit_message(true, $1, pg_snapshot_xmin(pg_current_snapshot())
    AND (SELECT count(*) = 1 FROM pg_publication_tables t WHERE t.pubname = p.pubname))
 
 -- at: mark.go Relay.advance
--- args: mark(), '0/2F277A8'
-UPDATE shared.relay_mark SET mark = greatest(mark, $1::xid8), lsn = greatest(lsn, $2::pg_lsn), at = clock_timestamp()
-WHERE mark < $1::xid8 OR lsn < $2::pg_lsn
+-- args: mark(), '0/2F277A8', published()
+UPDATE shared.relay_mark SET mark = greatest(mark, $1::xid8), lsn = greatest(lsn, $2::pg_lsn), at = clock_timestamp(),
+	snapshot = CASE WHEN pg_snapshot_xmax(snapshot) <= pg_snapshot_xmax($3::text::pg_snapshot) THEN $3::text::pg_snapshot ELSE snapshot END
+WHERE mark < $1::xid8 OR lsn < $2::pg_lsn OR pg_snapshot_xmax(snapshot) < pg_snapshot_xmax($3::text::pg_snapshot)
 
 -- at: mark.go Relay.breaksOff
 UPDATE shared.relay_mark SET slot = '' WHERE slot <> ''

@@ -1,22 +1,32 @@
 -- at: query.go query
 -- args: id(9500), 'alice', now(), '00000000-0000-0000-0000-000000000000', '0', '', '10', '{"payment"}', '{"optimistic"}', '{"stock.reserved"}', '{"Charge"}'
-WITH o AS (
-	SELECT v.id, v.strategy, v.created_at, v.lines, r.hold_id, coalesce(r.ended_at, now()) + interval '1 minute' AS until
+WITH archived AS MATERIALIZED (
+	SELECT d.view, d.rows FROM orders.archived a JOIN archive.orders d ON (d.id, d.month) = (a.id, a.month) WHERE a.id = $1 AND a.customer = $2
+), o AS (
+	SELECT v.id, v.strategy, v.created_at, v.lines, v.last_fact, r.hold_id, coalesce(r.ended_at, now()) + interval '1 minute' AS until
 	FROM orders.view v JOIN orders.orders r USING (id) WHERE v.id = $1 AND v.customer = $2
+	UNION ALL
+	SELECT v.id, v.strategy, v.created_at, v.lines, v.last_fact, r.hold_id, r.ended_at + interval '1 minute'
+	FROM archived, jsonb_populate_record(NULL::orders.view, view) v, jsonb_populate_recordset(NULL::orders.orders, rows->'orders.orders') r
 ), said AS MATERIALIZED (
 	SELECT f.id, f.at, f.name, f.cause, convert_from(f.body, 'UTF8')::jsonb AS body,
 		CASE WHEN f.name LIKE '%.requested' OR f.name LIKE 'order.%' THEN 'order' WHEN f.name LIKE 'payment.%' THEN 'payment' ELSE 'inventory' END AS speaker
 	FROM shared.outbox f WHERE f.order_id = $1 AND f.at >= (SELECT created_at - interval '1 hour' FROM o)
 ), moved AS MATERIALIZED (
 	SELECT m.* FROM inventory.movements m WHERE m.order_id = $1 AND EXISTS (SELECT FROM o)
+	UNION ALL SELECT m.* FROM archived, jsonb_populate_recordset(NULL::inventory.movements, rows->'inventory.movements') m
 ), paid AS MATERIALIZED (
 	SELECT p.* FROM payment.payments p WHERE p.order_id = $1 AND EXISTS (SELECT FROM o)
+	UNION ALL SELECT p.* FROM archived, jsonb_populate_recordset(NULL::payment.payments, rows->'payment.payments') p
+), transfers AS MATERIALIZED (
+	SELECT t.* FROM payment.transfers t WHERE t.order_id = $1 AND EXISTS (SELECT FROM o)
+	UNION ALL SELECT t.* FROM archived, jsonb_populate_recordset(NULL::payment.transfers, rows->'payment.transfers') t
 ), known AS MATERIALIZED (
 	SELECT id FROM said
 	UNION SELECT fact_id FROM moved
 	UNION SELECT unnest(ARRAY[cause, undo_cause]) FROM paid
 	UNION SELECT unnest(ARRAY[decided_by, released_by]) FROM inventory.reservations WHERE order_id = $1 AND EXISTS (SELECT FROM o)
-	UNION SELECT last_fact FROM orders.view WHERE id = $1 AND EXISTS (SELECT FROM o)
+	UNION SELECT last_fact FROM o
 ), entries AS (
 	SELECT at, id AS fact, 0 AS rank, '' AS key, 'fact' AS kind, speaker AS module, name,
 		jsonb_build_object('cause', cause, 'data', (body->'data') - 'lines', 'lines', jsonb_array_length(body->'data'->'lines')) AS detail
@@ -33,21 +43,22 @@ WITH o AS (
 	UNION ALL
 	SELECT a.at, CASE WHEN a.call IN ('refund', 'close') THEN coalesce(p.undo_cause, p.cause) ELSE p.cause END, 3, lpad(a.claim::text, 19, '0') || lpad(a.n::text, 5, '0'),
 		'provider', 'payment', a.call, jsonb_build_object('try', a.claim, 'answer', nullif(a.verdict, ''), 'ms', a.ms)
-	FROM payment.attempts a JOIN paid p USING (order_id)
+	FROM (SELECT * FROM payment.attempts WHERE order_id = $1
+	      UNION ALL SELECT a.* FROM archived, jsonb_populate_recordset(NULL::payment.attempts, rows->'payment.attempts') a) a
+	JOIN paid p USING (order_id)
 	UNION ALL
 	SELECT t.at, t.cause, 4, t.kind, 'provider', 'payment', CASE WHEN t.kind = 'charge' THEN 'charged' WHEN t.credit = 'outside' THEN 'settled' ELSE 'refunded' END,
 		jsonb_build_object('provider_id', t.provider_id, 'amount_minor', t.amount_minor, 'currency', t.currency)
-	FROM o CROSS JOIN LATERAL ( -- each kind has an index of its own
-		SELECT * FROM payment.transfers WHERE order_id = o.id AND kind = 'charge'
-		UNION ALL SELECT * FROM payment.transfers WHERE order_id = o.id AND kind = 'refund'
-	) AS t
+	FROM transfers t
 	UNION ALL
 	SELECT d.at, '00000000-0000-0000-0000-000000000000', 5, d.run_id || '/' || d.n, 'repair', 'reconciler', d.pair,
 		jsonb_build_object('key', d.key, 'action', d.action, 'run_id', d.run_id)
 	FROM o CROSS JOIN LATERAL (
 		SELECT 'cart:{' || o.hold_id || '}' AS key
 		UNION ALL SELECT p || ':{' || (l->>'product_id') || '}' FROM jsonb_array_elements(o.lines) l, unnest(ARRAY['stock', 'holds']) p
-	) AS own JOIN shared.reconciliation_differences d ON d.key = own.key AND d.at BETWEEN o.created_at AND o.until
+	) AS own CROSS JOIN LATERAL (
+		SELECT * FROM shared.reconciliation_differences d WHERE d.key = own.key AND d.at BETWEEN o.created_at AND o.until OFFSET 0 -- by its index
+	) AS d
 	UNION ALL
 	SELECT d.at, d.fact_id, 6, d.id::text, 'dead_letter', d.module, d.name,
 		jsonb_build_object('reason', d.reason, 'attempts', d.attempts, 'replayed_at', d.replayed_at)
@@ -61,7 +72,9 @@ WITH o AS (
 	FROM known k JOIN shared.waiting_facts w ON w.fact_id = k.id
 	UNION ALL
 	SELECT a.at, coalesce(p.undo_cause, p.cause), 9, a.id::text, 'operator', 'payment', a.act, jsonb_build_object('state', a.state)
-	FROM payment.acts a JOIN paid p USING (order_id)
+	FROM (SELECT * FROM payment.acts WHERE order_id = $1
+	      UNION ALL SELECT a.* FROM archived, jsonb_populate_recordset(NULL::payment.acts, rows->'payment.acts') a) a
+	JOIN paid p USING (order_id)
 ), page AS (
 	SELECT * FROM entries WHERE (at, fact, rank, key COLLATE "C") > ($3::timestamptz, $4::uuid, $5::int, $6::text COLLATE "C")
 	ORDER BY at, fact, rank, key COLLATE "C" LIMIT $7

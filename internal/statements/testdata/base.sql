@@ -33,7 +33,9 @@ INSERT INTO shared.leases (name, holder, term, expires_at) SELECT 'work ' || n, 
 INSERT INTO shared.bindings (module, key) SELECT m, s || '.fact ' || f
     FROM unnest(ARRAY['order', 'inventory', 'payment', 'view', 'shelf']) m, unnest(ARRAY['optimistic', 'sequenced']) s, generate_series(1, 10) f;
 INSERT INTO shared.reconcile_mark (mark, epoch) VALUES (now() - interval '1 minute', made.id(1)) ON CONFLICT DO NOTHING;
-INSERT INTO payment.hunts (provider, at) VALUES ('sandbox', made.at(-1000));
+INSERT INTO payment.hunts (provider, account, at) VALUES ('sandbox', 'ours', made.at(-1000));
+INSERT INTO archive.months (month) SELECT date '2020-01-01' + n * interval '1 month' FROM generate_series(1, 60) n;
+CREATE TABLE archive.orders_202001 PARTITION OF archive.orders FOR VALUES IN ('2020-01-01');
 
 -- Rows that there are few of at any time, however much is finished.
 INSERT INTO payment.statement (provider_id) SELECT 'line ' || n FROM generate_series(1, 5000) n;

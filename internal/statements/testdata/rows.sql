@@ -51,26 +51,27 @@ INSERT INTO cart.lines (cart_id, product_id, quantity, unit_price_minor, currenc
     FROM generate_series($1, $2) n, unnest(ARRAY[n, made.second(n)]) p WHERE n > 0 OR n % 10 = -6;
 
 INSERT INTO payment.payments (order_id, state, strategy, amount_minor, currency, payment_method, charge_key, refund_key, charge_id, refund_id, cause, undo_cause,
-        attempted_at, refund_attempted_at, due_at, claim, created_at, changed_at)
+        attempted_at, refund_attempted_at, due_at, claim, created_at, changed_at, provider, account)
     SELECT made.id(n), s, 'optimistic', 500, 'GBP', 'card', 'charge-' || made.id(n)::text, 'refund-' || made.id(n)::text,
         CASE WHEN s IN ('SUCCESS', 'REFUNDED', 'REFUNDING') THEN 'charge ' || n END, CASE WHEN s = 'REFUNDED' THEN 'refund ' || n END, made.id(n),
         CASE WHEN s IN ('VOIDED', 'REFUNDED', 'REFUNDING') THEN made.id(n) END, CASE WHEN s <> 'PENDING' THEN made.at(n) END,
-        CASE WHEN s = 'REFUNDED' THEN made.at(n) END, CASE WHEN s IN ('PENDING', 'UNKNOWN', 'REFUNDING') THEN made.at(n) END, 1, made.at(n), made.at(n)
+        CASE WHEN s = 'REFUNDED' THEN made.at(n) END, CASE WHEN s IN ('PENDING', 'UNKNOWN', 'REFUNDING') THEN made.at(n) END, 1, made.at(n), made.at(n),
+        CASE WHEN s <> 'PENDING' THEN 'sandbox' ELSE '' END, CASE WHEN s <> 'PENDING' THEN 'ours' ELSE '' END
     FROM generate_series($1, $2) n,
         LATERAL (SELECT CASE WHEN n > 9600 THEN 'PENDING' WHEN n > 9500 THEN 'UNKNOWN' WHEN n > 9400 THEN 'REFUNDING' WHEN made.outcome(n) = 'bought' THEN 'SUCCESS'
             WHEN made.outcome(n) = 'short' THEN 'VOIDED' ELSE 'REFUNDED' END) AS state (s) WHERE n <= 0 OR n > 9000;
-INSERT INTO payment.transfers (provider_id, order_id, kind, credit, debit, amount_minor, currency, cause, at)
-    SELECT charge_id, order_id, 'charge', 'customer', 'provider', 500, 'GBP', cause, created_at
+INSERT INTO payment.transfers (provider_id, order_id, kind, credit, debit, amount_minor, currency, cause, at, provider, account)
+    SELECT charge_id, order_id, 'charge', 'customer', 'provider', 500, 'GBP', cause, created_at, provider, account
     FROM generate_series($1, $2) n JOIN payment.payments ON order_id = made.id(n) WHERE charge_id IS NOT NULL ORDER BY n;
-INSERT INTO payment.transfers (provider_id, order_id, kind, credit, debit, amount_minor, currency, cause, at)
-    SELECT refund_id, order_id, 'refund', 'provider', 'refunds', 500, 'GBP', cause, created_at
+INSERT INTO payment.transfers (provider_id, order_id, kind, credit, debit, amount_minor, currency, cause, at, provider, account)
+    SELECT refund_id, order_id, 'refund', 'provider', 'refunds', 500, 'GBP', cause, created_at, provider, account
     FROM generate_series($1, $2) n JOIN payment.payments ON order_id = made.id(n) WHERE refund_id IS NOT NULL ORDER BY n;
 INSERT INTO payment.attempts (order_id, claim, n, call, verdict, ms, at)
     SELECT made.id(n), 1, 1, 'charge', 'succeeded', 30, made.at(n) FROM generate_series($1, $2) n WHERE n <= 0 OR n > 9000;
 INSERT INTO payment.acts (id, order_id, act, by, state, at)
     SELECT made.id(n), made.id(n), 'retry', 'an operator', 'SUCCESS', made.at(n) FROM generate_series($1, $2) n WHERE n % 4 = 0;
-INSERT INTO payment.orphans (provider_id, provider, kind, found, order_id, key, amount_minor, currency, found_at, due_at, refund_id, refunded_at)
-    SELECT 'orphan ' || n, 'sandbox', 'charge', 'stray', 'order ' || n, 'key ' || n, 500, 'GBP', made.at(n), CASE WHEN n > 9990 THEN made.at(n) END,
+INSERT INTO payment.orphans (provider_id, provider, account, kind, found, order_id, key, amount_minor, currency, found_at, due_at, refund_id, refunded_at)
+    SELECT 'orphan ' || n, 'sandbox', 'ours', 'charge', 'stray', 'order ' || n, 'key ' || n, 500, 'GBP', made.at(n), CASE WHEN n > 9990 THEN made.at(n) END,
         CASE WHEN n <= 9990 THEN 'given back ' || n END, CASE WHEN n <= 9990 THEN made.at(n) END
     FROM generate_series($1, $2) n WHERE n % 4 = 0 OR n > 9990;
 
@@ -88,3 +89,11 @@ INSERT INTO shared.reconciliations (id, scope, everything, dry_run, term, starte
     SELECT made.id(n), CASE WHEN n % 100 = 0 THEN 'full' ELSE 'delta' END, n % 100 = 0, false, 1, made.at(n), made.at(n) FROM generate_series($1, $2) n WHERE n % 2 = 0;
 INSERT INTO shared.reconciliation_differences (run_id, n, pair, key, redis, postgres, action, at)
     SELECT made.id(n), 1, 'stock', 'stock:{' || made.id(n)::text || '}', '1', '2', 'repaired', made.at(n) FROM generate_series($1, $2) n WHERE n % 2 = 0;
+
+-- As many orders as were made have gone to the archive before.
+INSERT INTO orders.archived (id, customer, month) SELECT made.id(n, 7), made.customer(n), '2020-01-01' FROM generate_series($1, least($2, 0)) n;
+INSERT INTO payment.archived (order_id, month, state, amount_minor, currency, charge_id, refund_id, provider, account)
+    SELECT made.id(n, 7), '2020-01-01', 'SUCCESS', 500, 'GBP', 'archived ' || n, NULL, 'sandbox', 'ours' FROM generate_series($1, least($2, 0)) n;
+INSERT INTO archive.orders (id, month, customer, view, rows)
+    SELECT made.id(n, 7), '2020-01-01', made.customer(n), '{"status": "COMPLETED"}', '{"orders.lines": []}' FROM generate_series($1, least($2, 0)) n;
+INSERT INTO inventory.carried (product_id, taken, movements, chain) SELECT made.id(n), 1, 1, 1 FROM generate_series($1, $2) n WHERE n % 4 = 0;

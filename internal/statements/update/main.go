@@ -44,15 +44,19 @@ func update(args []string) error {
 	return errors.Join(wrong, statements.Write(filepath.Join("internal", "statements", "list"), append(kept, changed(texts, kept, gone)...)))
 }
 
-// add adds what was sent and is not listed.
+// add adds what was sent and is not listed, and says what else is explained with by now.
 func add(listed []statements.Statement, sent []testkit.Sent) []statements.Statement {
-	known := map[string]bool{}
-	for _, s := range listed {
-		known[s.Key()] = true
+	at := map[string]int{}
+	for i, s := range listed {
+		at[s.Key()] = i
 	}
 	for _, s := range sent {
-		if !known[statements.Normal(s.SQL)] {
+		i, known := at[statements.Normal(s.SQL)]
+		switch {
+		case !known:
 			listed = append(listed, statements.Statement{SQL: s.SQL, Args: s.Args, Place: s.Place})
+		case listed[i].CountArgs() != listed[i].Parameters():
+			listed[i].Args = s.Args
 		}
 	}
 	return listed
