@@ -55,6 +55,9 @@ INSERT INTO archive.months AS m (month) VALUES ('2026-05-01') ON CONFLICT (month
 -- at: months.go archiver.makeMonth
 INSERT INTO archive.months AS m (month) VALUES ('2026-06-01') ON CONFLICT (month) DO UPDATE SET gone = m.orders, documents = 0
 
+-- at: months.go archiver.makeMonth
+INSERT INTO archive.months AS m (month) VALUES ('2026-08-01') ON CONFLICT (month) DO UPDATE SET gone = m.orders, documents = 0
+
 -- at: months.go places
 SELECT c.relname, i.inhrelid IS NOT NULL AND NOT i.inhdetachpending FROM pg_class c
 LEFT JOIN pg_inherits i ON i.inhrelid = c.oid AND i.inhparent = 'archive.orders'::regclass
@@ -96,6 +99,28 @@ SELECT id FROM orders.orders WHERE id = ANY ($1) ORDER BY id FOR UPDATE SKIP LOC
 INSERT INTO payment.archived (order_id, month, state, amount_minor, currency, opened_as, charge_id, refund_id, provider, account)
 SELECT p.order_id, date_trunc('month', o.ended_at AT TIME ZONE 'UTC')::date, p.state, p.amount_minor, p.currency, p.opened_as, p.charge_id, p.refund_id, nullif(p.provider, ''), nullif(p.account, '')
 FROM payment.payments p JOIN orders.orders o ON o.id = p.order_id WHERE p.order_id = ANY ($1)
+
+-- at: move.go monthsSQL
+-- args: ids(9500, 10)
+INSERT INTO archive.months AS m (month, orders, movements, payments, known, money, documents)
+SELECT a.month, count(*), sum(jsonb_array_length(d.rows->'inventory.movements')), count(p.order_id),
+	sum(archive.digest(jsonb_strip_nulls(to_jsonb(a))::text)), coalesce(sum(archive.digest(jsonb_strip_nulls(to_jsonb(p))::text)), 0), sum(archive.digest(d.view::text || d.rows::text))
+FROM orders.archived a JOIN archive.orders d ON (d.id, d.month) = (a.id, a.month) LEFT JOIN payment.archived p ON p.order_id = a.id
+WHERE a.id = ANY ($1) GROUP BY a.month
+ON CONFLICT (month) DO UPDATE SET orders = m.orders + -1 * excluded.orders, movements = m.movements + -1 * excluded.movements,
+	payments = m.payments + -1 * excluded.payments, known = m.known + -1 * excluded.known, money = m.money + -1 * excluded.money,
+	documents = m.documents + -1 * excluded.documents, last_at = now()
+
+-- at: move.go monthsSQL
+-- args: ids(9500, 10)
+INSERT INTO archive.months AS m (month, orders, movements, payments, known, money, documents)
+SELECT a.month, count(*), sum(jsonb_array_length(d.rows->'inventory.movements')), count(p.order_id),
+	sum(archive.digest(jsonb_strip_nulls(to_jsonb(a))::text)), coalesce(sum(archive.digest(jsonb_strip_nulls(to_jsonb(p))::text)), 0), sum(archive.digest(d.view::text || d.rows::text))
+FROM orders.archived a JOIN archive.orders d ON (d.id, d.month) = (a.id, a.month) LEFT JOIN payment.archived p ON p.order_id = a.id
+WHERE a.id = ANY ($1) GROUP BY a.month
+ON CONFLICT (month) DO UPDATE SET orders = m.orders + 1 * excluded.orders, movements = m.movements + 1 * excluded.movements,
+	payments = m.payments + 1 * excluded.payments, known = m.known + 1 * excluded.known, money = m.money + 1 * excluded.money,
+	documents = m.documents + 1 * excluded.documents, last_at = now()
 
 -- at: move.go write
 -- args: ids(9500, 10)

@@ -1,9 +1,60 @@
+-- at: archive.go archivedMoney
+-- args: 'what is known of archived payments is what was archived'
+SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
+SELECT coalesce(m.month, s.month) AS month, m.payments, s.n AS found, m.money AS digest, s.digest AS found_digest
+FROM archive.months m FULL JOIN (SELECT r.month, count(*) AS n, sum(archive.digest(jsonb_strip_nulls(to_jsonb(r))::text)) AS digest FROM payment.archived r GROUP BY r.month) s ON s.month = m.month
+WHERE (coalesce(m.payments, 0), coalesce(m.money, 0)) <> (coalesce(s.n, 0), coalesce(s.digest, 0))) q LIMIT 10) r
+
+-- at: archive.go archivedOrders
+-- args: 'what is known of archived orders is what was archived'
+SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
+SELECT coalesce(m.month, s.month) AS month, m.orders, s.n AS found, m.known AS digest, s.digest AS found_digest
+FROM archive.months m FULL JOIN (SELECT r.month, count(*) AS n, sum(archive.digest(jsonb_strip_nulls(to_jsonb(r))::text)) AS digest FROM orders.archived r GROUP BY r.month) s ON s.month = m.month
+WHERE (coalesce(m.orders, 0), coalesce(m.known, 0)) <> (coalesce(s.n, 0), coalesce(s.digest, 0))) q LIMIT 10) r
+
+-- at: archive.go archivedTwice
+-- args: 'an archived order is archived as a whole'
+SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
+SELECT a.id AS order_id, a.month FROM orders.archived a JOIN orders.orders o ON o.id = a.id
+UNION ALL SELECT a.order_id, a.month FROM payment.archived a JOIN payment.payments p ON p.order_id = a.order_id
+UNION ALL SELECT a.order_id, a.month FROM payment.archived a WHERE NOT EXISTS (SELECT FROM orders.archived o WHERE (o.id, o.month) = (a.order_id, a.month))) q LIMIT 10) r
+
+-- at: archive.go carriedMovements
+-- args: 'the movements that products carry are those of archived orders'
+SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
+SELECT c.n AS carried, m.n AS archived FROM (SELECT coalesce(sum(movements), 0) AS n FROM inventory.carried) c,
+	(SELECT coalesce(sum(movements), 0) AS n FROM archive.months) m
+WHERE c.n <> m.n) q LIMIT 10) r
+
+-- at: archive.go documents
+-- args: 'a month''s documents are those that were archived'
+SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
+SELECT t.month, m.orders - m.gone AS orders, s.n AS found, m.documents AS digest, s.digest AS found_digest
+FROM (
+SELECT to_date(substr(c.relname, 8), 'YYYYMM') AS month FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+WHERE i.inhparent = 'archive.orders'::regclass AND NOT i.inhdetachpending) t LEFT JOIN archive.months m ON m.month = t.month
+LEFT JOIN (SELECT d.month, count(*) AS n, sum(archive.digest(d.view::text || d.rows::text)) AS digest FROM archive.orders d GROUP BY d.month) s ON s.month = t.month
+WHERE (coalesce(m.orders - m.gone, 0), coalesce(m.documents, 0)) <> (coalesce(s.n, 0), coalesce(s.digest, 0))) q LIMIT 10) r
+
+-- at: archive.go proveArchive
+SELECT coalesce(sum(orders), 0)::bigint FROM archive.months
+
+-- at: archive.go strayDocuments
+-- args: 'a document is of an order that was archived'
+SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
+SELECT d.id AS order_id, d.month FROM archive.orders d LEFT JOIN orders.archived a ON a.id = d.id
+WHERE (a.customer, a.month) IS DISTINCT FROM (d.customer, d.month)) q LIMIT 10) r
+
 -- at: carts.go readCarts
 -- args: ids(9500, 10), now()
 SELECT c.id, concat_ws(', ', 'version ' || c.turn, 'expires ' || (extract(epoch FROM c.expires_at) * 1000)::bigint,
 	string_agg(l.product_id || ' ' || l.quantity, ', ' ORDER BY l.product_id))
 FROM cart.carts c LEFT JOIN cart.lines l ON l.cart_id = c.id
 WHERE c.id = ANY($1) AND c.state = 'OPEN' AND c.expires_at > $2 GROUP BY c.id
+
+-- at: desk.go books.forget
+-- args: 'sandbox', ''
+DELETE FROM audit_entries WHERE (provider, account) = ($1, $2)
 
 -- at: facts.go held
 -- args: 'no fact of a paid order is an open dead letter'
@@ -146,6 +197,25 @@ WHERE i.fact_id IS NULL
   AND NOT EXISTS (SELECT FROM shared.dead_letter_log g WHERE g.fact_id = f.id AND g.module IN (h.module, 'relay') AND g.action = 'delete')
   AND NOT EXISTS (SELECT FROM shared.waiting_facts w WHERE w.fact_id = f.id AND w.module = h.module)) q LIMIT 10) r
 
+-- at: late.go books.late
+-- args: '{}'
+SELECT id, '' FROM audit_entries WHERE id = ANY ($1)
+
+-- at: late.go books.late
+-- args: '{}'
+SELECT id, order_id FROM audit_entries WHERE kind = 'charge' AND id = ANY ($1)
+
+-- at: late.go snapshot.set
+-- args: 'holdfast.late_entries', '[]'
+SELECT set_config($1, $2, true)
+
+-- at: money.go auditor.lookForUnread
+SELECT format('%s payments were made at %s account %s, whose books are not configured', count(*), provider, account)
+	FROM (
+SELECT order_id, state, charge_key, refund_key, charge_id, refund_id, amount_minor, currency, provider, account FROM payment.payments
+UNION ALL SELECT order_id, state, 'charge-' || order_id, 'refund-' || order_id, charge_id, refund_id, amount_minor, currency,
+	coalesce(provider, ''), coalesce(account, '') FROM payment.archived) p WHERE provider <> '' AND NOT (p.provider, p.account) IN (SELECT provider, account FROM audit_accounts) GROUP BY provider, account ORDER BY provider, account
+
 -- at: money.go balanced
 -- args: 'the ledger''s entries sum to zero in every currency'
 SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
@@ -170,8 +240,87 @@ FROM payment.transfers GROUP BY order_id, currency) b ON b.order_id = p.order_id
 WHERE m.charged <> CASE WHEN m.state IN ('SUCCESS', 'REFUNDING', 'REFUNDED') THEN m.amount_minor ELSE 0 END
    OR m.refunded > m.charged OR m.state <> 'REFUNDING' AND m.refunded <> CASE WHEN m.state = 'REFUNDED' THEN m.amount_minor ELSE 0 END) q LIMIT 10) r
 
+-- at: money.go keptOfFinalOrders
+-- args: 'the provider kept of a final order what the order says'
+SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
+SELECT o.id AS order_id, o.status, o.total_minor, coalesce(k.kept, 0) AS kept
+FROM orders.orders o
+LEFT JOIN (SELECT order_id, sum(CASE kind WHEN 'charge' THEN amount_minor ELSE -amount_minor END) AS kept,
+                  coalesce(sum(amount_minor) FILTER (WHERE kind = 'refund' AND late), 0) AS refunded_since
+           FROM audit_ledger GROUP BY order_id) k ON k.order_id = o.id::text
+WHERE o.status IN ('COMPLETED', 'FAILED', 'CANCELLED')
+  AND NOT EXISTS (SELECT FROM payment.acts s WHERE s.order_id = o.id AND s.act = 'settle')
+  AND NOT EXISTS (SELECT FROM payment.payments p WHERE p.order_id = o.id AND p.provider <> '' AND NOT (p.provider, p.account) IN (SELECT provider, account FROM audit_accounts))
+  AND CASE WHEN o.status = 'COMPLETED' THEN coalesce(k.kept + k.refunded_since, 0) <> o.total_minor ELSE coalesce(k.kept, 0) <> 0 END) q LIMIT 10) r
+
 -- at: money.go proveBooksAgree
 SELECT count(*) FROM audit_ledger
+
+-- at: money.go proveBooksAgree
+-- args: 'a charge of the provider''s is one of ours'
+SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
+		SELECT c.id AS charge_id, c.key, c.order_id, c.amount_minor AS theirs, p.amount_minor AS ours, p.state
+		FROM audit_ledger c LEFT JOIN (
+SELECT order_id, state, charge_key, refund_key, charge_id, refund_id, amount_minor, currency, provider, account FROM payment.payments
+UNION ALL SELECT order_id, state, 'charge-' || order_id, 'refund-' || order_id, charge_id, refund_id, amount_minor, currency,
+	coalesce(provider, ''), coalesce(account, '') FROM payment.archived) p ON p.charge_key = c.key
+		WHERE c.kind = 'charge' AND NOT c.late
+		  AND (p.order_id IS NULL OR p.order_id::text <> c.order_id OR (p.amount_minor, p.currency) <> (c.amount_minor, c.currency)
+		       OR (p.provider, p.account) <> (c.provider, c.account)
+		       OR p.state NOT IN ('PENDING', 'UNKNOWN', 'SUCCESS', 'REFUNDING', 'REFUNDED') OR p.charge_id <> c.id)
+		  AND NOT EXISTS (SELECT FROM payment.orphans o WHERE o.provider_id = c.id AND o.refund_id IS NOT NULL)) q LIMIT 10) r
+
+-- at: money.go proveBooksAgree
+-- args: 'a charge of ours is one of the provider''s'
+SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
+		SELECT p.order_id, p.state, p.charge_id, p.amount_minor FROM (
+SELECT order_id, state, charge_key, refund_key, charge_id, refund_id, amount_minor, currency, provider, account FROM payment.payments
+UNION ALL SELECT order_id, state, 'charge-' || order_id, 'refund-' || order_id, charge_id, refund_id, amount_minor, currency,
+	coalesce(provider, ''), coalesce(account, '') FROM payment.archived) p
+		WHERE p.charge_id IS NOT NULL AND (p.provider, p.account) IN (SELECT provider, account FROM audit_accounts)
+		  AND NOT EXISTS (SELECT FROM audit_ledger c WHERE c.kind = 'charge' AND c.id = p.charge_id AND c.key = p.charge_key
+		                  AND (c.provider, c.account) = (p.provider, p.account))) q LIMIT 10) r
+
+-- at: money.go proveBooksAgree
+-- args: 'a refund of ours is one of the provider''s'
+SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
+		SELECT p.order_id, p.state, p.refund_id, p.amount_minor FROM (
+SELECT order_id, state, charge_key, refund_key, charge_id, refund_id, amount_minor, currency, provider, account FROM payment.payments
+UNION ALL SELECT order_id, state, 'charge-' || order_id, 'refund-' || order_id, charge_id, refund_id, amount_minor, currency,
+	coalesce(provider, ''), coalesce(account, '') FROM payment.archived) p
+		WHERE p.refund_id IS NOT NULL AND p.refund_id <> 'outside-' || p.order_id AND (p.provider, p.account) IN (SELECT provider, account FROM audit_accounts)
+		  AND NOT EXISTS (SELECT FROM audit_ledger r WHERE r.kind = 'refund' AND r.id = p.refund_id AND r.key IN (p.refund_key, '')
+		                  AND (r.provider, r.account) = (p.provider, p.account))) q LIMIT 10) r
+
+-- at: money.go proveBooksAgree
+-- args: 'a refund of the provider''s is one of ours'
+SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
+		SELECT r.id AS refund_id, r.key, r.order_id, r.amount_minor AS theirs, p.amount_minor AS ours, p.state
+		FROM audit_ledger r LEFT JOIN (
+SELECT order_id, state, charge_key, refund_key, charge_id, refund_id, amount_minor, currency, provider, account FROM payment.payments
+UNION ALL SELECT order_id, state, 'charge-' || order_id, 'refund-' || order_id, charge_id, refund_id, amount_minor, currency,
+	coalesce(provider, ''), coalesce(account, '') FROM payment.archived) p ON p.refund_key = r.key
+		WHERE r.kind = 'refund' AND NOT r.late AND r.key <> ''
+		  AND (p.order_id IS NULL OR p.order_id::text <> r.order_id OR (p.amount_minor, p.currency) <> (r.amount_minor, r.currency)
+		       OR (p.provider, p.account) <> (r.provider, r.account)
+		       OR p.state NOT IN ('REFUNDING', 'REFUNDED') OR p.refund_id <> r.id OR p.charge_id <> r.charge_id)
+		  AND NOT EXISTS (SELECT FROM payment.orphans o WHERE o.provider_id = r.charge_id AND o.refund_id = r.id)) q LIMIT 10) r
+
+-- at: money.go proveBooksAgree
+-- args: 'a refund that was made by hand at the provider is known here'
+SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
+		SELECT r.id AS refund_id, r.order_id, r.charge_id, r.amount_minor FROM audit_ledger r
+		WHERE r.kind = 'refund' AND NOT r.late AND r.key = ''
+		  AND NOT EXISTS (SELECT FROM (
+SELECT order_id, state, charge_key, refund_key, charge_id, refund_id, amount_minor, currency, provider, account FROM payment.payments
+UNION ALL SELECT order_id, state, 'charge-' || order_id, 'refund-' || order_id, charge_id, refund_id, amount_minor, currency,
+	coalesce(provider, ''), coalesce(account, '') FROM payment.archived) p WHERE p.refund_id = r.id AND p.order_id::text = r.order_id)) q LIMIT 10) r
+
+-- at: money.go proveBooksAgree
+-- args: 'a payment and the ledger name the same account'
+SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
+SELECT t.order_id, t.provider_id, t.provider, t.account, p.provider AS payments_provider, p.account AS payments_account
+FROM payment.transfers t JOIN payment.payments p USING (order_id) WHERE (t.provider, t.account) <> (p.provider, p.account)) q LIMIT 10) r
 
 -- at: money.go proveMoneyConserved
 -- args: 'what was settled outside says who did so and why'
@@ -312,6 +461,12 @@ WHERE o.status IN ('CREATED', 'PROCESSING', 'ENDING') AND $1 AND o.payment_statu
 SELECT row_to_json(r) FROM (SELECT $2::text AS rule, q.* FROM (
 SELECT o.id AS order_id, o.status, o.payment_status, o.inventory_status, o.deadline FROM orders.orders o
 WHERE o.status IN ('CREATED', 'PROCESSING', 'ENDING') AND NOT ($1 AND o.payment_status = 'UNKNOWN')) q LIMIT 10) r
+
+-- at: orders.go proveNoImpossibleState
+-- args: 'a line of a cart belongs to a cart'
+SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
+SELECT l.cart_id, l.product_id FROM cart.lines l
+WHERE NOT EXISTS (SELECT FROM cart.carts c WHERE c.id = l.cart_id)) q LIMIT 10) r
 
 -- at: orders.go proveNoImpossibleState
 -- args: 'a line belongs to an order'
@@ -590,6 +745,16 @@ FROM inventory.reservations r JOIN inventory.reservation_lines l ON l.order_id =
 WHERE r.state IN ('RESERVED', 'GATHERING', 'RETURNING') AND NOT l.returned GROUP BY l.product_id) t ON t.product_id = s.product_id
 		WHERE coalesce(m.supplied, 0) <> s.available + coalesce(t.units, 0) OR s.allocated <> coalesce(t.units, 0)) q LIMIT 10) r
 
+-- at: stock.go brokenChains
+-- args: 'each movement''s balance is what the one before it left'
+SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
+SELECT s.product_id, s.available, c.movements AS carried, coalesce(m.chain, 0) + coalesce(c.chain, 0) AS chain, inventory.link(0, s.available) AS whole_chain
+FROM inventory.stock s
+LEFT JOIN (SELECT product_id, sum(inventory.link(balance - quantity, balance)) AS chain FROM inventory.movements GROUP BY product_id) m
+  ON m.product_id = s.product_id
+LEFT JOIN inventory.carried c ON c.product_id = s.product_id
+WHERE coalesce(m.chain, 0) + coalesce(c.chain, 0) <> inventory.link(0, s.available)) q LIMIT 10) r
+
 -- at: stock.go countStock
 SELECT count(*) FROM inventory.stock
 
@@ -621,6 +786,11 @@ SELECT order_id, product_id, quantity FROM inventory.reservation_lines WHERE qua
 SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
 SELECT product_id, available, allocated FROM inventory.stock WHERE available < 0 OR allocated < 0) q LIMIT 10) r
 
+-- at: stock.go proveNothingNegative
+-- args: 'what archived orders took is not below zero'
+SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
+SELECT product_id, taken, movements FROM inventory.carried WHERE taken < 0 OR movements <= 0) q LIMIT 10) r
+
 -- at: stock.go proveNothingSoldTwice
 SELECT count(*) FROM inventory.reservations
 
@@ -649,6 +819,36 @@ WHERE r.state IN ('RESERVED', 'GATHERING', 'RETURNING') AND NOT l.returned GROUP
 SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
 SELECT order_id, product_id, kind, count(*) AS times FROM inventory.movements
 WHERE order_id IS NOT NULL GROUP BY order_id, product_id, kind HAVING count(*) > 1) q LIMIT 10) r
+
+-- at: stock.go proveStockConserved
+-- args: 'a product has stock, and stock is of a product'
+SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
+SELECT coalesce(p.id, s.product_id) AS product_id, p.sku FROM inventory.products p
+FULL JOIN inventory.stock s ON s.product_id = p.id WHERE p.id IS NULL OR s.product_id IS NULL) q LIMIT 10) r
+
+-- at: stock.go proveStockConserved
+-- args: 'the sum of a product''s movements, less what archived orders took, is what is available'
+SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
+SELECT coalesce(s.product_id, m.product_id) AS product_id, s.available, m.moved
+FROM inventory.stock s
+FULL JOIN (SELECT product_id, sum(moved) AS moved FROM (
+	SELECT product_id, quantity AS moved FROM inventory.movements
+	UNION ALL SELECT product_id, -taken FROM inventory.carried) e GROUP BY product_id) m ON m.product_id = s.product_id
+WHERE s.available IS DISTINCT FROM coalesce(m.moved, 0)) q LIMIT 10) r
+
+-- at: stock.go proveStockConserved
+-- args: 'what was supplied is available or allocated to orders that are not undone'
+SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
+		SELECT s.product_id, coalesce(m.supplied, 0) AS supplied, s.available, s.allocated, coalesce(t.units, 0) AS taken, coalesce(c.taken, 0) AS carried
+		FROM inventory.stock s
+		LEFT JOIN (SELECT product_id, sum(quantity) AS supplied FROM inventory.movements
+		           WHERE kind IN ('opening', 'restock', 'adjust') GROUP BY product_id) m ON m.product_id = s.product_id
+		LEFT JOIN (
+SELECT l.product_id, sum(l.quantity) AS units
+FROM inventory.reservations r JOIN inventory.reservation_lines l ON l.order_id = r.order_id
+WHERE r.state IN ('RESERVED', 'GATHERING', 'RETURNING') AND NOT l.returned GROUP BY l.product_id) t ON t.product_id = s.product_id
+		LEFT JOIN inventory.carried c ON c.product_id = s.product_id
+		WHERE coalesce(m.supplied, 0) <> s.available + coalesce(t.units, 0) + coalesce(c.taken, 0) OR s.allocated <> coalesce(t.units, 0) + coalesce(c.taken, 0)) q LIMIT 10) r
 
 -- at: stock.go reservedLines
 -- args: 'the reservations are the lines of the orders that are RESERVED'

@@ -109,6 +109,18 @@ FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::te
 WHERE o.id = u.id AND o.version = u.version - 1
 RETURNING o.id, CASE WHEN o.ended_at IS NOT NULL THEN (SELECT v.lines FROM orders.view v WHERE v.id = o.id) END
 
+-- at: store_holds.go liveHolds
+-- args: ids(9500, 10), '00000000-0000-0000-0000-000000000000', '60000 ms', '00000000-0000-0000-0000-000000000000', '1000'
+SELECT o.id, o.customer, coalesce(o.hold_id, $2), coalesce(l.product_id, $2), coalesce(l.quantity, 0), greatest(o.deadline, now()) + $3::interval
+FROM (
+	SELECT id, customer, hold_id, deadline, hold_id IS NOT NULL AND inventory_status = 'NOT_STARTED' AS holds
+	FROM orders.orders WHERE ended_at IS NULL AND id > $4 ORDER BY id LIMIT $5
+) o
+LEFT JOIN LATERAL (
+	SELECT product_id, quantity FROM orders.lines WHERE o.holds AND order_id = o.id AND product_id = ANY ($1) OFFSET 0 -- by its key
+) l ON true
+ORDER BY o.id
+
 -- at: view.go Service.Get
 -- args: id(9500), 'alice'
 SELECT id, status, payment_status, inventory_status, display_status, failure_reason, strategy, version, lines,
