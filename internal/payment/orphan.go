@@ -177,7 +177,7 @@ const readTo = `(SELECT at FROM payment.hunts WHERE (provider, account) = ($1, $
 func (h *Hunter) unmet(ctx context.Context) (page oursRead, err error) {
 	rows, err := h.db.Query(ctx, `
 		SELECT t.provider_id, t.kind, t.order_id::text, t.amount_minor, t.currency, t.at,
-		       s.provider_id IS NOT NULL OR t.kind = 'reversal' OR EXISTS (SELECT FROM payment.failed_refunds f WHERE f.refund_id = t.provider_id)
+		       s.provider_id IS NOT NULL OR t.kind = 'reversal' OR (SELECT f.refund_id FROM payment.failed_refunds f WHERE f.refund_id = t.provider_id) IS NOT NULL
 		FROM (SELECT t.* FROM payment.transfers t
 		      WHERE (t.provider, t.account) = ($1, $4) AND (t.at, t.provider_id) > (`+readTo+`) AND t.credit <> 'outside'
 		        AND t.at <= now() - $2 * interval '1 millisecond'

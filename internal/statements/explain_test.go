@@ -72,15 +72,18 @@ func explainOnce(t *testing.T, conn *pgx.Conn, s statements.Statement, mode, how
 // explainText gives what EXPLAIN answers.
 func explainText(t *testing.T, conn *pgx.Conn, s statements.Statement, mode, how string) (string, error) {
 	t.Helper()
-	name := "explained"
-	if s.Args != "" {
-		name += "(" + s.Args + ")"
-	}
 	run(t, conn, "BEGIN; SET LOCAL statement_timeout = '20s'; SET LOCAL plan_cache_mode = "+mode)
 	defer run(t, conn, "ROLLBACK; DEALLOCATE ALL")
 	sql := strings.ReplaceAll(s.SQL, "shared.outbox_partition", "shared."+youngest(t, conn))
 	if err := conn.PgConn().Exec(t.Context(), "PREPARE explained AS "+sql).Close(); err != nil {
 		return "", err
+	}
+	name := "explained"
+	switch {
+	case s.Args != "":
+		name += "(" + s.Args + ")"
+	case s.Parameters() > 0:
+		name += "(" + someOf(t, conn) + ")"
 	}
 	results, err := conn.PgConn().Exec(t.Context(), "EXPLAIN ("+how+") EXECUTE "+name).ReadAll()
 	if err != nil {
@@ -91,6 +94,32 @@ func explainText(t *testing.T, conn *pgx.Conn, s statements.Statement, mode, how
 		lines = append(lines, string(row[0]))
 	}
 	return strings.Join(lines, "\n"), nil
+}
+
+// some are arguments by type, for statements that are listed without any.
+var some = map[string]string{
+	"uuid": "id(9500)", "uuid[]": "ids(9500, 10)", "text": "'alice'", "text[]": "'{alice}'", "boolean": "'false'", "boolean[]": "'{false}'",
+	"timestamp with time zone": "now()", "timestamp with time zone[]": "array_fill(now(), '{10}')", "interval": "'1 hour'", "xid8": "mark()",
+	"bytea": `'\x7b7d'`, "bytea[]": `'{"\\x7b7d"}'`, "jsonb": "'{}'", "bigint": "'100'", "integer": "'100'", "bigint[]": "'{100}'",
+	"integer[]": "'{100}'", "smallint[]": "'{1}'", "date": "'2020-01-01'", "date[]": "'{2020-01-01}'",
+}
+
+// someOf gives arguments for what is prepared.
+func someOf(t *testing.T, conn *pgx.Conn) string {
+	t.Helper()
+	results, err := conn.PgConn().Exec(t.Context(), "SELECT unnest(parameter_types)::text FROM pg_prepared_statements WHERE name = 'explained'").ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []string
+	for _, row := range results[0].Rows {
+		arg := some[string(row[0])]
+		if arg == "" {
+			arg = "NULL"
+		}
+		all = append(all, arg)
+	}
+	return strings.Join(all, ", ")
 }
 
 // youngest is the partition of the outbox that has the youngest facts.

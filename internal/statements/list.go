@@ -21,7 +21,7 @@ var files embed.FS
 type Statement struct {
 	Package string // that has its text, like order
 	Place   string // in that package, like store.go: load
-	Args    string // SQL expressions between commas, which it is explained with; empty where it has no parameters
+	Args    string // SQL expressions between commas, which it is explained with; empty: some of the types of its parameters
 	SQL     string // as it is sent
 
 	// Why it may do what none should: "scan" a growing table, "filter" out more than it keeps, cost more with "growth"; why no "plan" of it is looked

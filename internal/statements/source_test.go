@@ -7,7 +7,7 @@ import (
 	"github.com/holdfast-checkout/holdfast/internal/statements"
 )
 
-// What the source has is listed, so that some test sent it, and what is listed is in the source.
+// What the source has is listed, and what is listed is in the source. A run of all tests fails where something listed was not sent.
 func TestSourceIsListed(t *testing.T) {
 	t.Parallel()
 	texts, err := statements.Source(filepath.Join("..", ".."))
@@ -20,12 +20,12 @@ func TestSourceIsListed(t *testing.T) {
 	}
 	for _, text := range texts {
 		if !isListed(text, listed) {
-			t.Errorf("package %s, %s has a statement that no test was seen to send: send it in one, and run `make statements`\n%q", text.Package, text.Place, text.Normal)
+			t.Errorf("package %s, %s has a statement that is not listed: run `make statements ARGS=PACKAGE`\n%q", text.Package, text.Place, text.Normal)
 		}
 	}
 	for _, s := range listed {
-		if s.CountArgs() != s.Parameters() {
-			t.Errorf("a statement of package %s, %s, has %d parameters and is listed with %d: run its tests by `make statements`, or write them", s.Package, s.Place, s.Parameters(), s.CountArgs())
+		if s.Args != "" && s.CountArgs() != s.Parameters() {
+			t.Errorf("a statement of package %s, %s, has %d parameters and is listed with %d: write them, or none", s.Package, s.Place, s.Parameters(), s.CountArgs())
 		}
 		if from, found := statements.Origin(texts, s); !found {
 			t.Errorf("the source has no such statement of package %s (%s) any more: run `make statements`\n%s", s.Package, s.Place, s.SQL)

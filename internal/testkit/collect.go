@@ -50,6 +50,11 @@ func checkSent(file string, everything bool) error {
 	for _, s := range sent {
 		key := statements.Normal(s.SQL)
 		delete(unsent, key)
+		for part := range unsent { // the auditor asks for one within another
+			if strings.Contains(key, "("+part+")") {
+				delete(unsent, part)
+			}
+		}
 		if !known[key] {
 			wrong = append(wrong, fmt.Sprintf("%s sends a statement that internal/statements does not list; `make statements` lists it:\n%s\n", s.Place, s.SQL))
 		}

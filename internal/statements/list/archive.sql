@@ -17,6 +17,7 @@ SELECT o.id, coalesce(date_trunc('month', o.ended_at AT TIME ZONE 'UTC')::date, 
 	WHEN EXISTS (SELECT FROM shared.waiting_facts w WHERE w.order_id = o.id) THEN 'a fact of it waits for another version'
 	WHEN EXISTS (SELECT FROM payment.orphans x WHERE x.order_id = o.id::text AND x.refund_id IS NULL) THEN 'there is money that only one side knows of'
 	WHEN EXISTS (SELECT FROM payment.payments p WHERE p.order_id = o.id AND (p.due_at IS NOT NULL OR p.leased_until IS NOT NULL)) THEN 'its money is under way'
+	WHEN EXISTS (SELECT FROM payment.disputes d WHERE d.order_id = o.id AND NOT d.over) THEN 'its charge is disputed'
 	WHEN EXISTS (SELECT FROM payment.transfers t WHERE t.order_id = o.id AND t.credit <> 'outside'
 	             AND t.at > (SELECT h.at FROM payment.hunts h WHERE (h.provider, h.account) = (t.provider, t.account)))
 		THEN 'its money was not looked for in the provider''s list yet'
@@ -24,7 +25,7 @@ SELECT o.id, coalesce(date_trunc('month', o.ended_at AT TIME ZONE 'UTC')::date, 
 EXISTS (SELECT FROM orders.view v WHERE v.id = o.id AND (v.version, v.status, v.total_minor) = (o.version, o.status, o.total_minor))
 AND coalesce((SELECT p.state FROM payment.payments p WHERE p.order_id = o.id), 'VOIDED') = ANY (
 	CASE WHEN o.status = 'COMPLETED' THEN ARRAY['SUCCESS'] ELSE ARRAY['DECLINED', 'REFUNDED', 'VOIDED'] END)
-AND coalesce((SELECT sum(CASE t.kind WHEN 'charge' THEN t.amount_minor ELSE -t.amount_minor END) FROM payment.transfers t
+AND coalesce((SELECT sum(CASE t.kind WHEN 'refund' THEN -t.amount_minor ELSE t.amount_minor END) FROM payment.transfers t
 	WHERE t.order_id = o.id AND t.currency = o.currency), 0) = CASE WHEN o.status = 'COMPLETED' THEN o.total_minor ELSE 0 END
 AND coalesce((SELECT r.state FROM inventory.reservations r WHERE r.order_id = o.id), 'RELEASED') = ANY (
 	CASE WHEN o.status = 'COMPLETED' THEN ARRAY['RESERVED'] ELSE ARRAY['OUT_OF_STOCK', 'RELEASED'] END)

@@ -56,6 +56,12 @@ WHERE c.id = ANY($1) AND c.state = 'OPEN' AND c.expires_at > $2 GROUP BY c.id
 -- args: 'sandbox', ''
 DELETE FROM audit_entries WHERE (provider, account) = ($1, $2)
 
+-- at: desk.go byHandSQL
+WITH ours AS (
+	UPDATE audit_entries r SET order_id = c.order_id FROM audit_entries c
+	WHERE r.kind = 'refund' AND r.key = '' AND c.kind = 'charge' AND (c.provider, c.account, c.id) = (r.provider, r.account, r.charge_id) RETURNING r.id)
+DELETE FROM audit_entries r WHERE r.kind = 'refund' AND r.key = '' AND r.order_id = '' AND r.id NOT IN (SELECT id FROM ours)
+
 -- at: facts.go held
 -- args: 'no fact of a paid order is an open dead letter'
 SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
@@ -63,10 +69,33 @@ SELECT d.module, d.fact_id, d.order_id FROM shared.dead_letters d WHERE d.replay
 FROM payment.transfers t WHERE t.order_id = d.order_id) > 0) q LIMIT 10) r
 
 -- at: facts.go held
+-- args: 'no fact of a paid order is an open dead letter'
+SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
+SELECT d.module, d.fact_id, d.order_id FROM shared.dead_letters d WHERE d.replayed_at IS NULL AND d.order_id IS NOT NULL AND (SELECT coalesce(sum(CASE t.kind WHEN 'refund' THEN -t.amount_minor ELSE t.amount_minor END), 0)
+FROM payment.transfers t WHERE t.order_id = d.order_id) > 0) q LIMIT 10) r
+
+-- at: facts.go held
 -- args: 'no fact of a paid order waits for a version that has a row for it'
 SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
 SELECT d.module, d.fact_id, d.order_id FROM shared.waiting_facts d WHERE true AND d.order_id IS NOT NULL AND (SELECT coalesce(sum(CASE t.kind WHEN 'charge' THEN t.amount_minor ELSE -t.amount_minor END), 0)
 FROM payment.transfers t WHERE t.order_id = d.order_id) > 0) q LIMIT 10) r
+
+-- at: facts.go held
+-- args: 'no fact of a paid order waits for a version that has a row for it'
+SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
+SELECT d.module, d.fact_id, d.order_id FROM shared.waiting_facts d WHERE true AND d.order_id IS NOT NULL AND (SELECT coalesce(sum(CASE t.kind WHEN 'refund' THEN -t.amount_minor ELSE t.amount_minor END), 0)
+FROM payment.transfers t WHERE t.order_id = d.order_id) > 0) q LIMIT 10) r
+
+-- at: facts.go otherPayments
+SELECT f.id AS fact_id, f.name, p.order_id, f.said->>'charge_id' AS charge_id, f.said->>'refund_id' AS refund_id, f.said->>'reason' AS reason
+FROM (SELECT id, name, order_id, convert_from(body, 'UTF8')::jsonb->'data' AS said FROM shared.outbox
+      WHERE name IN ('payment.processed', 'payment.failed', 'payment.refunded') AND order_id IS NOT NULL) f
+JOIN payment.payments p ON p.order_id = f.order_id
+WHERE ((f.said->>'total_minor')::bigint, f.said->>'currency', f.said->>'payment_method') IS DISTINCT FROM (p.amount_minor, p.currency, p.payment_method)
+   OR f.name <> 'payment.failed' AND coalesce(f.said->>'charge_id', '') <> coalesce(p.charge_id, '')
+   OR f.name = 'payment.refunded' AND p.state = 'REFUNDED' AND coalesce(f.said->>'refund_id', '') <> coalesce(p.refund_id, '')
+      AND NOT EXISTS (SELECT FROM payment.transfers v WHERE v.order_id = p.order_id AND v.provider_id = 'reversal-' || (f.said->>'refund_id'))
+   OR f.name = 'payment.failed' AND coalesce(f.said->>'reason', '') <> p.reason
 
 -- at: facts.go otherPayments
 -- args: 'what payment has said of an order is what its row says'
@@ -78,6 +107,7 @@ JOIN payment.payments p ON p.order_id = f.order_id
 WHERE ((f.said->>'total_minor')::bigint, f.said->>'currency', f.said->>'payment_method') IS DISTINCT FROM (p.amount_minor, p.currency, p.payment_method)
    OR f.name <> 'payment.failed' AND coalesce(f.said->>'charge_id', '') <> coalesce(p.charge_id, '')
    OR f.name = 'payment.refunded' AND p.state = 'REFUNDED' AND coalesce(f.said->>'refund_id', '') <> coalesce(p.refund_id, '')
+      AND NOT EXISTS (SELECT FROM payment.transfers v WHERE v.order_id = p.order_id AND v.provider_id = 'reversal-' || (f.said->>'refund_id'))
    OR f.name = 'payment.failed' AND coalesce(f.said->>'reason', '') <> p.reason) q LIMIT 10) r
 
 -- at: facts.go otherWords
@@ -197,13 +227,17 @@ WHERE i.fact_id IS NULL
   AND NOT EXISTS (SELECT FROM shared.dead_letter_log g WHERE g.fact_id = f.id AND g.module IN (h.module, 'relay') AND g.action = 'delete')
   AND NOT EXISTS (SELECT FROM shared.waiting_facts w WHERE w.fact_id = f.id AND w.module = h.module)) q LIMIT 10) r
 
--- at: late.go books.late
--- args: '{}'
-SELECT id, '' FROM audit_entries WHERE id = ANY ($1)
+-- at: late.go books.expected
+SELECT t.provider_id FROM payment.transfers t
+WHERE (t.provider, t.account) = ($1, $2) AND t.credit <> 'outside' AND NOT EXISTS (SELECT FROM audit_entries e WHERE e.id = t.provider_id) LIMIT $3
 
 -- at: late.go books.late
 -- args: '{}'
 SELECT id, order_id FROM audit_entries WHERE kind = 'charge' AND id = ANY ($1)
+
+-- at: late.go books.late
+-- args: '{}'
+SELECT kind || ' ' || id || ' ' || status, '' FROM audit_entries WHERE id = ANY ($1)
 
 -- at: late.go snapshot.set
 -- args: 'holdfast.late_entries', '[]'
@@ -217,15 +251,32 @@ UNION ALL SELECT order_id, state, 'charge-' || order_id, 'refund-' || order_id, 
 	coalesce(provider, ''), coalesce(account, '') FROM payment.archived) p WHERE provider <> '' AND NOT (p.provider, p.account) IN (SELECT provider, account FROM audit_accounts) GROUP BY provider, account ORDER BY provider, account
 
 -- at: money.go balanced
+SELECT currency, sum(got) AS sum_minor FROM (
+	SELECT currency, amount_minor AS got FROM payment.transfers WHERE debit IN ('provider', 'refunds')
+	UNION ALL SELECT currency, -amount_minor FROM payment.transfers WHERE credit IN ('customer', 'provider', 'outside', 'refunds')) e
+GROUP BY currency HAVING sum(got) <> 0
+
+-- at: money.go balanced
 -- args: 'the ledger''s entries sum to zero in every currency'
 SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
 SELECT currency, sum(got) AS sum_minor FROM (
 	SELECT currency, amount_minor AS got FROM payment.transfers WHERE debit IN ('provider', 'refunds')
-	UNION ALL SELECT currency, -amount_minor FROM payment.transfers WHERE credit IN ('customer', 'provider', 'outside')) e
+	UNION ALL SELECT currency, -amount_minor FROM payment.transfers WHERE credit IN ('customer', 'provider', 'outside', 'refunds')) e
 GROUP BY currency HAVING sum(got) <> 0) q LIMIT 10) r
 
 -- at: money.go countPayments
 SELECT count(*) FROM payment.payments
+
+-- at: money.go keptByState
+SELECT m.order_id, m.state, m.amount_minor, m.charged, m.refunded FROM (
+SELECT p.order_id, p.state, p.currency, p.amount_minor, coalesce(b.charged, 0) AS charged, coalesce(b.refunded, 0) AS refunded
+FROM payment.payments p LEFT JOIN (
+SELECT order_id, currency,
+	coalesce(sum(amount_minor) FILTER (WHERE credit = 'customer'), 0) AS charged,
+	coalesce(sum(CASE 'refunds' WHEN debit THEN amount_minor WHEN credit THEN -amount_minor END), 0) AS refunded
+FROM payment.transfers GROUP BY order_id, currency) b ON b.order_id = p.order_id AND b.currency = p.currency) m
+WHERE m.charged <> CASE WHEN m.state IN ('SUCCESS', 'REFUNDING', 'REFUNDED') THEN m.amount_minor ELSE 0 END
+   OR m.refunded > m.charged OR m.state <> 'REFUNDING' AND m.refunded <> CASE WHEN m.state = 'REFUNDED' THEN m.amount_minor ELSE 0 END
 
 -- at: money.go keptByState
 -- args: 'a payment''s state is what the ledger says'
@@ -235,7 +286,7 @@ SELECT p.order_id, p.state, p.currency, p.amount_minor, coalesce(b.charged, 0) A
 FROM payment.payments p LEFT JOIN (
 SELECT order_id, currency,
 	coalesce(sum(amount_minor) FILTER (WHERE credit = 'customer'), 0) AS charged,
-	coalesce(sum(amount_minor) FILTER (WHERE debit = 'refunds'), 0) AS refunded
+	coalesce(sum(CASE 'refunds' WHEN debit THEN amount_minor WHEN credit THEN -amount_minor END), 0) AS refunded
 FROM payment.transfers GROUP BY order_id, currency) b ON b.order_id = p.order_id AND b.currency = p.currency) m
 WHERE m.charged <> CASE WHEN m.state IN ('SUCCESS', 'REFUNDING', 'REFUNDED') THEN m.amount_minor ELSE 0 END
    OR m.refunded > m.charged OR m.state <> 'REFUNDING' AND m.refunded <> CASE WHEN m.state = 'REFUNDED' THEN m.amount_minor ELSE 0 END) q LIMIT 10) r
@@ -245,16 +296,33 @@ WHERE m.charged <> CASE WHEN m.state IN ('SUCCESS', 'REFUNDING', 'REFUNDED') THE
 SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
 SELECT o.id AS order_id, o.status, o.total_minor, coalesce(k.kept, 0) AS kept
 FROM orders.orders o
-LEFT JOIN (SELECT order_id, sum(CASE kind WHEN 'charge' THEN amount_minor ELSE -amount_minor END) AS kept,
+LEFT JOIN (SELECT order_id, sum(CASE WHEN kind IN ('charge', 'reversal') THEN amount_minor WHEN kind = 'refund' THEN -amount_minor END) AS kept,
+                  bool_or(kind = 'reversal' AND late AND id NOT IN (SELECT refund_id FROM payment.failed_refunds)) AS untold,
                   coalesce(sum(amount_minor) FILTER (WHERE kind = 'refund' AND late), 0) AS refunded_since
            FROM audit_ledger GROUP BY order_id) k ON k.order_id = o.id::text
 WHERE o.status IN ('COMPLETED', 'FAILED', 'CANCELLED')
   AND NOT EXISTS (SELECT FROM payment.acts s WHERE s.order_id = o.id AND s.act = 'settle')
   AND NOT EXISTS (SELECT FROM payment.payments p WHERE p.order_id = o.id AND p.provider <> '' AND NOT (p.provider, p.account) IN (SELECT provider, account FROM audit_accounts))
+  AND NOT EXISTS (SELECT FROM payment.payments w JOIN payment.transfers v ON v.order_id = w.order_id AND v.kind = 'reversal'
+	WHERE w.order_id = o.id AND w.state = 'REFUNDING') AND NOT coalesce(k.untold, false)
   AND CASE WHEN o.status = 'COMPLETED' THEN coalesce(k.kept + k.refunded_since, 0) <> o.total_minor ELSE coalesce(k.kept, 0) <> 0 END) q LIMIT 10) r
 
 -- at: money.go proveBooksAgree
 SELECT count(*) FROM audit_ledger
+
+-- at: money.go proveBooksAgree
+SELECT r.id AS refund_id, r.key, r.order_id, r.amount_minor AS theirs, p.amount_minor AS ours, p.state
+		FROM audit_ledger r LEFT JOIN (
+SELECT order_id, state, charge_key, refund_key, charge_id, refund_id, amount_minor, currency, provider, account FROM payment.payments
+UNION ALL SELECT order_id, state, 'charge-' || order_id, 'refund-' || order_id, charge_id, refund_id, amount_minor, currency,
+	coalesce(provider, ''), coalesce(account, '') FROM payment.archived) p ON p.refund_key = r.key
+		WHERE r.kind = 'refund' AND NOT r.late AND r.key <> ''
+		  AND (p.order_id IS NULL OR p.order_id::text <> r.order_id OR (p.amount_minor, p.currency) <> (r.amount_minor, r.currency)
+		       OR (p.provider, p.account) <> (r.provider, r.account)
+		       OR p.state NOT IN ('REFUNDING', 'REFUNDED') OR p.refund_id <> r.id OR p.charge_id <> r.charge_id)
+		  AND NOT
+EXISTS (SELECT FROM payment.failed_refunds f WHERE (f.refund_id, f.charge_id, f.amount_minor, f.currency) = (r.id, r.charge_id, r.amount_minor, r.currency))
+		  AND NOT EXISTS (SELECT FROM payment.orphans o WHERE o.provider_id = r.charge_id AND o.refund_id = r.id)
 
 -- at: money.go proveBooksAgree
 -- args: 'a charge of the provider''s is one of ours'
@@ -304,6 +372,8 @@ UNION ALL SELECT order_id, state, 'charge-' || order_id, 'refund-' || order_id, 
 		  AND (p.order_id IS NULL OR p.order_id::text <> r.order_id OR (p.amount_minor, p.currency) <> (r.amount_minor, r.currency)
 		       OR (p.provider, p.account) <> (r.provider, r.account)
 		       OR p.state NOT IN ('REFUNDING', 'REFUNDED') OR p.refund_id <> r.id OR p.charge_id <> r.charge_id)
+		  AND NOT
+EXISTS (SELECT FROM payment.failed_refunds f WHERE (f.refund_id, f.charge_id, f.amount_minor, f.currency) = (r.id, r.charge_id, r.amount_minor, r.currency))
 		  AND NOT EXISTS (SELECT FROM payment.orphans o WHERE o.provider_id = r.charge_id AND o.refund_id = r.id)) q LIMIT 10) r
 
 -- at: money.go proveBooksAgree
@@ -323,6 +393,34 @@ SELECT t.order_id, t.provider_id, t.provider, t.account, p.provider AS payments_
 FROM payment.transfers t JOIN payment.payments p USING (order_id) WHERE (t.provider, t.account) <> (p.provider, p.account)) q LIMIT 10) r
 
 -- at: money.go proveMoneyConserved
+SELECT o.id AS order_id, o.status, o.payment_status, m.state, m.charged, m.refunded
+	FROM orders.orders o LEFT JOIN (
+SELECT p.order_id, p.state, p.currency, p.amount_minor, coalesce(b.charged, 0) AS charged, coalesce(b.refunded, 0) AS refunded
+FROM payment.payments p LEFT JOIN (
+SELECT order_id, currency,
+	coalesce(sum(amount_minor) FILTER (WHERE credit = 'customer'), 0) AS charged,
+	coalesce(sum(CASE 'refunds' WHEN debit THEN amount_minor WHEN credit THEN -amount_minor END), 0) AS refunded
+FROM payment.transfers GROUP BY order_id, currency) b ON b.order_id = p.order_id AND b.currency = p.currency) m ON m.order_id = o.id
+	WHERE o.status = 'ENDING' OR o.status IN ('CREATED', 'PROCESSING') AND o.payment_status = 'UNKNOWN' ORDER BY o.id
+
+-- at: money.go proveMoneyConserved
+SELECT o.id AS order_id, o.total_minor, m.state, m.charged, m.refunded
+		FROM orders.orders o LEFT JOIN (
+SELECT p.order_id, p.state, p.currency, p.amount_minor, coalesce(b.charged, 0) AS charged, coalesce(b.refunded, 0) AS refunded
+FROM payment.payments p LEFT JOIN (
+SELECT order_id, currency,
+	coalesce(sum(amount_minor) FILTER (WHERE credit = 'customer'), 0) AS charged,
+	coalesce(sum(CASE 'refunds' WHEN debit THEN amount_minor WHEN credit THEN -amount_minor END), 0) AS refunded
+FROM payment.transfers GROUP BY order_id, currency) b ON b.order_id = p.order_id AND b.currency = p.currency) m ON m.order_id = o.id
+		WHERE o.status = 'COMPLETED' AND o.total_minor IS DISTINCT FROM m.charged - m.refunded
+
+-- at: money.go proveMoneyConserved
+SELECT r.charge_id, min(r.order_id) AS order_id, c.amount_minor AS charged, sum(CASE r.kind WHEN 'refund' THEN r.amount_minor ELSE -r.amount_minor END) AS refunded
+FROM audit_ledger r LEFT JOIN audit_ledger c ON c.kind = 'charge' AND c.id = r.charge_id
+WHERE r.kind IN ('refund', 'reversal') GROUP BY r.charge_id, c.amount_minor
+HAVING sum(CASE r.kind WHEN 'refund' THEN r.amount_minor ELSE -r.amount_minor END) > coalesce(c.amount_minor, 0)
+
+-- at: money.go proveMoneyConserved
 -- args: 'what was settled outside says who did so and why'
 SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
 SELECT coalesce(t.order_id, a.order_id) AS order_id, t.provider_id, a.by, a.reason
@@ -339,9 +437,10 @@ SELECT p.order_id, p.state, p.currency, p.amount_minor, coalesce(b.charged, 0) A
 FROM payment.payments p LEFT JOIN (
 SELECT order_id, currency,
 	coalesce(sum(amount_minor) FILTER (WHERE credit = 'customer'), 0) AS charged,
-	coalesce(sum(amount_minor) FILTER (WHERE debit = 'refunds'), 0) AS refunded
+	coalesce(sum(CASE 'refunds' WHEN debit THEN amount_minor WHEN credit THEN -amount_minor END), 0) AS refunded
 FROM payment.transfers GROUP BY order_id, currency) b ON b.order_id = p.order_id AND b.currency = p.currency) m ON m.order_id = o.id
-		WHERE o.status IN ('FAILED', 'CANCELLED') AND (m.charged <> m.refunded OR m.state IN ('PENDING', 'UNKNOWN'))) q LIMIT 10) r
+		WHERE o.status IN ('FAILED', 'CANCELLED') AND (m.charged <> m.refunded AND NOT EXISTS (SELECT FROM payment.payments w JOIN payment.transfers v ON v.order_id = w.order_id AND v.kind = 'reversal'
+	WHERE w.order_id = o.id AND w.state = 'REFUNDING') OR m.state IN ('PENDING', 'UNKNOWN'))) q LIMIT 10) r
 
 -- at: money.go proveMoneyConserved
 -- args: 'money on its way'
@@ -352,7 +451,7 @@ SELECT p.order_id, p.state, p.currency, p.amount_minor, coalesce(b.charged, 0) A
 FROM payment.payments p LEFT JOIN (
 SELECT order_id, currency,
 	coalesce(sum(amount_minor) FILTER (WHERE credit = 'customer'), 0) AS charged,
-	coalesce(sum(amount_minor) FILTER (WHERE debit = 'refunds'), 0) AS refunded
+	coalesce(sum(CASE 'refunds' WHEN debit THEN amount_minor WHEN credit THEN -amount_minor END), 0) AS refunded
 FROM payment.transfers GROUP BY order_id, currency) b ON b.order_id = p.order_id AND b.currency = p.currency) m ON m.order_id = o.id
 	WHERE o.status = 'ENDING' OR o.status IN ('CREATED', 'PROCESSING') AND o.payment_status = 'UNKNOWN' ORDER BY o.id) q LIMIT 10) r
 
@@ -365,17 +464,17 @@ SELECT p.order_id, p.state, p.currency, p.amount_minor, coalesce(b.charged, 0) A
 FROM payment.payments p LEFT JOIN (
 SELECT order_id, currency,
 	coalesce(sum(amount_minor) FILTER (WHERE credit = 'customer'), 0) AS charged,
-	coalesce(sum(amount_minor) FILTER (WHERE debit = 'refunds'), 0) AS refunded
+	coalesce(sum(CASE 'refunds' WHEN debit THEN amount_minor WHEN credit THEN -amount_minor END), 0) AS refunded
 FROM payment.transfers GROUP BY order_id, currency) b ON b.order_id = p.order_id AND b.currency = p.currency) m ON m.order_id = o.id
 		WHERE o.status = 'COMPLETED' AND o.total_minor IS DISTINCT FROM m.charged - m.refunded) q LIMIT 10) r
 
 -- at: money.go proveMoneyConserved
 -- args: 'a refund gives back a charge and no more than it'
 SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
-SELECT r.charge_id, min(r.order_id) AS order_id, c.amount_minor AS charged, sum(r.amount_minor) AS refunded
+SELECT r.charge_id, min(r.order_id) AS order_id, c.amount_minor AS charged, sum(CASE r.kind WHEN 'refund' THEN r.amount_minor ELSE -r.amount_minor END) AS refunded
 FROM audit_ledger r LEFT JOIN audit_ledger c ON c.kind = 'charge' AND c.id = r.charge_id
-WHERE r.kind = 'refund' GROUP BY r.charge_id, c.amount_minor
-HAVING sum(r.amount_minor) > coalesce(c.amount_minor, 0)) q LIMIT 10) r
+WHERE r.kind IN ('refund', 'reversal') GROUP BY r.charge_id, c.amount_minor
+HAVING sum(CASE r.kind WHEN 'refund' THEN r.amount_minor ELSE -r.amount_minor END) > coalesce(c.amount_minor, 0)) q LIMIT 10) r
 
 -- at: money.go proveMoneyConserved
 -- args: 'settled outside, by a person'
@@ -390,6 +489,12 @@ SELECT t.order_id, t.provider_id, t.currency FROM payment.transfers t
 WHERE NOT EXISTS (SELECT FROM payment.payments p WHERE p.order_id = t.order_id AND p.currency = t.currency)) q LIMIT 10) r
 
 -- at: money.go proveNobodyPaysTwice
+SELECT c.order_id, count(*) AS charges, sum(c.amount_minor) AS amount_minor FROM audit_ledger c
+		WHERE c.kind = 'charge' AND NOT
+EXISTS (SELECT FROM payment.orphans o JOIN audit_ledger r ON r.kind = 'refund' AND r.id = o.refund_id
+        WHERE r.id NOT IN (SELECT id FROM audit_ledger WHERE kind = 'reversal' AND NOT late) AND o.provider_id = c.id AND (r.charge_id, r.amount_minor, r.currency) = (c.id, c.amount_minor, c.currency)) GROUP BY c.order_id HAVING count(*) > 1
+
+-- at: money.go proveNobodyPaysTwice
 -- args: 'the provider charged the order''s total'
 SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
 SELECT c.order_id, c.id AS charge_id, c.amount_minor, c.currency, o.total_minor, o.currency AS orders_currency
@@ -402,7 +507,7 @@ SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
 		SELECT c.order_id, count(*) AS charges, sum(c.amount_minor) AS amount_minor FROM audit_ledger c
 		WHERE c.kind = 'charge' AND NOT
 EXISTS (SELECT FROM payment.orphans o JOIN audit_ledger r ON r.kind = 'refund' AND r.id = o.refund_id
-        WHERE o.provider_id = c.id AND (r.charge_id, r.amount_minor, r.currency) = (c.id, c.amount_minor, c.currency)) GROUP BY c.order_id HAVING count(*) > 1) q LIMIT 10) r
+        WHERE r.id NOT IN (SELECT id FROM audit_ledger WHERE kind = 'reversal' AND NOT late) AND o.provider_id = c.id AND (r.charge_id, r.amount_minor, r.currency) = (c.id, c.amount_minor, c.currency)) GROUP BY c.order_id HAVING count(*) > 1) q LIMIT 10) r
 
 -- at: money.go proveNobodyPaysTwice
 -- args: 'an order has one payment'
@@ -425,12 +530,23 @@ FROM payment.payments p JOIN orders.orders o ON o.id = p.order_id
 WHERE p.payment_method <> o.payment_method AND (p.state <> 'VOIDED' OR p.payment_method <> '') OR p.strategy <> o.strategy) q LIMIT 10) r
 
 -- at: money.go sameNames
+SELECT coalesce(p.order_id, t.order_id) AS order_id, p.kind, p.id AS payments_id, t.provider_id AS transfers_id
+FROM (SELECT order_id, 'charge' AS kind, charge_id AS id FROM payment.payments WHERE charge_id IS NOT NULL
+      UNION ALL SELECT order_id, 'refund', refund_id FROM payment.payments WHERE refund_id IS NOT NULL) p
+FULL JOIN (SELECT * FROM payment.transfers s
+           WHERE s.kind <> 'reversal' AND NOT EXISTS (SELECT FROM payment.transfers r WHERE r.provider_id = 'reversal-' || s.provider_id)) t
+     ON t.order_id = p.order_id AND t.kind = p.kind AND t.provider_id = p.id
+WHERE p.id IS NULL OR t.provider_id IS NULL
+
+-- at: money.go sameNames
 -- args: 'a payment and the ledger name the same charge and refund of the provider''s'
 SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
 SELECT coalesce(p.order_id, t.order_id) AS order_id, p.kind, p.id AS payments_id, t.provider_id AS transfers_id
 FROM (SELECT order_id, 'charge' AS kind, charge_id AS id FROM payment.payments WHERE charge_id IS NOT NULL
       UNION ALL SELECT order_id, 'refund', refund_id FROM payment.payments WHERE refund_id IS NOT NULL) p
-FULL JOIN payment.transfers t ON t.order_id = p.order_id AND t.kind = p.kind AND t.provider_id = p.id
+FULL JOIN (SELECT * FROM payment.transfers s
+           WHERE s.kind <> 'reversal' AND NOT EXISTS (SELECT FROM payment.transfers r WHERE r.provider_id = 'reversal-' || s.provider_id)) t
+     ON t.order_id = p.order_id AND t.kind = p.kind AND t.provider_id = p.id
 WHERE p.id IS NULL OR t.provider_id IS NULL) q LIMIT 10) r
 
 -- at: orders.go countOrders
@@ -439,9 +555,10 @@ SELECT count(*) FROM orders.orders
 -- at: orders.go proveAllEnded
 -- args: 'no money is held for an order that has come to nothing'
 SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
-SELECT o.id AS order_id, o.status, p.state AS payment FROM orders.orders o
-JOIN payment.payments p ON p.order_id = o.id
-WHERE o.status IN ('FAILED', 'CANCELLED') AND p.state NOT IN ('DECLINED', 'REFUNDED', 'VOIDED')) q LIMIT 10) r
+	SELECT o.id AS order_id, o.status, p.state AS payment FROM orders.orders o
+	JOIN payment.payments p ON p.order_id = o.id
+	WHERE o.status IN ('FAILED', 'CANCELLED') AND p.state NOT IN ('DECLINED', 'REFUNDED', 'VOIDED') AND NOT EXISTS (SELECT FROM payment.payments w JOIN payment.transfers v ON v.order_id = w.order_id AND v.kind = 'reversal'
+WHERE w.order_id = o.id AND w.state = 'REFUNDING')) q LIMIT 10) r
 
 -- at: orders.go proveAllEnded
 -- args: 'no stock is held for an order that has come to nothing'
@@ -634,6 +751,170 @@ SELECT count(*) FROM orders.orders
 WHERE status IN ('CREATED', 'PROCESSING', 'ENDING') AND deadline > now() - $2::interval
   AND NOT ($1 AND payment_status = 'UNKNOWN')
 
+-- at: reversals.go afterwards
+SELECT dispute_id, charge_id, order_id, amount_minor, currency, status, funds, as_of FROM payment.disputes
+WHERE NOT over OR funds = 'withdrawn' ORDER BY told_at
+
+-- at: reversals.go afterwards
+SELECT p.order_id, o.status, p.state, p.amount_minor, p.currency, p.owed_since, p.failed_refunds, p.last_error
+FROM payment.payments p LEFT JOIN orders.orders o ON o.id = p.order_id
+WHERE p.state = 'REFUNDING' AND p.failed_refunds <> '{}' ORDER BY p.owed_since
+
+-- at: reversals.go afterwards
+SELECT refund_id, charge_id, order_id, amount_minor, currency, reason, failed_at FROM payment.failed_refunds WHERE effect = 'none' ORDER BY told_at
+
+-- at: reversals.go afterwards
+-- args: 'a charge is disputed, or its money was withdrawn for a dispute'
+SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
+SELECT dispute_id, charge_id, order_id, amount_minor, currency, status, funds, as_of FROM payment.disputes
+WHERE NOT over OR funds = 'withdrawn' ORDER BY told_at) q LIMIT 10) r
+
+-- at: reversals.go afterwards
+-- args: 'a refund failed at the provider, and the money is on its way again'
+SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
+SELECT p.order_id, o.status, p.state, p.amount_minor, p.currency, p.owed_since, p.failed_refunds, p.last_error
+FROM payment.payments p LEFT JOIN orders.orders o ON o.id = p.order_id
+WHERE p.state = 'REFUNDING' AND p.failed_refunds <> '{}' ORDER BY p.owed_since) q LIMIT 10) r
+
+-- at: reversals.go afterwards
+-- args: 'a refund failed at the provider, and no payment wants it made'
+SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
+SELECT refund_id, charge_id, order_id, amount_minor, currency, reason, failed_at FROM payment.failed_refunds WHERE effect = 'none' ORDER BY told_at) q LIMIT 10) r
+
+-- at: reversals.go reversals
+SELECT coalesce(p.order_id, f.order_id) AS order_id, p.refund_id, f.refund_id AS failed
+FROM (SELECT order_id, unnest(failed_refunds) AS refund_id FROM payment.payments WHERE failed_refunds <> '{}') p
+FULL JOIN (SELECT f.order_id, f.refund_id FROM payment.failed_refunds f JOIN payment.payments q USING (order_id)
+           WHERE (f.amount_minor, f.currency) = (q.amount_minor, q.currency)) f ON (f.order_id, f.refund_id) = (p.order_id, p.refund_id)
+WHERE p.order_id IS NULL OR f.order_id IS NULL
+
+-- at: reversals.go reversals
+SELECT d.dispute_id, d.order_id, d.charge_id, p.charge_id AS payments FROM payment.disputes d LEFT JOIN (
+SELECT order_id, state, charge_key, refund_key, charge_id, refund_id, amount_minor, currency, provider, account FROM payment.payments
+UNION ALL SELECT order_id, state, 'charge-' || order_id, 'refund-' || order_id, charge_id, refund_id, amount_minor, currency,
+	coalesce(provider, ''), coalesce(account, '') FROM payment.archived) p USING (order_id)
+	WHERE d.order_id IS NOT NULL AND d.charge_id IS DISTINCT FROM p.charge_id
+
+-- at: reversals.go reversals
+SELECT p.order_id, p.state, p.reversals, p.failed_refunds, count(v.provider_id) AS taken_back
+FROM payment.payments p LEFT JOIN payment.transfers v ON v.order_id = p.order_id AND v.kind = 'reversal'
+WHERE p.reversals > 0 OR v.provider_id IS NOT NULL GROUP BY p.order_id, p.state, p.reversals, p.failed_refunds HAVING count(v.provider_id) <> p.reversals
+
+-- at: reversals.go reversals
+-- args: 'a payment knows which of its refunds have failed'
+SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
+SELECT coalesce(p.order_id, f.order_id) AS order_id, p.refund_id, f.refund_id AS failed
+FROM (SELECT order_id, unnest(failed_refunds) AS refund_id FROM payment.payments WHERE failed_refunds <> '{}') p
+FULL JOIN (SELECT f.order_id, f.refund_id FROM payment.failed_refunds f JOIN payment.payments q USING (order_id)
+           WHERE (f.amount_minor, f.currency) = (q.amount_minor, q.currency)) f ON (f.order_id, f.refund_id) = (p.order_id, p.refund_id)
+WHERE p.order_id IS NULL OR f.order_id IS NULL) q LIMIT 10) r
+
+-- at: reversals.go reversals
+-- args: 'a dispute is of the charge of the payment that it names'
+SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
+	SELECT d.dispute_id, d.order_id, d.charge_id, p.charge_id AS payments FROM payment.disputes d LEFT JOIN (
+SELECT order_id, state, charge_key, refund_key, charge_id, refund_id, amount_minor, currency, provider, account FROM payment.payments
+UNION ALL SELECT order_id, state, 'charge-' || order_id, 'refund-' || order_id, charge_id, refund_id, amount_minor, currency,
+	coalesce(provider, ''), coalesce(account, '') FROM payment.archived) p USING (order_id)
+	WHERE d.order_id IS NOT NULL AND d.charge_id IS DISTINCT FROM p.charge_id) q LIMIT 10) r
+
+-- at: reversals.go reversals
+-- args: 'a payment counts what was taken back of its refunds'
+SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
+SELECT p.order_id, p.state, p.reversals, p.failed_refunds, count(v.provider_id) AS taken_back
+FROM payment.payments p LEFT JOIN payment.transfers v ON v.order_id = p.order_id AND v.kind = 'reversal'
+WHERE p.reversals > 0 OR v.provider_id IS NOT NULL GROUP BY p.order_id, p.state, p.reversals, p.failed_refunds HAVING count(v.provider_id) <> p.reversals) q LIMIT 10) r
+
+-- at: reversals.go reversals
+-- args: 'a refund that has failed is taken back'
+SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
+SELECT t.order_id, t.provider_id, f.effect, f.failed_at FROM payment.failed_refunds f JOIN payment.transfers t ON t.provider_id = f.refund_id
+WHERE NOT EXISTS (SELECT FROM payment.transfers v WHERE v.provider_id = 'reversal-' || t.provider_id)) q LIMIT 10) r
+
+-- at: reversals.go reversals
+-- args: 'a reversal takes a refund back, all of it, that has failed'
+SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
+SELECT v.order_id, v.provider_id, v.amount_minor, t.amount_minor AS refunded, f.effect
+FROM payment.transfers v
+LEFT JOIN payment.transfers t ON 'reversal-' || t.provider_id = v.provider_id AND t.kind = 'refund'
+LEFT JOIN payment.failed_refunds f ON f.refund_id = t.provider_id
+WHERE v.kind = 'reversal' AND ((v.order_id, v.amount_minor, v.currency) IS DISTINCT FROM (t.order_id, t.amount_minor, t.currency)
+      OR (f.order_id, f.effect, f.amount_minor, f.currency) IS DISTINCT FROM (v.order_id, 'owed again', v.amount_minor, v.currency))) q LIMIT 10) r
+
+-- at: reversals.go reversals
+SELECT t.order_id, t.provider_id, f.effect, f.failed_at FROM payment.failed_refunds f JOIN payment.transfers t ON t.provider_id = f.refund_id
+WHERE NOT EXISTS (SELECT FROM payment.transfers v WHERE v.provider_id = 'reversal-' || t.provider_id)
+
+-- at: reversals.go reversals
+SELECT v.order_id, v.provider_id, v.amount_minor, t.amount_minor AS refunded, f.effect
+FROM payment.transfers v
+LEFT JOIN payment.transfers t ON 'reversal-' || t.provider_id = v.provider_id AND t.kind = 'refund'
+LEFT JOIN payment.failed_refunds f ON f.refund_id = t.provider_id
+WHERE v.kind = 'reversal' AND ((v.order_id, v.amount_minor, v.currency) IS DISTINCT FROM (t.order_id, t.amount_minor, t.currency)
+      OR (f.order_id, f.effect, f.amount_minor, f.currency) IS DISTINCT FROM (v.order_id, 'owed again', v.amount_minor, v.currency))
+
+-- at: reversals.go toldLater
+SELECT d.dispute_id, d.order_id, d.charge_id FROM payment.disputes d
+WHERE d.provider = 'sandbox' AND EXISTS (SELECT FROM audit_ledger c WHERE c.kind = 'charge' AND c.id = d.charge_id) -- which lists them
+  AND NOT EXISTS (SELECT FROM audit_ledger l WHERE l.kind = 'stand' AND l.id = d.dispute_id)
+
+-- at: reversals.go toldLater
+SELECT f.refund_id, f.order_id, f.effect FROM payment.failed_refunds f JOIN audit_ledger r ON r.kind = 'refund' AND r.id = f.refund_id
+WHERE NOT EXISTS (SELECT FROM audit_ledger v WHERE v.kind = 'reversal' AND v.id = f.refund_id)
+
+-- at: reversals.go toldLater
+SELECT l.id AS dispute_id, l.order_id, l.charge_id, l.amount_minor, l.status AS theirs, d.status || '/' || d.funds AS ours
+FROM (SELECT DISTINCT ON (id) * FROM audit_ledger WHERE kind = 'stand' ORDER BY id, at DESC) l
+LEFT JOIN payment.disputes d ON d.dispute_id = l.id
+WHERE (NOT l.late OR l.at <= d.as_of) AND (l.charge_id, l.amount_minor, l.currency, l.status) IS DISTINCT FROM
+                                          (d.charge_id, d.amount_minor, d.currency, d.status || '/' || d.funds)
+
+-- at: reversals.go toldLater
+SELECT r.id AS refund_id, r.order_id, r.charge_id, r.amount_minor FROM audit_ledger r
+	WHERE r.kind = 'reversal' AND NOT r.late AND NOT
+EXISTS (SELECT FROM payment.failed_refunds f WHERE (f.refund_id, f.charge_id, f.amount_minor, f.currency) = (r.id, r.charge_id, r.amount_minor, r.currency))
+
+-- at: reversals.go toldLater
+-- args: 'a dispute that is known here is known at the provider'
+SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
+SELECT d.dispute_id, d.order_id, d.charge_id FROM payment.disputes d
+WHERE d.provider = 'sandbox' AND EXISTS (SELECT FROM audit_ledger c WHERE c.kind = 'charge' AND c.id = d.charge_id) -- which lists them
+  AND NOT EXISTS (SELECT FROM audit_ledger l WHERE l.kind = 'stand' AND l.id = d.dispute_id)) q LIMIT 10) r
+
+-- at: reversals.go toldLater
+-- args: 'a refund that is known to have failed has'
+SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
+SELECT f.refund_id, f.order_id, f.effect FROM payment.failed_refunds f JOIN audit_ledger r ON r.kind = 'refund' AND r.id = f.refund_id
+WHERE NOT EXISTS (SELECT FROM audit_ledger v WHERE v.kind = 'reversal' AND v.id = f.refund_id)) q LIMIT 10) r
+
+-- at: reversals.go toldLater
+-- args: 'a dispute at the provider is known, as it stands'
+SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
+SELECT l.id AS dispute_id, l.order_id, l.charge_id, l.amount_minor, l.status AS theirs, d.status || '/' || d.funds AS ours
+FROM (SELECT DISTINCT ON (id) * FROM audit_ledger WHERE kind = 'stand' ORDER BY id, at DESC) l
+LEFT JOIN payment.disputes d ON d.dispute_id = l.id
+WHERE (NOT l.late OR l.at <= d.as_of) AND (l.charge_id, l.amount_minor, l.currency, l.status) IS DISTINCT FROM
+                                          (d.charge_id, d.amount_minor, d.currency, d.status || '/' || d.funds)) q LIMIT 10) r
+
+-- at: reversals.go toldLater
+-- args: 'a refund that has failed at the provider is known to have'
+SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
+	SELECT r.id AS refund_id, r.order_id, r.charge_id, r.amount_minor FROM audit_ledger r
+	WHERE r.kind = 'reversal' AND NOT r.late AND NOT
+EXISTS (SELECT FROM payment.failed_refunds f WHERE (f.refund_id, f.charge_id, f.amount_minor, f.currency) = (r.id, r.charge_id, r.amount_minor, r.currency))) q LIMIT 10) r
+
+-- at: reversals.go untold
+SELECT DISTINCT l.kind, l.id, l.order_id, l.charge_id, l.amount_minor, l.currency, l.status FROM audit_ledger l
+WHERE l.late AND (l.kind = 'reversal' AND l.id NOT IN (SELECT refund_id FROM payment.failed_refunds)
+                  OR l.kind = 'stand' AND l.id NOT IN (SELECT dispute_id FROM payment.disputes)) ORDER BY l.id
+
+-- at: reversals.go untold
+-- args: 'the provider is about to tell of it'
+SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
+SELECT DISTINCT l.kind, l.id, l.order_id, l.charge_id, l.amount_minor, l.currency, l.status FROM audit_ledger l
+WHERE l.late AND (l.kind = 'reversal' AND l.id NOT IN (SELECT refund_id FROM payment.failed_refunds)
+                  OR l.kind = 'stand' AND l.id NOT IN (SELECT dispute_id FROM payment.disputes)) ORDER BY l.id) q LIMIT 10) r
+
 -- at: shelf.go expectedHolds
 -- args: ids(9500, 10)
 WITH under_way AS MATERIALIZED ( -- few, found by an index of their own, among many lines
@@ -668,9 +949,26 @@ WHERE c.kind = 'charge' AND NOT c.late
   AND NOT EXISTS (SELECT FROM payment.orphans o WHERE o.provider_id = c.id AND o.refund_id IS NOT NULL)) q LIMIT 10) r
 
 -- at: snapshot.go snapshot.ask
+-- args: 'the provider charged an order once, but for what was found and given back'
+SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
+		SELECT c.order_id, count(*) AS charges, sum(c.amount_minor) AS amount_minor FROM audit_ledger c
+		WHERE c.kind = 'charge' AND NOT
+EXISTS (SELECT FROM payment.orphans o JOIN audit_ledger r ON r.kind = 'refund' AND r.id = o.refund_id
+        WHERE o.provider_id = c.id AND (r.charge_id, r.amount_minor, r.currency) = (c.id, c.amount_minor, c.currency)) GROUP BY c.order_id HAVING count(*) > 1) q LIMIT 10) r
+
+-- at: snapshot.go snapshot.ask
 -- args: 'a quantity in a cart is above zero'
 SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
 SELECT cart_id, product_id, quantity FROM cart.lines WHERE quantity <= 0) q LIMIT 10) r
+
+-- at: snapshot.go snapshot.ask
+-- args: 'a payment and the ledger name the same charge and refund of the provider''s'
+SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
+SELECT coalesce(p.order_id, t.order_id) AS order_id, p.kind, p.id AS payments_id, t.provider_id AS transfers_id
+FROM (SELECT order_id, 'charge' AS kind, charge_id AS id FROM payment.payments WHERE charge_id IS NOT NULL
+      UNION ALL SELECT order_id, 'refund', refund_id FROM payment.payments WHERE refund_id IS NOT NULL) p
+FULL JOIN payment.transfers t ON t.order_id = p.order_id AND t.kind = p.kind AND t.provider_id = p.id
+WHERE p.id IS NULL OR t.provider_id IS NULL) q LIMIT 10) r
 
 -- at: snapshot.go snapshot.ask
 -- args: 'the sum of a product''s movements is what is available'
@@ -679,6 +977,65 @@ SELECT coalesce(s.product_id, m.product_id) AS product_id, s.available, m.moved
 FROM inventory.stock s
 FULL JOIN (SELECT product_id, sum(quantity) AS moved FROM inventory.movements GROUP BY product_id) m ON m.product_id = s.product_id
 WHERE s.available IS DISTINCT FROM coalesce(m.moved, 0)) q LIMIT 10) r
+
+-- at: snapshot.go snapshot.ask
+-- args: 'the ledger''s entries sum to zero in every currency'
+SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
+SELECT currency, sum(got) AS sum_minor FROM (
+	SELECT currency, amount_minor AS got FROM payment.transfers WHERE debit IN ('provider', 'refunds')
+	UNION ALL SELECT currency, -amount_minor FROM payment.transfers WHERE credit IN ('customer', 'provider', 'outside')) e
+GROUP BY currency HAVING sum(got) <> 0) q LIMIT 10) r
+
+-- at: snapshot.go snapshot.ask
+-- args: 'what payment has said of an order is what its row says'
+SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
+SELECT f.id AS fact_id, f.name, p.order_id, f.said->>'charge_id' AS charge_id, f.said->>'refund_id' AS refund_id, f.said->>'reason' AS reason
+FROM (SELECT id, name, order_id, convert_from(body, 'UTF8')::jsonb->'data' AS said FROM shared.outbox
+      WHERE name IN ('payment.processed', 'payment.failed', 'payment.refunded') AND order_id IS NOT NULL) f
+JOIN payment.payments p ON p.order_id = f.order_id
+WHERE ((f.said->>'total_minor')::bigint, f.said->>'currency', f.said->>'payment_method') IS DISTINCT FROM (p.amount_minor, p.currency, p.payment_method)
+   OR f.name <> 'payment.failed' AND coalesce(f.said->>'charge_id', '') <> coalesce(p.charge_id, '')
+   OR f.name = 'payment.refunded' AND p.state = 'REFUNDED' AND coalesce(f.said->>'refund_id', '') <> coalesce(p.refund_id, '')
+   OR f.name = 'payment.failed' AND coalesce(f.said->>'reason', '') <> p.reason) q LIMIT 10) r
+
+-- at: snapshot.go snapshot.ask
+-- args: 'a payment''s state is what the ledger says'
+SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
+SELECT m.order_id, m.state, m.amount_minor, m.charged, m.refunded FROM (
+SELECT p.order_id, p.state, p.currency, p.amount_minor, coalesce(b.charged, 0) AS charged, coalesce(b.refunded, 0) AS refunded
+FROM payment.payments p LEFT JOIN (
+SELECT order_id, currency,
+	coalesce(sum(amount_minor) FILTER (WHERE credit = 'customer'), 0) AS charged,
+	coalesce(sum(amount_minor) FILTER (WHERE debit = 'refunds'), 0) AS refunded
+FROM payment.transfers GROUP BY order_id, currency) b ON b.order_id = p.order_id AND b.currency = p.currency) m
+WHERE m.charged <> CASE WHEN m.state IN ('SUCCESS', 'REFUNDING', 'REFUNDED') THEN m.amount_minor ELSE 0 END
+   OR m.refunded > m.charged OR m.state <> 'REFUNDING' AND m.refunded <> CASE WHEN m.state = 'REFUNDED' THEN m.amount_minor ELSE 0 END) q LIMIT 10) r
+
+-- at: snapshot.go snapshot.ask
+-- args: 'a failed or cancelled order has paid nothing and never will'
+SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
+		SELECT o.id AS order_id, o.status, m.state, m.charged, m.refunded
+		FROM orders.orders o JOIN (
+SELECT p.order_id, p.state, p.currency, p.amount_minor, coalesce(b.charged, 0) AS charged, coalesce(b.refunded, 0) AS refunded
+FROM payment.payments p LEFT JOIN (
+SELECT order_id, currency,
+	coalesce(sum(amount_minor) FILTER (WHERE credit = 'customer'), 0) AS charged,
+	coalesce(sum(amount_minor) FILTER (WHERE debit = 'refunds'), 0) AS refunded
+FROM payment.transfers GROUP BY order_id, currency) b ON b.order_id = p.order_id AND b.currency = p.currency) m ON m.order_id = o.id
+		WHERE o.status IN ('FAILED', 'CANCELLED') AND (m.charged <> m.refunded OR m.state IN ('PENDING', 'UNKNOWN'))) q LIMIT 10) r
+
+-- at: snapshot.go snapshot.ask
+-- args: 'money on its way'
+SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
+	SELECT o.id AS order_id, o.status, o.payment_status, m.state, m.charged, m.refunded
+	FROM orders.orders o LEFT JOIN (
+SELECT p.order_id, p.state, p.currency, p.amount_minor, coalesce(b.charged, 0) AS charged, coalesce(b.refunded, 0) AS refunded
+FROM payment.payments p LEFT JOIN (
+SELECT order_id, currency,
+	coalesce(sum(amount_minor) FILTER (WHERE credit = 'customer'), 0) AS charged,
+	coalesce(sum(amount_minor) FILTER (WHERE debit = 'refunds'), 0) AS refunded
+FROM payment.transfers GROUP BY order_id, currency) b ON b.order_id = p.order_id AND b.currency = p.currency) m ON m.order_id = o.id
+	WHERE o.status = 'ENDING' OR o.status IN ('CREATED', 'PROCESSING') AND o.payment_status = 'UNKNOWN' ORDER BY o.id) q LIMIT 10) r
 
 -- at: snapshot.go snapshot.ask
 -- args: 'the provider kept of a final order what the order says'
@@ -691,6 +1048,39 @@ LEFT JOIN (SELECT order_id, sum(CASE kind WHEN 'charge' THEN amount_minor ELSE -
 WHERE o.status IN ('COMPLETED', 'FAILED', 'CANCELLED')
   AND NOT EXISTS (SELECT FROM payment.acts s WHERE s.order_id = o.id AND s.act = 'settle')
   AND CASE WHEN o.status = 'COMPLETED' THEN coalesce(k.kept + k.refunded_since, 0) <> o.total_minor ELSE coalesce(k.kept, 0) <> 0 END) q LIMIT 10) r
+
+-- at: snapshot.go snapshot.ask
+-- args: 'the provider kept of a final order what the order says'
+SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
+SELECT o.id AS order_id, o.status, o.total_minor, coalesce(k.kept, 0) AS kept
+FROM orders.orders o
+LEFT JOIN (SELECT order_id, sum(CASE kind WHEN 'charge' THEN amount_minor ELSE -amount_minor END) AS kept,
+                  coalesce(sum(amount_minor) FILTER (WHERE kind = 'refund' AND late), 0) AS refunded_since
+           FROM audit_ledger GROUP BY order_id) k ON k.order_id = o.id::text
+WHERE o.status IN ('COMPLETED', 'FAILED', 'CANCELLED')
+  AND NOT EXISTS (SELECT FROM payment.acts s WHERE s.order_id = o.id AND s.act = 'settle')
+  AND NOT EXISTS (SELECT FROM payment.payments p WHERE p.order_id = o.id AND p.provider <> '' AND NOT (p.provider, p.account) IN (SELECT provider, account FROM audit_accounts))
+  AND CASE WHEN o.status = 'COMPLETED' THEN coalesce(k.kept + k.refunded_since, 0) <> o.total_minor ELSE coalesce(k.kept, 0) <> 0 END) q LIMIT 10) r
+
+-- at: snapshot.go snapshot.ask
+-- args: 'no money is held for an order that has come to nothing'
+SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
+SELECT o.id AS order_id, o.status, p.state AS payment FROM orders.orders o
+JOIN payment.payments p ON p.order_id = o.id
+WHERE o.status IN ('FAILED', 'CANCELLED') AND p.state NOT IN ('DECLINED', 'REFUNDED', 'VOIDED')) q LIMIT 10) r
+
+-- at: snapshot.go snapshot.ask
+-- args: 'a completed order has paid its total'
+SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
+		SELECT o.id AS order_id, o.total_minor, m.state, m.charged, m.refunded
+		FROM orders.orders o LEFT JOIN (
+SELECT p.order_id, p.state, p.currency, p.amount_minor, coalesce(b.charged, 0) AS charged, coalesce(b.refunded, 0) AS refunded
+FROM payment.payments p LEFT JOIN (
+SELECT order_id, currency,
+	coalesce(sum(amount_minor) FILTER (WHERE credit = 'customer'), 0) AS charged,
+	coalesce(sum(amount_minor) FILTER (WHERE debit = 'refunds'), 0) AS refunded
+FROM payment.transfers GROUP BY order_id, currency) b ON b.order_id = p.order_id AND b.currency = p.currency) m ON m.order_id = o.id
+		WHERE o.status = 'COMPLETED' AND o.total_minor IS DISTINCT FROM m.charged - m.refunded) q LIMIT 10) r
 
 -- at: snapshot.go snapshot.ask
 -- args: 'an ordered quantity is above zero'
@@ -721,6 +1111,28 @@ SELECT product_id, units, sum(n) AS missing FROM (
 	UNION ALL SELECT product_id, 0, -1 FROM inventory.stock
 	UNION ALL SELECT product_id, available, 1 FROM inventory.stock) e
 GROUP BY product_id, units HAVING sum(n) <> 0) q LIMIT 10) r
+
+-- at: snapshot.go snapshot.ask
+-- args: 'a refund gives back a charge and no more than it'
+SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
+SELECT r.charge_id, min(r.order_id) AS order_id, c.amount_minor AS charged, sum(r.amount_minor) AS refunded
+FROM audit_ledger r LEFT JOIN audit_ledger c ON c.kind = 'charge' AND c.id = r.charge_id
+WHERE r.kind = 'refund' GROUP BY r.charge_id, c.amount_minor
+HAVING sum(r.amount_minor) > coalesce(c.amount_minor, 0)) q LIMIT 10) r
+
+-- at: snapshot.go snapshot.ask
+-- args: 'a refund of the provider''s is one of ours'
+SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
+		SELECT r.id AS refund_id, r.key, r.order_id, r.amount_minor AS theirs, p.amount_minor AS ours, p.state
+		FROM audit_ledger r LEFT JOIN (
+SELECT order_id, state, charge_key, refund_key, charge_id, refund_id, amount_minor, currency, provider, account FROM payment.payments
+UNION ALL SELECT order_id, state, 'charge-' || order_id, 'refund-' || order_id, charge_id, refund_id, amount_minor, currency,
+	coalesce(provider, ''), coalesce(account, '') FROM payment.archived) p ON p.refund_key = r.key
+		WHERE r.kind = 'refund' AND NOT r.late AND r.key <> ''
+		  AND (p.order_id IS NULL OR p.order_id::text <> r.order_id OR (p.amount_minor, p.currency) <> (r.amount_minor, r.currency)
+		       OR (p.provider, p.account) <> (r.provider, r.account)
+		       OR p.state NOT IN ('REFUNDING', 'REFUNDED') OR p.refund_id <> r.id OR p.charge_id <> r.charge_id)
+		  AND NOT EXISTS (SELECT FROM payment.orphans o WHERE o.provider_id = r.charge_id AND o.refund_id = r.id)) q LIMIT 10) r
 
 -- at: snapshot.go snapshot.ask
 -- args: 'a refund of the provider''s is one of ours'

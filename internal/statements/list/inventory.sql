@@ -2,6 +2,12 @@
 -- args: id(9500)
 SELECT available, allocated FROM inventory.stock WHERE product_id = $1
 
+-- at: shelf_stock.go lastTaken
+-- args: ids(9500, 10), '500', 'reserve', '3600000 ms'
+SELECT m.product_id, m.order_id FROM unnest($1::uuid[]) AS p(id), LATERAL (
+	SELECT product_id, order_id, kind, at FROM inventory.movements WHERE product_id = p.id ORDER BY id DESC LIMIT $2) m
+WHERE m.kind = $3 AND m.at > now() - $4::interval
+
 -- at: store.go claim
 -- args: 'RESERVED', ids(9500, 10), ids(9500, 10)
 INSERT INTO inventory.reservations (order_id, state, decided_by)
@@ -22,6 +28,10 @@ WITH held AS MATERIALIZED (
 	WHERE order_id = ANY ($1) AND state = 'RESERVED' ORDER BY order_id FOR NO KEY UPDATE
 )
 SELECT order_id, product_id, quantity FROM held JOIN inventory.reservation_lines USING (order_id)
+
+-- at: store.go queueCuts
+-- args: ids(9500, 10)
+UPDATE inventory.products SET cut_at = now() WHERE id = ANY ($1)
 
 -- at: store.go queueMovements
 -- args: ids(9500, 10), ids(9500, 10), '{"opening"}', '{"5"}', '{"5"}', ids(9500, 10), ids(9500, 10), '{""}', '00000000-0000-0000-0000-000000000000'
@@ -54,7 +64,7 @@ WHERE s.product_id = n.product_id AND s.version = n.was
 -- args: id(9500), '', 'New name', 'd', '9', 'EUR', '{"1"}', 'false'
 UPDATE inventory.products SET sku = coalesce(nullif($2, ''), sku), name = $3, description = CASE WHEN $8 THEN description ELSE $4 END, unit_price_minor = $5, currency = $6,
        version = version + 1, changed_at = now()
-WHERE id = $1 AND ($7::bigint[] IS NULL OR version = ANY ($7)) RETURNING id, sku, name, description, unit_price_minor, currency, version
+WHERE id = $1 AND ($7::bigint[] IS NULL OR version = ANY ($7)) RETURNING id, sku, name, description, unit_price_minor, currency, version, cut_at
 
 -- at: store_catalogue.go openStock
 -- args: ids(9500, 10)
@@ -79,27 +89,27 @@ WHERE product_id = $1 AND ($2 = $3 OR id < $2) ORDER BY id DESC LIMIT $4
 
 -- at: store_catalogue.go selectProducts
 -- args: id(9500)
-SELECT id, sku, name, description, unit_price_minor, currency, version FROM inventory.products WHERE id = $1
+SELECT id, sku, name, description, unit_price_minor, currency, version, cut_at FROM inventory.products WHERE id = $1
 
 -- at: store_catalogue.go selectProducts
 -- args: ids(9500, 10)
-SELECT id, sku, name, description, unit_price_minor, currency, version FROM inventory.products WHERE id = ANY ($1)
+SELECT id, sku, name, description, unit_price_minor, currency, version, cut_at FROM inventory.products WHERE id = ANY ($1)
 
 -- at: store_catalogue.go selectProducts
 -- args: 'b-2'
-SELECT id, sku, name, description, unit_price_minor, currency, version FROM inventory.products WHERE sku = $1
+SELECT id, sku, name, description, unit_price_minor, currency, version, cut_at FROM inventory.products WHERE sku = $1
 
 -- at: store_catalogue.go selectProducts
--- args: '{"103a0e05-4b4d-454e-ac3c-b9142c0f93f6"}'
-SELECT id, sku, name, description, unit_price_minor, currency, version FROM inventory.products WHERE sku = ANY ($1) ORDER BY sku
+-- args: '{"5f3ddb0f-0000", "1d19a04a-0001"}'
+SELECT id, sku, name, description, unit_price_minor, currency, version, cut_at FROM inventory.products WHERE sku = ANY ($1) ORDER BY sku
 
 -- at: store_catalogue.go selectProducts
--- args: '{"b-2"}'
-SELECT id, sku, name, description, unit_price_minor, currency, version FROM inventory.products WHERE sku = ANY ($1) ORDER BY sku FOR UPDATE
+-- args: '{"b", "a", "c"}'
+SELECT id, sku, name, description, unit_price_minor, currency, version, cut_at FROM inventory.products WHERE sku = ANY ($1) ORDER BY sku FOR UPDATE
 
 -- at: store_catalogue.go selectProducts
 -- args: '', '200'
-SELECT id, sku, name, description, unit_price_minor, currency, version FROM inventory.products WHERE sku > $1 ORDER BY sku LIMIT $2
+SELECT id, sku, name, description, unit_price_minor, currency, version, cut_at FROM inventory.products WHERE sku > $1 ORDER BY sku LIMIT $2
 
 -- at: store_catalogue.go upsertProducts
 -- args: ids(9500, 10), '{"103a0e05-4b4d-454e-ac3c-b9142c0f93f6"}', '{"Tea"}', '{""}', '{"250"}', '{"GBP"}'

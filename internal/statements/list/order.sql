@@ -57,6 +57,9 @@ ORDER BY o.deadline, o.id, l.product_id LIMIT $5
 SELECT count(*), count(*) FILTER (WHERE status = 'ENDING'), count(*) FILTER (WHERE payment_status = 'UNKNOWN')
 FROM orders.orders WHERE ended_at IS NULL
 
+-- at: store.go holdsOf
+SELECT id, hold_id FROM orders.orders WHERE id = ANY ($1) AND hold_id IS NOT NULL
+
 -- at: store.go insert
 -- args: 'alice', 'key 9503', '\x7b7d', id(9500), '3600000 ms'
 INSERT INTO orders.idempotency_keys AS k (customer, key, fingerprint, order_id, expires_at)
@@ -109,8 +112,14 @@ FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::te
 WHERE o.id = u.id AND o.version = u.version - 1
 RETURNING o.id, CASE WHEN o.ended_at IS NOT NULL THEN (SELECT v.lines FROM orders.view v WHERE v.id = o.id) END
 
+-- at: store_holds.go holdsOfOne
+SELECT o.id, o.customer, o.hold_id, l.product_id, l.quantity, greatest(o.deadline, now()) + $3::interval
+FROM orders.orders o JOIN orders.lines l ON l.order_id = o.id
+WHERE o.hold_id = $1 AND o.ended_at IS NULL AND o.inventory_status = 'NOT_STARTED' AND l.product_id = ANY ($2)
+
 -- at: store_holds.go liveHolds
 -- args: ids(9500, 10), '00000000-0000-0000-0000-000000000000', '60000 ms', '00000000-0000-0000-0000-000000000000', '1000'
+-- allow filter: the orders under way are few, and all their lines are looked through
 SELECT o.id, o.customer, coalesce(o.hold_id, $2), coalesce(l.product_id, $2), coalesce(l.quantity, 0), greatest(o.deadline, now()) + $3::interval
 FROM (
 	SELECT id, customer, hold_id, deadline, hold_id IS NOT NULL AND inventory_status = 'NOT_STARTED' AS holds

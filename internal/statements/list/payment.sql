@@ -7,6 +7,76 @@ SELECT id, act, by, reason, state, at FROM payment.acts WHERE order_id = $1 ORDE
 INSERT INTO payment.acts (id, order_id, act, by, reason, state)
 SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[])
 
+-- at: afterwards_http.go Charger.FailedRefunds
+-- args: now(), '', 'false', '2'
+SELECT refund_id, provider, account, charge_id, order_id, effect, amount_minor, currency, reason, failed_at, told_at FROM payment.failed_refunds
+WHERE (told_at, refund_id) > ($1, $2) AND (NOT $3 OR effect = 'none') ORDER BY told_at, refund_id LIMIT $4
+
+-- at: afterwards_http.go Charger.disputesOf
+-- args: id(9500)
+SELECT dispute_id, provider, account, charge_id, order_id, amount_minor, currency, reason, status, over, funds, as_of, told_at, changed_at FROM payment.disputes WHERE order_id = $1 ORDER BY told_at DESC, dispute_id DESC LIMIT 100
+
+-- at: afterwards_http.go Charger.failuresOf
+-- args: id(9500)
+SELECT refund_id, provider, account, charge_id, order_id, effect, amount_minor, currency, reason, failed_at, told_at FROM payment.failed_refunds WHERE order_id = $1 ORDER BY told_at DESC, refund_id DESC LIMIT 100
+
+-- at: afterwards_http.go allDisputesSQL
+SELECT dispute_id, provider, account, charge_id, order_id, amount_minor, currency, reason, status, over, funds, as_of, told_at, changed_at FROM payment.disputes
+WHERE (told_at, dispute_id) > ($1, $2) ORDER BY told_at, dispute_id LIMIT $3
+
+-- at: afterwards_http.go allDisputesSQL
+-- args: now(), '', '2'
+SELECT dispute_id, provider, account, charge_id, order_id, amount_minor, currency, reason, status, over, funds, as_of, told_at, changed_at FROM payment.disputes
+WHERE (told_at, dispute_id) > ($1, $2) ORDER BY told_at, dispute_id LIMIT $3
+
+-- at: afterwards_http.go openDisputesSQL
+-- args: now(), '', '2'
+SELECT dispute_id, provider, account, charge_id, order_id, amount_minor, currency, reason, status, over, funds, as_of, told_at, changed_at FROM payment.disputes
+WHERE (told_at, dispute_id) > ($1, $2) AND NOT over ORDER BY told_at, dispute_id LIMIT $3
+
+-- at: afterwards_store.go afterwards.dispute
+UPDATE payment.payments SET due_at = now() WHERE order_id = $1
+
+-- at: afterwards_store.go afterwards.keepFailed
+-- args: 're_01a22bd2-5f82-72b2-bf6e-03308de1fd4e', 'sandbox', 'sku 9500', 'ch_01a22bd2-5e3b-7249-a4af-7324c29469eb', NULL, 'owed again', '1275', 'GBP', 'expired_or_canceled_card', now()
+INSERT INTO payment.failed_refunds (refund_id, provider, account, charge_id, order_id, effect, amount_minor, currency, reason, failed_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING
+
+-- at: afterwards_store.go disputeSQL
+-- args: 'dp_01a22bd2-5f76-712b-b20d-7e82acef4cef', 'sandbox', 'sku 9500', 'ch_01a22bd2-5e06-7d8b-a017-b9ab499f9343', id(9500), '1275', 'GBP', 'fraudulent', 'needs_response', 'false', 'withdrawn', now()
+INSERT INTO payment.disputes AS d (dispute_id, provider, account, charge_id, order_id, amount_minor, currency, reason, status, over, funds, as_of)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+ON CONFLICT (dispute_id) DO UPDATE SET
+	status = CASE WHEN (excluded.as_of > d.as_of OR excluded.as_of = d.as_of AND excluded.over AND NOT d.over) THEN excluded.status ELSE d.status END,
+	over = CASE WHEN (excluded.as_of > d.as_of OR excluded.as_of = d.as_of AND excluded.over AND NOT d.over) THEN excluded.over ELSE d.over END,
+	reason = CASE WHEN (excluded.as_of > d.as_of OR excluded.as_of = d.as_of AND excluded.over AND NOT d.over) THEN excluded.reason ELSE d.reason END,
+	amount_minor = CASE WHEN (excluded.as_of > d.as_of OR excluded.as_of = d.as_of AND excluded.over AND NOT d.over) THEN excluded.amount_minor ELSE d.amount_minor END,
+	funds = CASE WHEN array_position(ARRAY['kept', 'withdrawn', 'reinstated'], excluded.funds) > array_position(ARRAY['kept', 'withdrawn', 'reinstated'], d.funds) THEN excluded.funds ELSE d.funds END,
+	order_id = coalesce(d.order_id, excluded.order_id),
+	as_of = greatest(d.as_of, excluded.as_of), changed_at = now()
+WHERE (excluded.as_of > d.as_of OR excluded.as_of = d.as_of AND excluded.over AND NOT d.over) OR array_position(ARRAY['kept', 'withdrawn', 'reinstated'], excluded.funds) > array_position(ARRAY['kept', 'withdrawn', 'reinstated'], d.funds)
+RETURNING changed_at = told_at, over
+
+-- at: afterwards_store.go failOrphan
+-- args: 'ch_01a22bd2-5e3b-7249-a4af-7324c29469eb', 're_01a22bd2-5f82-72b2-bf6e-03308de1fd4e', 'refund re_01a22bd2-5f82-72b2-bf6e-03308de1fd4e failed at the provider: expired_or_canceled_card', '3', 'owed again', 'still owed'
+WITH old AS (SELECT provider_id, refund_id, due_at, failed_refunds FROM payment.orphans WHERE provider_id = $1 FOR UPDATE),
+done AS (
+	UPDATE payment.orphans o SET
+		failed_refunds = array_append(o.failed_refunds, $2), error_answers = o.error_answers + 1, last_error = $3,
+		refund_id = nullif(o.refund_id, $2), refunded_at = CASE WHEN o.refund_id <> $2 THEN o.refunded_at END,
+		due_at = CASE WHEN cardinality(o.failed_refunds) < $4 AND (o.refund_id = $2 OR o.due_at IS NOT NULL) THEN now() END
+	FROM old WHERE o.provider_id = old.provider_id AND $2 <> ALL (old.failed_refunds))
+SELECT CASE WHEN $2 = ANY (failed_refunds) THEN '' WHEN refund_id = $2 THEN $5 WHEN due_at IS NOT NULL THEN $6 ELSE '' END FROM old
+
+-- at: afterwards_store.go whoseSQL
+-- args: 'ch_01a22bd2-5e06-7d8b-a017-b9ab499f9343', 'dp_01a22bd2-5f76-712b-b20d-7e82acef4cef'
+SELECT ARRAY(SELECT order_id FROM payment.payments WHERE charge_id = $1
+             UNION SELECT order_id FROM payment.payments WHERE refund_id = $2),
+       ARRAY(SELECT order_id FROM payment.archived WHERE charge_id = $1
+             UNION SELECT order_id FROM payment.archived WHERE refund_id = $2),
+       EXISTS (SELECT FROM payment.orphans WHERE provider_id = $1 AND kind = 'charge'),
+       EXISTS (SELECT FROM payment.failed_refunds WHERE refund_id = $2)
+
 -- at: archived.go addArchived
 -- args: ids(9500, 10)
 SELECT order_id, state, amount_minor, currency, coalesce(opened_as, ''), coalesce(charge_id, ''), coalesce(refund_id, ''),
@@ -37,8 +107,9 @@ FROM payment.orphans
 -- at: ledger.go bookSQL
 -- args: '{"charge -2"}', ids(9500, 10), '{"charge"}', '{"1275"}', '{"GBP"}', ids(9500, 10), '{"sandbox"}', '{"ours"}'
 INSERT INTO payment.transfers (provider_id, order_id, kind, credit, debit, amount_minor, currency, cause, provider, account)
-SELECT id, order_id, kind, CASE WHEN kind = 'charge' THEN 'customer' WHEN id = 'outside-' || order_id::text THEN 'outside' ELSE 'provider' END,
-       CASE kind WHEN 'charge' THEN 'provider' ELSE 'refunds' END, amount, currency, cause, provider, account
+SELECT id, order_id, kind, CASE WHEN kind = 'charge' THEN 'customer' WHEN kind = 'reversal' THEN 'refunds'
+                                WHEN id = 'outside-' || order_id::text THEN 'outside' ELSE 'provider' END,
+       CASE kind WHEN 'refund' THEN 'refunds' ELSE 'provider' END, amount, currency, cause, provider, account
 FROM unnest($1::text[], $2::uuid[], $3::text[], $4::bigint[], $5::text[], $6::uuid[], $7::text[], $8::text[])
      AS t(id, order_id, kind, amount, currency, cause, provider, account)
 
@@ -96,7 +167,8 @@ UPDATE payment.hunts SET ran_at = now() WHERE (provider, account) = ($1, $2)
 
 -- at: orphan.go Hunter.unmet
 -- args: 'sandbox', '0', '5000', 'ours'
-SELECT t.provider_id, t.kind, t.order_id::text, t.amount_minor, t.currency, t.at, s.provider_id IS NOT NULL
+SELECT t.provider_id, t.kind, t.order_id::text, t.amount_minor, t.currency, t.at,
+       s.provider_id IS NOT NULL OR t.kind = 'reversal' OR (SELECT f.refund_id FROM payment.failed_refunds f WHERE f.refund_id = t.provider_id) IS NOT NULL
 FROM (SELECT t.* FROM payment.transfers t
       WHERE (t.provider, t.account) = ($1, $4) AND (t.at, t.provider_id) > ((SELECT at FROM payment.hunts WHERE (provider, account) = ($1, $4)), (SELECT at_id FROM payment.hunts WHERE (provider, account) = ($1, $4))) AND t.credit <> 'outside'
         AND t.at <= now() - $2 * interval '1 millisecond'
@@ -109,7 +181,7 @@ ORDER BY t.at, t.provider_id
 SELECT p.order_id, p.state, p.strategy, p.amount_minor, p.currency, p.payment_method,
 coalesce(p.opened_as, ''), coalesce(p.charge_id, ''), coalesce(p.refund_id, ''), p.reason, p.cause, p.traceparent,
 coalesce(p.undo_cause, '00000000-0000-0000-0000-000000000000'), p.undo_traceparent,
-p.attempted_at IS NOT NULL, p.tries, p.error_answers, p.last_error, p.provider, p.account, p.claim, p.leased_until IS NOT NULL FROM payment.payments p WHERE p.order_id = ANY($1)
+p.attempted_at IS NOT NULL, p.tries, p.failed_refunds, p.reversals, p.error_answers, p.last_error, p.provider, p.account, p.claim, p.leased_until IS NOT NULL FROM payment.payments p WHERE p.order_id = ANY($1)
 
 -- at: orphan.go orphansSQL
 -- args: 'sandbox', '{"charge -2"}', '{"charge"}', '{"wrong"}', '{"an order"}', '{"a key"}', '{"1276"}', '{"GBP"}', '{"false"}', 'ours'
@@ -122,15 +194,26 @@ ON CONFLICT DO NOTHING RETURNING provider_id
 -- at: orphan.go refundedSQL
 -- args: '{}', '{}'
 UPDATE payment.orphans o SET refund_id = r.refund_id, refunded_at = now(), due_at = NULL, last_error = ''
-FROM unnest($1::text[], $2::text[]) AS r(charge_id, refund_id) WHERE o.provider_id = r.charge_id AND o.refund_id IS NULL
+FROM unnest($1::text[], $2::text[]) AS r(charge_id, refund_id) WHERE o.provider_id = r.charge_id AND o.refund_id IS NULL AND r.refund_id <> ALL (o.failed_refunds)
 
 -- at: overview.go Charger.Show
 -- args: id(9500)
 SELECT p.order_id, p.state, p.strategy, p.amount_minor, p.currency, p.payment_method, p.provider, p.account,
 coalesce(p.charge_id, ''), coalesce(p.refund_id, ''), coalesce(p.opened_as, ''), p.reason, p.undo_cause IS NOT NULL,
-p.tries, (SELECT count(*) FROM payment.attempts a WHERE a.order_id = p.order_id), p.error_answers, p.last_error,
+p.tries, (SELECT count(*) FROM payment.attempts a WHERE a.order_id = p.order_id), p.error_answers,
+cardinality(p.failed_refunds), p.state = 'REFUNDING' AND cardinality(p.failed_refunds) > 3, p.last_error,
 CASE WHEN p.state IN ('REFUNDING', 'REFUNDED') THEN p.refund_attempted_at ELSE p.attempted_at END, p.owed_since,
 coalesce(p.leased_until > now(), false), p.due_at, p.created_at, p.changed_at FROM payment.payments p WHERE p.order_id = $1
+
+-- at: overview.go disputedSQL
+-- args: '00000000-0000-0000-0000-000000000000', '2'
+SELECT p.order_id, p.state, p.strategy, p.amount_minor, p.currency, p.payment_method, p.provider, p.account,
+coalesce(p.charge_id, ''), coalesce(p.refund_id, ''), coalesce(p.opened_as, ''), p.reason, p.undo_cause IS NOT NULL,
+p.tries, (SELECT count(*) FROM payment.attempts a WHERE a.order_id = p.order_id), p.error_answers,
+cardinality(p.failed_refunds), p.state = 'REFUNDING' AND cardinality(p.failed_refunds) > 3, p.last_error,
+CASE WHEN p.state IN ('REFUNDING', 'REFUNDED') THEN p.refund_attempted_at ELSE p.attempted_at END, p.owed_since,
+coalesce(p.leased_until > now(), false), p.due_at, p.created_at, p.changed_at FROM payment.payments p
+WHERE p.order_id > $1 AND p.order_id IN (SELECT order_id FROM payment.disputes WHERE NOT over) ORDER BY p.order_id LIMIT $2
 
 -- at: overview.go listOrphansSQL
 -- args: now(), '', 'true', '2'
@@ -145,19 +228,22 @@ ORDER BY found_at, provider_id LIMIT $4
 WITH p AS MATERIALIZED (SELECT * FROM payment.payments WHERE due_at IS NOT NULL)
 SELECT p.order_id, p.state, p.strategy, p.amount_minor, p.currency, p.payment_method, p.provider, p.account,
 coalesce(p.charge_id, ''), coalesce(p.refund_id, ''), coalesce(p.opened_as, ''), p.reason, p.undo_cause IS NOT NULL,
-p.tries, (SELECT count(*) FROM payment.attempts a WHERE a.order_id = p.order_id), p.error_answers, p.last_error,
+p.tries, (SELECT count(*) FROM payment.attempts a WHERE a.order_id = p.order_id), p.error_answers,
+cardinality(p.failed_refunds), p.state = 'REFUNDING' AND cardinality(p.failed_refunds) > 3, p.last_error,
 CASE WHEN p.state IN ('REFUNDING', 'REFUNDED') THEN p.refund_attempted_at ELSE p.attempted_at END, p.owed_since,
 coalesce(p.leased_until > now(), false), p.due_at, p.created_at, p.changed_at FROM p
 WHERE p.order_id > $1 AND ($2 = 'open' OR p.state = $2 OR $2 = 'failing' AND p.last_error <> ''
                           OR $2 = 'waiting' AND p.provider <> '' AND NOT EXISTS (
-                              SELECT FROM unnest($4::text[], $5::text[]) AS k(provider, account) WHERE (k.provider, k.account) = (p.provider, p.account)))
+                              SELECT FROM unnest($4::text[], $5::text[]) AS k(provider, account) WHERE (k.provider, k.account) = (p.provider, p.account))
+                          OR $2 = 'reversed' AND p.failed_refunds <> '{}')
 ORDER BY p.order_id LIMIT $3
 
 -- at: overview.go settledSQL
 -- args: '00000000-0000-0000-0000-000000000000', '2'
 SELECT p.order_id, p.state, p.strategy, p.amount_minor, p.currency, p.payment_method, p.provider, p.account,
 coalesce(p.charge_id, ''), coalesce(p.refund_id, ''), coalesce(p.opened_as, ''), p.reason, p.undo_cause IS NOT NULL,
-p.tries, (SELECT count(*) FROM payment.attempts a WHERE a.order_id = p.order_id), p.error_answers, p.last_error,
+p.tries, (SELECT count(*) FROM payment.attempts a WHERE a.order_id = p.order_id), p.error_answers,
+cardinality(p.failed_refunds), p.state = 'REFUNDING' AND cardinality(p.failed_refunds) > 3, p.last_error,
 CASE WHEN p.state IN ('REFUNDING', 'REFUNDED') THEN p.refund_attempted_at ELSE p.attempted_at END, p.owed_since,
 coalesce(p.leased_until > now(), false), p.due_at, p.created_at, p.changed_at FROM payment.acts s JOIN payment.payments p USING (order_id)
 WHERE s.act = 'settle' AND s.order_id > $1 ORDER BY s.order_id LIMIT $2
@@ -170,12 +256,13 @@ FROM payment.payments WHERE due_at IS NOT NULL AND provider <> '' GROUP BY provi
 -- args: '1'
 SELECT count(*) FILTER (WHERE state = 'PENDING'), count(*) FILTER (WHERE state = 'UNKNOWN'), count(*) FILTER (WHERE state = 'REFUNDING'),
        count(*) FILTER (WHERE attempted_at <= now() - $1 * interval '1 millisecond' AND state <> 'REFUNDING' AND undo_cause IS NULL),
-       count(*) FILTER (WHERE last_error <> ''),
-       min(created_at)
+       count(*) FILTER (WHERE last_error <> ''), count(*) FILTER (WHERE failed_refunds <> '{}'),
+       count(*) FILTER (WHERE cardinality(failed_refunds) > 3),
+       (SELECT count(*) FROM payment.disputes WHERE NOT over), min(created_at)
 FROM payment.payments WHERE due_at IS NOT NULL
 
 -- at: store.go claimSQL
--- args: '256', '30000', '82800000', '{"sandbox", ""}', '{"sku 9500", ""}'
+-- args: '256', '30000', '1', '{"sandbox", ""}', '{"sku 9500", ""}'
 UPDATE payment.payments p
 SET leased_until = now() + $2 * interval '1 millisecond', claim = p.claim + 1, tries = p.tries + 1,
     attempted_at = coalesce(p.attempted_at, now()),
@@ -191,10 +278,10 @@ WHERE p.order_id = due.order_id
 RETURNING p.order_id, p.state, p.strategy, p.amount_minor, p.currency, p.payment_method,
 coalesce(p.opened_as, ''), coalesce(p.charge_id, ''), coalesce(p.refund_id, ''), p.reason, p.cause, p.traceparent,
 coalesce(p.undo_cause, '00000000-0000-0000-0000-000000000000'), p.undo_traceparent,
-p.attempted_at IS NOT NULL, p.tries, p.error_answers, p.last_error, p.provider, p.account, p.claim, p.leased_until IS NOT NULL, p.attempted_at > now() - $3 * interval '1 millisecond'
+p.attempted_at IS NOT NULL, p.tries, p.failed_refunds, p.reversals, p.error_answers, p.last_error, p.provider, p.account, p.claim, p.leased_until IS NOT NULL, p.attempted_at > now() - $3 * interval '1 millisecond'
 
 -- at: store.go claimSQL
--- args: '1', '30000', '3600000', '{"sandbox", ""}', '{"sku 9500", ""}', id(9500)
+-- args: '1', '30000', '82800000', '{"sandbox", ""}', '{"sku 9500", ""}', id(9500)
 UPDATE payment.payments p
 SET leased_until = now() + $2 * interval '1 millisecond', claim = p.claim + 1, tries = p.tries + 1,
     attempted_at = coalesce(p.attempted_at, now()),
@@ -210,7 +297,7 @@ WHERE p.order_id = due.order_id
 RETURNING p.order_id, p.state, p.strategy, p.amount_minor, p.currency, p.payment_method,
 coalesce(p.opened_as, ''), coalesce(p.charge_id, ''), coalesce(p.refund_id, ''), p.reason, p.cause, p.traceparent,
 coalesce(p.undo_cause, '00000000-0000-0000-0000-000000000000'), p.undo_traceparent,
-p.attempted_at IS NOT NULL, p.tries, p.error_answers, p.last_error, p.provider, p.account, p.claim, p.leased_until IS NOT NULL, p.attempted_at > now() - $3 * interval '1 millisecond'
+p.attempted_at IS NOT NULL, p.tries, p.failed_refunds, p.reversals, p.error_answers, p.last_error, p.provider, p.account, p.claim, p.leased_until IS NOT NULL, p.attempted_at > now() - $3 * interval '1 millisecond'
 
 -- at: store.go insertSQL
 -- args: ids(9500, 10), '{"PENDING"}', '{"optimistic"}', '{"1275"}', '{"GBP"}', '{"pm_error_once"}', '{"charge-01a22b7d-efa3-7c5b-8254-7904170185a4"}', '{"refund-01a22b7d-efa3-7c5b-8254-7904170185a4"}', ids(9500, 10), '{"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}', ids(9500, 10), '{""}', '00000000-0000-0000-0000-000000000000', '0'
@@ -235,18 +322,20 @@ WHERE order_id = $1 AND claim = $2 AND leased_until IS NOT NULL AND opened_as IS
 SELECT p.order_id, p.state, p.strategy, p.amount_minor, p.currency, p.payment_method,
 coalesce(p.opened_as, ''), coalesce(p.charge_id, ''), coalesce(p.refund_id, ''), p.reason, p.cause, p.traceparent,
 coalesce(p.undo_cause, '00000000-0000-0000-0000-000000000000'), p.undo_traceparent,
-p.attempted_at IS NOT NULL, p.tries, p.error_answers, p.last_error, p.provider, p.account, p.claim, p.leased_until IS NOT NULL FROM payment.payments p WHERE p.order_id = ANY($1) ORDER BY p.order_id FOR UPDATE
+p.attempted_at IS NOT NULL, p.tries, p.failed_refunds, p.reversals, p.error_answers, p.last_error, p.provider, p.account, p.claim, p.leased_until IS NOT NULL FROM payment.payments p WHERE p.order_id = ANY($1) ORDER BY p.order_id FOR UPDATE
 
 -- at: store.go updateSQL
--- args: ids(9500, 10), '{"SUCCESS"}', '{"charge -2"}', '{""}', '{""}', ids(9500, 10), '{""}', '{"1"}', '{"213"}', '{"false"}', '00000000-0000-0000-0000-000000000000', '{"0"}', '{""}'
+-- args: ids(9500, 10), '{"SUCCESS"}', '{"ch_01a22bd2-45e1-716d-a9d1-7a9d677b9906"}', '{""}', '{""}', ids(9500, 10), '{""}', '{"1"}', '{"223"}', '{"false"}', '00000000-0000-0000-0000-000000000000', '{"0"}', '{""}', '{""}', '{"0"}'
 UPDATE payment.payments p
 SET state = c.state, charge_id = nullif(c.charge_id, ''), refund_id = nullif(c.refund_id, ''), reason = c.reason,
     undo_cause = nullif(c.undo, $11), undo_traceparent = c.undo_trace, tries = c.tries, error_answers = c.error_answers, last_error = c.last_error,
     due_at = CASE WHEN c.state IN ('PENDING', 'UNKNOWN', 'REFUNDING') THEN now() + c.due_in * interval '1 millisecond' END,
     owed_since = CASE WHEN c.state = 'REFUNDING' THEN coalesce(p.owed_since, now()) END,
+    failed_refunds = CASE WHEN c.failed = '' THEN p.failed_refunds ELSE array_append(p.failed_refunds, c.failed) END, reversals = c.reversals,
     leased_until = CASE WHEN c.keep_lease THEN p.leased_until END, changed_at = now()
-FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::uuid[], $7::text[], $8::int[], $9::bigint[], $10::bool[], $12::int[], $13::text[])
-     AS c(order_id, state, charge_id, refund_id, reason, undo, undo_trace, tries, due_in, keep_lease, error_answers, last_error)
+FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::uuid[], $7::text[], $8::int[], $9::bigint[], $10::bool[], $12::int[], $13::text[],
+            $14::text[], $15::int[])
+     AS c(order_id, state, charge_id, refund_id, reason, undo, undo_trace, tries, due_in, keep_lease, error_answers, last_error, failed, reversals)
 WHERE p.order_id = c.order_id
 
 -- at: unmade.go failures.note

@@ -47,9 +47,17 @@ WITH archived AS MATERIALIZED (
 	      UNION ALL SELECT a.* FROM archived, jsonb_populate_recordset(NULL::payment.attempts, rows->'payment.attempts') a) a
 	JOIN paid p USING (order_id)
 	UNION ALL
-	SELECT t.at, t.cause, 4, t.kind, 'provider', 'payment', CASE WHEN t.kind = 'charge' THEN 'charged' WHEN t.credit = 'outside' THEN 'settled' ELSE 'refunded' END,
+	SELECT t.at, t.cause, 4, t.kind || t.provider_id, 'provider', 'payment', CASE WHEN t.kind = 'charge' THEN 'charged' WHEN t.kind = 'reversal' THEN 'reversed' WHEN t.credit = 'outside' THEN 'settled' ELSE 'refunded' END,
 		jsonb_build_object('provider_id', t.provider_id, 'amount_minor', t.amount_minor, 'currency', t.currency)
 	FROM transfers t
+	UNION ALL
+	SELECT f.told_at, coalesce(p.undo_cause, p.cause), 10, f.refund_id, 'provider', 'payment', 'refund failed',
+		jsonb_build_object('provider_id', f.refund_id, 'amount_minor', f.amount_minor, 'currency', f.currency, 'reason', f.reason, 'effect', f.effect)
+	FROM payment.failed_refunds f JOIN paid p USING (order_id) WHERE f.order_id = $1
+	UNION ALL
+	SELECT d.told_at, p.cause, 11, d.dispute_id, 'provider', 'payment', 'disputed', jsonb_build_object('provider_id', d.dispute_id,
+		'amount_minor', d.amount_minor, 'currency', d.currency, 'reason', d.reason, 'status', d.status, 'funds', d.funds, 'as_of', d.as_of)
+	FROM payment.disputes d JOIN paid p USING (order_id) WHERE d.order_id = $1
 	UNION ALL
 	SELECT d.at, '00000000-0000-0000-0000-000000000000', 5, d.run_id || '/' || d.n, 'repair', 'reconciler', d.pair,
 		jsonb_build_object('key', d.key, 'action', d.action, 'run_id', d.run_id)

@@ -2,8 +2,8 @@
 //
 //	go run ./internal/statements/update [FILE]
 //
-// What was sent, by FILE, and is not listed is added. What the source does not have any more goes; where a statement was changed in
-// its place, it takes over what is written by hand.
+// What was sent, by FILE, and is not listed is added, and so is what the source has in one piece. What it does not have any more goes;
+// where a statement was changed in its place, it takes over what is written by hand.
 package main
 
 import (
@@ -79,7 +79,7 @@ func sorted(texts []statements.Text, all []statements.Statement) (kept, gone []s
 	return kept, gone, wrong
 }
 
-// changed gives what has taken the place of statements that are gone, with what is written about them.
+// changed gives what is in the source and not listed, with what is written about the statements that it has taken the place of.
 func changed(texts []statements.Text, kept, gone []statements.Statement) (all []statements.Statement) {
 	for _, text := range texts {
 		if !text.IsWhole() || slices.ContainsFunc(kept, text.Matches) {
@@ -87,12 +87,21 @@ func changed(texts []statements.Text, kept, gone []statements.Statement) (all []
 		}
 		at := slices.IndexFunc(gone, func(s statements.Statement) bool { return s.Package == text.Package && s.Place == text.Place })
 		if at < 0 {
-			continue // TestSourceIsListed says so
+			all = append(all, statements.Statement{Package: text.Package, Place: text.Place, SQL: text.SQL})
+			continue
 		}
 		all = append(all, statements.Statement{
-			Package: text.Package, Place: text.Place, SQL: text.SQL, Args: gone[at].Args, Allowed: gone[at].Allowed,
+			Package: text.Package, Place: text.Place, SQL: text.SQL, Args: args(text, gone[at]), Allowed: gone[at].Allowed,
 		})
 		gone = slices.Delete(gone, at, at+1)
 	}
 	return all
+}
+
+// args are those of the statement that was there, if they are as many.
+func args(text statements.Text, was statements.Statement) string {
+	if was.CountArgs() != (statements.Statement{SQL: text.SQL}).Parameters() {
+		return ""
+	}
+	return was.Args
 }
