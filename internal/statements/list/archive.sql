@@ -15,7 +15,7 @@ SELECT o.id, coalesce(date_trunc('month', o.ended_at AT TIME ZONE 'UTC')::date, 
 	WHEN EXISTS (SELECT FROM shared.outbox f WHERE f.order_id = o.id) THEN 'its facts are still kept'
 	WHEN EXISTS (SELECT FROM shared.dead_letters d WHERE d.order_id = o.id AND d.replayed_at IS NULL) THEN 'a dead letter of it is open'
 	WHEN EXISTS (SELECT FROM shared.waiting_facts w WHERE w.order_id = o.id) THEN 'a fact of it waits for another version'
-	WHEN EXISTS (SELECT FROM payment.orphans x WHERE x.order_id = o.id::text AND x.refund_id IS NULL) THEN 'there is money that only one side knows of'
+	WHEN EXISTS (SELECT FROM payment.orphans x WHERE x.order_id = o.id::text AND x.refund_id IS NULL AND x.settled_at IS NULL) THEN 'there is money that only one side knows of'
 	WHEN EXISTS (SELECT FROM payment.payments p WHERE p.order_id = o.id AND (p.due_at IS NOT NULL OR p.leased_until IS NOT NULL)) THEN 'its money is under way'
 	WHEN EXISTS (SELECT FROM payment.disputes d WHERE d.order_id = o.id AND NOT d.over) THEN 'its charge is disputed'
 	WHEN EXISTS (SELECT FROM payment.transfers t WHERE t.order_id = o.id AND t.credit <> 'outside'

@@ -83,17 +83,19 @@ SELECT order_id, state, amount_minor, currency, coalesce(opened_as, ''), coalesc
        coalesce(provider, ''), coalesce(account, '')
 FROM payment.archived WHERE order_id = ANY ($1)
 
+-- at: attempts.go Charger.calls
+SELECT call, verdict, coalesce(error, ''), ms, at FROM payment.attempts WHERE order_id = $1 ORDER BY claim DESC, n DESC LIMIT 50
+
 -- at: attempts.go Service.ForgetAttempts
 -- args: '604800000 ms', '1000'
 DELETE FROM payment.attempts WHERE ctid = ANY (ARRAY(
 SELECT ctid FROM payment.attempts WHERE at < now() - $1::interval ORDER BY at LIMIT $2))
 
 -- at: attempts.go noteSQL
--- args: ids(9500, 10), '{"1"}', '{"1"}', '{"charge"}', '{"charged"}', '{"4"}', '{"4941"}'
-INSERT INTO payment.attempts (order_id, claim, n, call, verdict, ms, at)
-SELECT order_id, claim, n, call, verdict, ms, clock_timestamp() - ago * interval '1 microsecond'
-FROM unnest($1::uuid[], $2::bigint[], $3::smallint[], $4::text[], $5::text[], $6::int[], $7::bigint[])
-     AS a(order_id, claim, n, call, verdict, ms, ago)
+INSERT INTO payment.attempts (order_id, claim, n, call, verdict, ms, at, error)
+SELECT order_id, claim, n, call, verdict, ms, clock_timestamp() - ago * interval '1 microsecond', nullif(error, '')
+FROM unnest($1::uuid[], $2::bigint[], $3::smallint[], $4::text[], $5::text[], $6::int[], $7::bigint[], $8::text[])
+     AS a(order_id, claim, n, call, verdict, ms, ago, error)
 ON CONFLICT DO NOTHING
 
 -- at: hunters.go Hunters.Status
@@ -101,7 +103,7 @@ ON CONFLICT DO NOTHING
 -- allow scan: they come only of faults, and an operator is told how many were given back
 -- allow growth: the same
 SELECT (SELECT min(h.ran_at) FROM payment.hunts h JOIN unnest($1::text[], $2::text[]) AS a(provider, account) USING (provider, account)),
-       count(*) FILTER (WHERE refund_id IS NULL), count(refund_id)
+       count(*) FILTER (WHERE refund_id IS NULL AND settled_at IS NULL), count(refund_id)
 FROM payment.orphans
 
 -- at: ledger.go bookSQL
@@ -185,16 +187,38 @@ p.attempted_at IS NOT NULL, p.tries, p.failed_refunds, p.reversals, p.error_answ
 
 -- at: orphan.go orphansSQL
 -- args: 'sandbox', '{"charge -2"}', '{"charge"}', '{"wrong"}', '{"an order"}', '{"a key"}', '{"1276"}', '{"GBP"}', '{"false"}', 'ours'
-INSERT INTO payment.orphans (provider_id, provider, account, kind, found, order_id, key, amount_minor, currency, due_at)
+INSERT INTO payment.orphans AS o (provider_id, provider, account, kind, found, order_id, key, amount_minor, currency, due_at)
 SELECT id, $1, $10, kind, found, order_id, key, amount, currency, CASE WHEN give_back THEN now() END
 FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bigint[], $8::text[], $9::bool[])
-     AS o(id, kind, found, order_id, key, amount, currency, give_back)
-ON CONFLICT DO NOTHING RETURNING provider_id
+     AS f(id, kind, found, order_id, key, amount, currency, give_back)
+ON CONFLICT (provider_id) DO UPDATE SET due_at = excluded.due_at -- a webhook has told of it before
+WHERE excluded.due_at IS NOT NULL AND o.due_at IS NULL AND o.attempted_at IS NULL AND o.refund_id IS NULL AND o.settled_at IS NULL
+RETURNING CASE WHEN xmax = 0 THEN provider_id END
 
 -- at: orphan.go refundedSQL
 -- args: '{}', '{}'
 UPDATE payment.orphans o SET refund_id = r.refund_id, refunded_at = now(), due_at = NULL, last_error = ''
-FROM unnest($1::text[], $2::text[]) AS r(charge_id, refund_id) WHERE o.provider_id = r.charge_id AND o.refund_id IS NULL AND r.refund_id <> ALL (o.failed_refunds)
+FROM unnest($1::text[], $2::text[]) AS r(charge_id, refund_id) WHERE o.provider_id = r.charge_id AND o.refund_id IS NULL AND o.settled_at IS NULL AND r.refund_id <> ALL (o.failed_refunds)
+
+-- at: orphan_acts.go Charger.SettleOrphan
+UPDATE payment.orphans SET settled_at = now(), due_at = NULL WHERE provider_id = $1 AND settled_at IS NULL AND refund_id IS NULL
+
+-- at: orphan_acts.go Charger.ShowOrphan
+SELECT id, act, by, reason, result, at FROM payment.orphan_acts WHERE provider_id = $1 ORDER BY at DESC, id DESC LIMIT 100
+
+-- at: orphan_acts.go Charger.ShowOrphan
+SELECT provider_id, provider, account, kind, found, order_id, key, amount_minor, currency, found_at, due_at, attempted_at, tries,
+error_answers, cardinality(failed_refunds), last_error, coalesce(refund_id, ''), refunded_at, settled_at FROM payment.orphans WHERE provider_id = $1
+
+-- at: orphan_acts.go Charger.claimOrphan
+UPDATE payment.orphans SET attempted_at = coalesce(attempted_at, now()), tries = tries + 1, due_at = now() + $2 * interval '1 millisecond'
+WHERE provider_id = $1 AND refund_id IS NULL AND settled_at IS NULL
+
+-- at: orphan_acts.go Charger.noteOrphan
+UPDATE payment.orphans SET last_error = $2, error_answers = error_answers + $3 WHERE provider_id = $1
+
+-- at: orphan_acts.go actOnOrphanSQL
+INSERT INTO payment.orphan_acts (id, provider_id, act, by, reason, result) VALUES ($1, $2, $3, $4, $5, $6)
 
 -- at: overview.go Charger.Show
 -- args: id(9500)
@@ -218,9 +242,8 @@ WHERE p.order_id > $1 AND p.order_id IN (SELECT order_id FROM payment.disputes W
 -- at: overview.go listOrphansSQL
 -- args: now(), '', 'true', '2'
 SELECT provider_id, provider, account, kind, found, order_id, key, amount_minor, currency, found_at, due_at, attempted_at, tries,
-       error_answers, last_error, coalesce(refund_id, ''), refunded_at
-FROM payment.orphans
-WHERE (found_at, provider_id) > ($1, $2) AND (NOT $3 OR refund_id IS NULL)
+error_answers, cardinality(failed_refunds), last_error, coalesce(refund_id, ''), refunded_at, settled_at FROM payment.orphans
+WHERE (found_at, provider_id) > ($1, $2) AND (NOT $3 OR refund_id IS NULL AND settled_at IS NULL)
 ORDER BY found_at, provider_id LIMIT $4
 
 -- at: overview.go listSQL
