@@ -291,6 +291,23 @@ FROM payment.transfers GROUP BY order_id, currency) b ON b.order_id = p.order_id
 WHERE m.charged <> CASE WHEN m.state IN ('SUCCESS', 'REFUNDING', 'REFUNDED') THEN m.amount_minor ELSE 0 END
    OR m.refunded > m.charged OR m.state <> 'REFUNDING' AND m.refunded <> CASE WHEN m.state = 'REFUNDED' THEN m.amount_minor ELSE 0 END) q LIMIT 10) r
 
+-- at: money.go keptOfFinalOrders
+-- args: 'the provider kept of a final order what the order says'
+SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
+SELECT o.id AS order_id, o.status, o.total_minor, coalesce(k.kept, 0) AS kept
+FROM orders.orders o
+LEFT JOIN (SELECT order_id, sum(CASE WHEN kind IN ('charge', 'reversal') THEN amount_minor WHEN kind = 'refund' THEN -amount_minor END) AS kept,
+                  bool_or(kind = 'reversal' AND late AND id NOT IN (SELECT refund_id FROM payment.failed_refunds)) AS untold,
+                  coalesce(sum(amount_minor) FILTER (WHERE kind = 'refund' AND late), 0) AS refunded_since
+           FROM audit_ledger GROUP BY order_id) k ON k.order_id = o.id::text
+WHERE o.status IN ('COMPLETED', 'FAILED', 'CANCELLED')
+  AND NOT EXISTS (SELECT FROM payment.acts s WHERE s.order_id = o.id AND s.act = 'settle')
+  AND NOT EXISTS (SELECT FROM payment.payments p WHERE p.order_id = o.id AND (coalesce(p.charge_id IN (SELECT provider_id FROM payment.orphans WHERE settled_at IS NOT NULL), false) OR coalesce(p.refund_id IN (SELECT provider_id FROM payment.orphans WHERE settled_at IS NOT NULL), false)))
+  AND NOT EXISTS (SELECT FROM payment.payments p WHERE p.order_id = o.id AND p.provider <> '' AND NOT (p.provider, p.account) IN (SELECT provider, account FROM audit_accounts))
+  AND NOT EXISTS (SELECT FROM payment.payments w JOIN payment.transfers v ON v.order_id = w.order_id AND v.kind = 'reversal'
+	WHERE w.order_id = o.id AND w.state = 'REFUNDING') AND NOT coalesce(k.untold, false)
+  AND CASE WHEN o.status = 'COMPLETED' THEN coalesce(k.kept + k.refunded_since, 0) <> o.total_minor ELSE coalesce(k.kept, 0) <> 0 END) q LIMIT 10) r
+
 -- at: money.go proveBooksAgree
 SELECT count(*) FROM audit_ledger
 
@@ -321,6 +338,28 @@ UNION ALL SELECT order_id, state, 'charge-' || order_id, 'refund-' || order_id, 
 		       OR (p.provider, p.account) <> (c.provider, c.account)
 		       OR p.state NOT IN ('PENDING', 'UNKNOWN', 'SUCCESS', 'REFUNDING', 'REFUNDED') OR p.charge_id <> c.id)
 		  AND NOT EXISTS (SELECT FROM payment.orphans o WHERE o.provider_id = c.id AND o.refund_id IS NOT NULL)) q LIMIT 10) r
+
+-- at: money.go proveBooksAgree
+-- args: 'a charge of ours is one of the provider''s'
+SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
+		SELECT p.order_id, p.state, p.charge_id, p.amount_minor FROM (
+SELECT order_id, state, charge_key, refund_key, charge_id, refund_id, amount_minor, currency, provider, account FROM payment.payments
+UNION ALL SELECT order_id, state, 'charge-' || order_id, 'refund-' || order_id, charge_id, refund_id, amount_minor, currency,
+	coalesce(provider, ''), coalesce(account, '') FROM payment.archived) p
+		WHERE p.charge_id IS NOT NULL AND (p.provider, p.account) IN (SELECT provider, account FROM audit_accounts) AND NOT coalesce(p.charge_id IN (SELECT provider_id FROM payment.orphans WHERE settled_at IS NOT NULL), false)
+		  AND NOT EXISTS (SELECT FROM audit_ledger c WHERE c.kind = 'charge' AND c.id = p.charge_id AND c.key = p.charge_key
+		                  AND (c.provider, c.account) = (p.provider, p.account))) q LIMIT 10) r
+
+-- at: money.go proveBooksAgree
+-- args: 'a refund of ours is one of the provider''s'
+SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
+		SELECT p.order_id, p.state, p.refund_id, p.amount_minor FROM (
+SELECT order_id, state, charge_key, refund_key, charge_id, refund_id, amount_minor, currency, provider, account FROM payment.payments
+UNION ALL SELECT order_id, state, 'charge-' || order_id, 'refund-' || order_id, charge_id, refund_id, amount_minor, currency,
+	coalesce(provider, ''), coalesce(account, '') FROM payment.archived) p
+		WHERE p.refund_id IS NOT NULL AND p.refund_id <> 'outside-' || p.order_id AND (p.provider, p.account) IN (SELECT provider, account FROM audit_accounts) AND NOT coalesce(p.refund_id IN (SELECT provider_id FROM payment.orphans WHERE settled_at IS NOT NULL), false)
+		  AND NOT EXISTS (SELECT FROM audit_ledger r WHERE r.kind = 'refund' AND r.id = p.refund_id AND r.key IN (p.refund_key, '')
+		                  AND (r.provider, r.account) = (p.provider, p.account))) q LIMIT 10) r
 
 -- at: money.go proveBooksAgree
 -- args: 'a refund of the provider''s is one of ours'
@@ -736,6 +775,12 @@ SELECT dispute_id, charge_id, order_id, amount_minor, currency, status, funds, a
 WHERE NOT over OR funds = 'withdrawn' ORDER BY told_at) q LIMIT 10) r
 
 -- at: reversals.go afterwards
+-- args: 'known to one side only, and settled by a person'
+SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
+SELECT o.provider_id, o.order_id, o.found, o.kind, o.amount_minor, o.currency, a.by, a.reason, a.at
+FROM payment.orphan_acts a JOIN payment.orphans o USING (provider_id) WHERE a.act = 'settle' ORDER BY a.at) q LIMIT 10) r
+
+-- at: reversals.go afterwards
 -- args: 'a refund failed at the provider, and the money is on its way again'
 SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
 SELECT p.order_id, o.status, p.state, p.amount_minor, p.currency, p.owed_since, p.failed_refunds, p.last_error
@@ -751,6 +796,13 @@ SELECT refund_id, charge_id, order_id, amount_minor, currency, reason, failed_at
 SELECT o.provider_id, o.order_id, o.settled_at, a.by FROM (SELECT * FROM payment.orphans WHERE settled_at IS NOT NULL) o
 FULL JOIN (SELECT * FROM payment.orphan_acts WHERE act = 'settle') a USING (provider_id)
 WHERE o.provider_id IS NULL OR a.provider_id IS NULL
+
+-- at: reversals.go orphansSettled
+-- args: 'what was settled of what only one side knows of says who did so and why'
+SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
+SELECT o.provider_id, o.order_id, o.settled_at, a.by FROM (SELECT * FROM payment.orphans WHERE settled_at IS NOT NULL) o
+FULL JOIN (SELECT * FROM payment.orphan_acts WHERE act = 'settle') a USING (provider_id)
+WHERE o.provider_id IS NULL OR a.provider_id IS NULL) q LIMIT 10) r
 
 -- at: reversals.go reversals
 SELECT coalesce(p.order_id, f.order_id) AS order_id, p.refund_id, f.refund_id AS failed

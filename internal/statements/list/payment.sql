@@ -92,6 +92,7 @@ DELETE FROM payment.attempts WHERE ctid = ANY (ARRAY(
 SELECT ctid FROM payment.attempts WHERE at < now() - $1::interval ORDER BY at LIMIT $2))
 
 -- at: attempts.go noteSQL
+-- args: ids(9500, 10), '{"1"}', '{"1"}', '{"charge"}', '{"charged"}', '{"3"}', '{"4210"}', '{""}'
 INSERT INTO payment.attempts (order_id, claim, n, call, verdict, ms, at, error)
 SELECT order_id, claim, n, call, verdict, ms, clock_timestamp() - ago * interval '1 microsecond', nullif(error, '')
 FROM unnest($1::uuid[], $2::bigint[], $3::smallint[], $4::text[], $5::text[], $6::int[], $7::bigint[], $8::text[])

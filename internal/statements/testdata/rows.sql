@@ -74,6 +74,8 @@ INSERT INTO payment.orphans (provider_id, provider, account, kind, found, order_
     SELECT 'orphan ' || n, 'sandbox', 'ours', 'charge', 'stray', 'order ' || n, 'key ' || n, 500, 'GBP', made.at(n), CASE WHEN n > 9990 THEN made.at(n) END,
         CASE WHEN n <= 9990 THEN 'given back ' || n END, CASE WHEN n <= 9990 THEN made.at(n) END
     FROM generate_series($1, $2) n WHERE n % 4 = 0 OR n > 9990;
+INSERT INTO payment.orphan_acts (id, provider_id, act, by, reason, result, at)
+    SELECT made.id(n), 'orphan ' || n, CASE WHEN n % 8 = 0 THEN 'settle' ELSE 'refund' END, 'an operator', 'by hand', 'done', made.at(n) FROM generate_series($1, $2) n WHERE n % 4 = 0;
 INSERT INTO payment.failed_refunds (refund_id, provider, account, charge_id, order_id, effect, amount_minor, currency, failed_at, told_at)
     SELECT 'failed ' || n, 'sandbox', 'ours', 'charge ' || n, made.id(n), 'owed again', 500, 'GBP', made.at(n), made.at(n) FROM generate_series($1, $2) n WHERE n % 4 = 0;
 INSERT INTO payment.disputes (dispute_id, provider, account, charge_id, order_id, amount_minor, currency, status, over, funds, as_of, told_at)
