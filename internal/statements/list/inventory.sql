@@ -2,11 +2,12 @@
 -- args: id(9500)
 SELECT available, allocated FROM inventory.stock WHERE product_id = $1
 
--- at: shelf_stock.go lastTaken
--- args: ids(9500, 10), '500', 'reserve', '3600000 ms'
-SELECT m.product_id, m.order_id FROM unnest($1::uuid[]) AS p(id), LATERAL (
-	SELECT product_id, order_id, kind, at FROM inventory.movements WHERE product_id = p.id ORDER BY id DESC LIMIT $2) m
-WHERE m.kind = $3 AND m.at > now() - $4::interval
+-- at: shelf_stock.go readTaken
+SELECT s.product_id, s.available, s.version, ARRAY(
+	SELECT m.order_id FROM (
+		SELECT order_id, kind, at FROM inventory.movements WHERE product_id = s.product_id ORDER BY id DESC LIMIT $2) m
+	WHERE m.kind = $3 AND m.at > now() - $4::interval)
+FROM inventory.stock s WHERE s.product_id = ANY ($1)
 
 -- at: store.go claim
 -- args: 'RESERVED', ids(9500, 10), ids(9500, 10)
