@@ -17,7 +17,7 @@ UPDATE shared.leases SET expires_at = clock_timestamp() + $4 WHERE name = $1 AND
 -- args: 'work', 'a', '2000 ms'
 INSERT INTO shared.leases AS l (name, holder, term, expires_at) VALUES ($1, $2, 1, clock_timestamp() + $3)
 ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, term = l.term + 1, expires_at = excluded.expires_at
-WHERE l.expires_at <= clock_timestamp()
+WHERE l.expires_at <= clock_timestamp() OR l.expires_at > clock_timestamp() + $3 * 10
 RETURNING term
 
 -- at: seize.go Lease.Seize

@@ -41,9 +41,9 @@ SELECT customer, key FROM orders.idempotency_keys WHERE expires_at < now() ORDER
 FOR UPDATE SKIP LOCKED)
 
 -- at: key.go orderOf
--- args: 'alice', 'key 9503', '\x7b7d'
-SELECT order_id, fingerprint = $3 FROM orders.idempotency_keys
-WHERE customer = $1 AND key = $2 AND expires_at > now()
+SELECT coalesce(k.order_id, $4), coalesce(k.fingerprint = $3, true), now.at
+FROM (SELECT clock_timestamp() AS at) AS now
+LEFT JOIN orders.idempotency_keys k ON k.customer = $1 AND k.key = $2 AND k.expires_at > now()
 
 -- at: refresh.go overdueHolds
 -- args: '60000 ms', now(), '00000000-0000-0000-0000-000000000000', '00000000-0000-0000-0000-000000000000', '1000'
