@@ -41,6 +41,7 @@ SELECT customer, key FROM orders.idempotency_keys WHERE expires_at < now() ORDER
 FOR UPDATE SKIP LOCKED)
 
 -- at: key.go orderOf
+-- args: 'alice', '0', '\x7b7d', '00000000-0000-0000-0000-000000000000'
 SELECT coalesce(k.order_id, $4), coalesce(k.fingerprint = $3, true), now.at
 FROM (SELECT clock_timestamp() AS at) AS now
 LEFT JOIN orders.idempotency_keys k ON k.customer = $1 AND k.key = $2 AND k.expires_at > now()

@@ -84,6 +84,7 @@ SELECT order_id, state, amount_minor, currency, coalesce(opened_as, ''), coalesc
 FROM payment.archived WHERE order_id = ANY ($1)
 
 -- at: attempts.go Charger.calls
+-- args: id(9500)
 SELECT call, verdict, coalesce(error, ''), ms, at FROM payment.attempts WHERE order_id = $1 ORDER BY claim DESC, n DESC LIMIT 50
 
 -- at: attempts.go Service.ForgetAttempts
@@ -202,23 +203,29 @@ UPDATE payment.orphans o SET refund_id = r.refund_id, refunded_at = now(), due_a
 FROM unnest($1::text[], $2::text[]) AS r(charge_id, refund_id) WHERE o.provider_id = r.charge_id AND o.refund_id IS NULL AND o.settled_at IS NULL AND r.refund_id <> ALL (o.failed_refunds)
 
 -- at: orphan_acts.go Charger.SettleOrphan
+-- args: 'ch_01a22be6-d4cc-7325-a5e4-08b85cc85b90'
 UPDATE payment.orphans SET settled_at = now(), due_at = NULL WHERE provider_id = $1 AND settled_at IS NULL AND refund_id IS NULL
 
 -- at: orphan_acts.go Charger.ShowOrphan
+-- args: 'ch_01a22be6-d4c5-743b-9b7b-690d2b9a5167'
 SELECT id, act, by, reason, result, at FROM payment.orphan_acts WHERE provider_id = $1 ORDER BY at DESC, id DESC LIMIT 100
 
 -- at: orphan_acts.go Charger.ShowOrphan
+-- args: 'ch_01a22be6-d4c5-743b-9b7b-690d2b9a5167'
 SELECT provider_id, provider, account, kind, found, order_id, key, amount_minor, currency, found_at, due_at, attempted_at, tries,
 error_answers, cardinality(failed_refunds), last_error, coalesce(refund_id, ''), refunded_at, settled_at FROM payment.orphans WHERE provider_id = $1
 
 -- at: orphan_acts.go Charger.claimOrphan
+-- args: 'ch_01a22be6-d4c5-743b-9b7b-690d2b9a5167', '60000'
 UPDATE payment.orphans SET attempted_at = coalesce(attempted_at, now()), tries = tries + 1, due_at = now() + $2 * interval '1 millisecond'
 WHERE provider_id = $1 AND refund_id IS NULL AND settled_at IS NULL
 
 -- at: orphan_acts.go Charger.noteOrphan
+-- args: 'ch_01a22be6-d4c5-743b-9b7b-690d2b9a5167', 'the provider answered with an error balance_insufficient', '1'
 UPDATE payment.orphans SET last_error = $2, error_answers = error_answers + $3 WHERE provider_id = $1
 
 -- at: orphan_acts.go actOnOrphanSQL
+-- args: id(9500), 'ch_01a22be6-d4c5-743b-9b7b-690d2b9a5167', 'refund', 'olga', '', 'the provider answered with an error balance_insufficient'
 INSERT INTO payment.orphan_acts (id, provider_id, act, by, reason, result) VALUES ($1, $2, $3, $4, $5, $6)
 
 -- at: overview.go Charger.Show
