@@ -165,19 +165,18 @@ func (b *broken) sayAgain(order, like, name string) {
 		SELECT m, $1, $3, $2, now() - interval '1 hour' FROM unnest(ARRAY['order', 'inventory', 'payment', 'view', 'shelf']) AS m`, id, b.id(order), name)
 }
 
-// deadLetter has the read model not have heard a fact of an order, which is a dead letter for that.
+// deadLetter has the shelf not have handled a fact of an order, which is a dead letter for that.
 func (b *broken) deadLetter(order string) (letter uuid.UUID) {
 	b.Helper()
 	id := b.id(order)
 	var fact uuid.UUID
-	err := b.db.QueryRow(b.Context(), `DELETE FROM shared.inbox WHERE module = 'view' AND fact_id = (
-		SELECT fact_id FROM shared.inbox WHERE module = 'view' AND order_id = $1 ORDER BY fact_id LIMIT 1) RETURNING fact_id`, id).Scan(&fact)
+	err := b.db.QueryRow(b.Context(), `DELETE FROM shared.inbox WHERE module = 'shelf' AND fact_id = (
+		SELECT fact_id FROM shared.inbox WHERE module = 'shelf' AND order_id = $1 ORDER BY fact_id LIMIT 1) RETURNING fact_id`, id).Scan(&fact)
 	if err != nil {
 		b.Fatal(err)
 	}
 	letter = uuid.Must(uuid.NewV7())
-	b.exec(`UPDATE orders.view SET last_fact = (SELECT max(fact_id::text)::uuid FROM shared.inbox WHERE module = 'view' AND order_id = $1) WHERE id = $1 AND last_fact = $2`, id, fact)
-	b.exec(`INSERT INTO shared.dead_letters (id, module, fact_id, order_id, reason, body) VALUES ($1, 'view', $2, $3, 'exhausted', '')`, letter, fact, id)
+	b.exec(`INSERT INTO shared.dead_letters (id, module, fact_id, order_id, reason, body) VALUES ($1, 'shelf', $2, $3, 'exhausted', '')`, letter, fact, id)
 	return letter
 }
 
