@@ -62,6 +62,8 @@ type mortal struct {
 	*shop
 	dieAt string
 	cmd   *exec.Cmd
+	dead  chan struct{} // closed when the process has ended
+	err   error         // what it ended with
 }
 
 // processes puts the shop's instance into a process of its own, at a fixed address.
@@ -76,7 +78,7 @@ func (s *shop) processes() *mortal {
 }
 
 // kill ends the process in the middle of what it does.
-func (m *mortal) kill() { _ = m.cmd.Process.Kill(); _ = m.cmd.Wait() }
+func (m *mortal) kill() { _ = m.cmd.Process.Kill(); <-m.dead }
 
 func (m *mortal) start() {
 	m.t.Helper()
@@ -97,6 +99,8 @@ func (m *mortal) launch() {
 	if err := m.cmd.Start(); err != nil {
 		m.t.Fatal(err)
 	}
+	m.dead = make(chan struct{})
+	go func() { m.err = m.cmd.Wait(); close(m.dead) }()
 }
 
 // awaitUp waits until it answers.
@@ -117,14 +121,12 @@ func (m *mortal) diesAt(point string, during func()) {
 	if err := os.WriteFile(m.dieAt, []byte(point), 0o600); err != nil {
 		m.t.Fatal(err)
 	}
-	dead := make(chan error, 1)
-	go func() { dead <- m.cmd.Wait() }()
 	during()
 	select {
-	case err := <-dead:
+	case <-m.dead:
 		var exit *exec.ExitError
-		if !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
-			m.t.Fatalf("at %q: %v", point, err)
+		if !errors.As(m.err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
+			m.t.Fatalf("at %q: %v", point, m.err)
 		}
 	case <-time.After(time.Minute):
 		m.t.Fatalf("the point %q was not reached", point)

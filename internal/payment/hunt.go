@@ -172,7 +172,7 @@ func sortLine(payments map[uuid.UUID]*Payment, l Line) (sense, string) {
 	switch {
 	case l.Verdict == "":
 		return foreign, ""
-	case l.Verdict == Rejected && s != news, l.Verdict == GivenBack && l.Key == orphanKey(l.ChargeID):
+	case l.Verdict == Rejected && s != news && s != known, l.Verdict == GivenBack && l.Key == orphanKey(l.ChargeID):
 		return foreign, "" // moved nothing; is a hunter's or an operator's doing
 	case s == stray:
 		return s, "stray"

@@ -106,6 +106,23 @@ func TestWebhookBeforeTheAnswer(t *testing.T) {
 	w.expect(p, payment.Success, "processed", paid)
 }
 
+// What was declined, and heard of, is told by a webhook too: it is taken, or it would be told for days.
+func TestWebhookOfWhatIsKnown(t *testing.T) {
+	t.Parallel()
+	address, told := post(t)
+	w := newWorld(t, address)
+	service, _, _ := w.charger(nil)
+	for method, end := range map[string]payment.State{"pm_ok": payment.Success, "pm_declined": payment.Declined} {
+		p := buy(method)
+		w.hear(service.Charge, p.fact(event.OrderCreated))
+		w.reach(p.id, end)
+		w.hearNext(w.notices(func() {}), told)
+		if got := w.state(p.id); got != end {
+			t.Errorf("%s: %s", method, got)
+		}
+	}
+}
+
 // signed makes the headers of a webhook.
 func signed(t *testing.T, secret, id string, at time.Time, body []byte) http.Header {
 	t.Helper()
