@@ -33,12 +33,12 @@ func TestDrillDeadlyFact(t *testing.T) {
 		return n
 	}
 	deaths := 0
-	for dead := m.death(); letters() == 0; {
+	for dead := m.dead; letters() == 0; {
 		select {
 		case <-dead:
 			deaths++
 			m.launch()
-			dead = m.death()
+			dead = m.dead
 		case <-time.After(20 * time.Millisecond):
 		}
 		if deaths > 20 {
@@ -65,11 +65,4 @@ func TestDrillDeadlyFact(t *testing.T) {
 		t.Errorf("after the replay the order is %s", o.Status)
 	}
 	s.clean()
-}
-
-// death is closed when the process has ended.
-func (m *mortal) death() <-chan struct{} {
-	dead := make(chan struct{})
-	go func() { defer close(dead); _ = m.cmd.Wait() }()
-	return dead
 }
