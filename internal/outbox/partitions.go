@@ -119,20 +119,23 @@ func (k *keeper) list(ctx context.Context, t table) ([]partition, error) {
 	return list, nil
 }
 
-// makeAll makes and attaches what is missing from now on. Of the inbox, what is missing since a day ago too, for facts on their way,
-// but nothing before its oldest: that was dropped, and facts of its time must not be taken for new.
+// makeAll makes and attaches what is missing from now on. Of the inbox, what is missing since its oldest too, or since a day ago if there
+// is none, for facts on their way. Nothing before its oldest: that was dropped, and facts of its time must not be taken for new.
 func (k *keeper) makeAll(ctx context.Context, t table, list []partition) error {
 	from, there := k.now.Add(-slack), map[string]partition{}
 	for _, p := range list {
 		there[p.name] = p
 	}
-	if t.name == "inbox" {
+	switch {
+	case t.name == "inbox" && len(list) > 0:
+		from = list[0].from
+	case t.name == "inbox":
 		from = k.now.Add(-24 * time.Hour)
 	}
 	for lo := from.UTC().Truncate(t.width); lo.Before(k.now.Add(ahead)); lo = lo.Add(t.width) {
 		name := lo.Format(t.layout)
 		p, known := there[name]
-		if p.attached || t.name == "inbox" && len(list) > 0 && name < list[0].name {
+		if p.attached {
 			continue
 		}
 		if !known {
@@ -246,12 +249,14 @@ func CheckRights(ctx context.Context, db *postgres.DB) error {
 	var owns, creates bool
 	err = conn.QueryRow(ctx, `
 		SELECT current_user, bool_and(pg_has_role(relowner, 'USAGE')), has_schema_privilege('shared', 'CREATE')
-		FROM pg_class WHERE oid IN ('shared.outbox'::regclass, 'shared.inbox'::regclass)`).Scan(&role, &owns, &creates)
+		FROM pg_class c WHERE oid IN ('shared.outbox'::regclass, 'shared.inbox'::regclass)
+			OR EXISTS (SELECT FROM pg_inherits WHERE inhrelid = c.oid AND inhparent IN ('shared.outbox'::regclass, 'shared.inbox'::regclass))`).
+		Scan(&role, &owns, &creates)
 	switch {
 	case err != nil:
 		return fmt.Errorf("look at the rights of the role: %w", err)
 	case !owns:
-		return fmt.Errorf("%w: %s must own shared.outbox and shared.inbox, or be a member of the role that does", ErrRights, role)
+		return fmt.Errorf("%w: %s must own shared.outbox, shared.inbox and their partitions, or be a member of the role that does", ErrRights, role)
 	case !creates:
 		return fmt.Errorf("%w: %s needs CREATE on schema shared", ErrRights, role)
 	}

@@ -176,9 +176,19 @@ func TestReachAndRights(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(guest.Close)
-	if err := outbox.CheckRights(t.Context(), guest); !errors.Is(err, outbox.ErrRights) {
-		t.Errorf("%v", err)
+	refused := func(of string) {
+		t.Helper()
+		if err := outbox.CheckRights(t.Context(), guest); !errors.Is(err, outbox.ErrRights) {
+			t.Errorf("without %s: %v", of, err)
+		}
 	}
+	refused("anything")
+	for _, sql := range []string{`GRANT CREATE ON SCHEMA shared TO ` + role, `ALTER TABLE shared.outbox OWNER TO ` + role, `ALTER TABLE shared.inbox OWNER TO ` + role} {
+		if _, err := env.DB.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	refused("the partitions")
 }
 
 // What a transaction that has been open for longer than the retention has said stays until it is published.

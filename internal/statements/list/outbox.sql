@@ -7,7 +7,8 @@ FROM unnest($1::uuid[], $2::text[], $3::text[], $4::uuid[], $5::uuid[], $6::text
 
 -- at: partitions.go CheckRights
 SELECT current_user, bool_and(pg_has_role(relowner, 'USAGE')), has_schema_privilege('shared', 'CREATE')
-FROM pg_class WHERE oid IN ('shared.outbox'::regclass, 'shared.inbox'::regclass)
+FROM pg_class c WHERE oid IN ('shared.outbox'::regclass, 'shared.inbox'::regclass)
+	OR EXISTS (SELECT FROM pg_inherits WHERE inhrelid = c.oid AND inhparent IN ('shared.outbox'::regclass, 'shared.inbox'::regclass))
 
 -- at: partitions.go KeepPartitions
 SELECT pg_try_advisory_lock(hashtext('shared.partitions')), now()
