@@ -48,6 +48,13 @@ func TestHeals(t *testing.T) {
 			b.say(t, before...)
 			b.heard.wait(t, before...)
 			b.rest(t, r)
+			testkit.Eventually(t, patience, func() (err error) { // else nobody knows that there was a slot
+				var slot string
+				if err = b.DB.QueryRow(t.Context(), `SELECT slot FROM shared.relay_mark`).Scan(&slot); err == nil && slot != r.slot {
+					err = fmt.Errorf("the mark is of slot %q", slot)
+				}
+				return err
+			})
 			between := harm.do(t, b, r)
 			b.say(t, after...)
 			b.heard.wait(t, append(between, after...)...)

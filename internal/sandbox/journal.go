@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"sync"
 	"syscall"
+	"time"
 )
 
 var errLocked = errors.New("another process has the ledger open")
@@ -44,8 +45,20 @@ func openJournal(path string) (*journal, []*Entry, error) {
 	return &journal{file: file, appended: n, durable: n}, entries, nil
 }
 
+// lock takes the file for this process alone. It tries for half a second: a program that another has begun to start just then shares
+// what the other has open until it is executed.
+func lock(file *os.File) (err error) {
+	for range 50 {
+		if err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); !errors.Is(err, syscall.EWOULDBLOCK) {
+			return err
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return err
+}
+
 func prepare(file *os.File, path string) ([]*Entry, error) {
-	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+	if err := lock(file); err != nil {
 		return nil, errors.Join(errLocked, err)
 	}
 	entries, good, err := readEntries(file)
