@@ -48,13 +48,7 @@ func TestHeals(t *testing.T) {
 			b.say(t, before...)
 			b.heard.wait(t, before...)
 			b.rest(t, r)
-			testkit.Eventually(t, patience, func() (err error) { // else nobody knows that there was a slot
-				var slot string
-				if err = b.DB.QueryRow(t.Context(), `SELECT slot FROM shared.relay_mark`).Scan(&slot); err == nil && slot != r.slot {
-					err = fmt.Errorf("the mark is of slot %q", slot)
-				}
-				return err
-			})
+			b.known(t, r)
 			between := harm.do(t, b, r)
 			b.say(t, after...)
 			b.heard.wait(t, append(between, after...)...)
@@ -224,6 +218,7 @@ func TestKeepalivesDoNotAcknowledgeWhatIsUnderWay(t *testing.T) {
 	b.say(t, before...)
 	b.heard.wait(t, before...)
 	b.rest(t, r)
+	b.known(t, r)
 	far.proxy.Cut()
 	b.say(t, waiting...)
 	var from string // their commit lies before it, and what others write in this server as well

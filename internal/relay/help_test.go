@@ -264,6 +264,18 @@ func (b *bench) rest(t *testing.T, r *Relay) {
 	})
 }
 
+// known waits until the mark names the slot: it is made, which other tests' transactions may delay, and read.
+func (b *bench) known(t *testing.T, r *Relay) {
+	t.Helper()
+	testkit.Eventually(t, patience, func() (err error) {
+		var slot string
+		if err = b.DB.QueryRow(t.Context(), `SELECT slot FROM shared.relay_mark`).Scan(&slot); err == nil && slot != r.slot {
+			err = fmt.Errorf("the mark is of slot %q", slot)
+		}
+		return err
+	})
+}
+
 // lines keeps what the relays log.
 type lines struct {
 	mu   sync.Mutex
