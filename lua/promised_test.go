@@ -85,7 +85,8 @@ func TestAnExpiredPromiseIsInNobodysWay(t *testing.T) {
 	})
 }
 
-// However entries come, change and go, once the marked units have been counted the count is right.
+// However entries come, change and go, once the marked units have been counted the count is right. How often they are
+// counted depends on the draw, so the test goes on until it has seen enough.
 func TestMarkedUnitsStayCounted(t *testing.T) {
 	onEach(t, func(t *testing.T, b *bench) {
 		seed := rand.Uint64()
@@ -95,7 +96,7 @@ func TestMarkedUnitsStayCounted(t *testing.T) {
 		long := b.in(600_000)
 		b.load(40, 1)
 		counts := 0
-		for version := int64(2); version < 600; version++ {
+		for version := int64(2); counts < 200; version++ {
 			switch until := long + random.Int64N(5); random.IntN(50) {
 			default:
 				b.run(lua.Hold, id(), random.IntN(6)+1, until)
@@ -122,9 +123,6 @@ func TestMarkedUnitsStayCounted(t *testing.T) {
 			if t.Failed() {
 				t.Fatalf("version %d, seed %d", version, seed)
 			}
-		}
-		if counts < 100 {
-			t.Errorf("the marked units were counted %d times only", counts)
 		}
 	})
 }
