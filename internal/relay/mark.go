@@ -69,12 +69,14 @@ const begunSQL = `
 	SELECT xid, id, strategy, name, part, body FROM shared.outbox
 	WHERE (xid, id) > ($1::xid8, $2::uuid) AND xid < $3::xid8 AND NOT xid = ANY ($4::text[]::xid8[]) ORDER BY xid, id LIMIT $5`
 
-// One look into the index for each transaction, and no more than a page of each: they may be large.
+// One look into the index for each transaction, which begins and ends within it, and no more than a page of each: they may be large.
 const endedSQL = `
 	SELECT f.* FROM unnest($3::text[]::xid8[]) AS ended(xid) CROSS JOIN LATERAL (
 		SELECT o.xid, o.id, strategy, name, part, body FROM shared.outbox AS o
-		WHERE o.xid = ended.xid AND (o.xid, o.id) > ($1::xid8, $2::uuid) ORDER BY o.xid, o.id LIMIT $4) AS f
-	ORDER BY f.xid, f.id LIMIT $4`
+		WHERE o.xid = ended.xid
+		  AND o.id > CASE WHEN ended.xid = $1::xid8 THEN $2::uuid ELSE '00000000-0000-0000-0000-000000000000' END
+		ORDER BY o.xid, o.id LIMIT $4) AS f
+	WHERE ended.xid >= $1::xid8 ORDER BY f.xid, f.id LIMIT $4`
 
 // read gives the rows of a span that follow (xid, id), and the transaction of the last one.
 func (b *belt) read(ctx context.Context, xid uint64, id uuid.UUID, s span, ended bool) ([]row, uint64, error) {

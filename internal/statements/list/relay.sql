@@ -42,11 +42,13 @@ SELECT xid, id, strategy, name, part, body FROM shared.outbox
 WHERE (xid, id) > ($1::xid8, $2::uuid) AND xid < $3::xid8 AND NOT xid = ANY ($4::text[]::xid8[]) ORDER BY xid, id LIMIT $5
 
 -- at: mark.go endedSQL
--- args: xid(9990), '00000000-0000-0000-0000-000000000000', ARRAY[xid(9990)::text, xid(9995)::text], '500'
+-- args: xid(9990), id(9990), ARRAY[xid(9900)::text, xid(9990)::text, xid(9995)::text], '500'
 SELECT f.* FROM unnest($3::text[]::xid8[]) AS ended(xid) CROSS JOIN LATERAL (
 	SELECT o.xid, o.id, strategy, name, part, body FROM shared.outbox AS o
-	WHERE o.xid = ended.xid AND (o.xid, o.id) > ($1::xid8, $2::uuid) ORDER BY o.xid, o.id LIMIT $4) AS f
-ORDER BY f.xid, f.id LIMIT $4
+	WHERE o.xid = ended.xid
+	  AND o.id > CASE WHEN ended.xid = $1::xid8 THEN $2::uuid ELSE '00000000-0000-0000-0000-000000000000' END
+	ORDER BY o.xid, o.id LIMIT $4) AS f
+WHERE ended.xid >= $1::xid8 ORDER BY f.xid, f.id LIMIT $4
 
 -- at: polling.go youngerSQL
 -- args: mark()

@@ -27,6 +27,20 @@ DO $$ BEGIN
 END $$;
 CREATE FUNCTION made.xid(n int) RETURNS xid8 IMMUTABLE LANGUAGE sql AS $$ SELECT (made.mark()::text::bigint + (n - 9900) / 8)::text::xid8 $$;
 CREATE FUNCTION made.published() RETURNS text IMMUTABLE LANGUAGE sql AS $$ SELECT made.mark()::text || ':' || made.mark()::text || ':' $$;
+-- Partitions that begin and end as long before now whatever the time of day: what is looked into is the same in every run.
+DO $$ DECLARE part text; lo timestamptz; BEGIN
+    FOR part IN SELECT inhrelid::regclass FROM pg_inherits WHERE inhparent IN ('shared.outbox'::regclass, 'shared.inbox'::regclass) LOOP
+        EXECUTE 'DROP TABLE ' || part;
+    END LOOP;
+    FOR lo IN SELECT made.at(10000) + h * interval '1 hour' FROM generate_series(-21, 3, 6) h LOOP
+        EXECUTE format('CREATE TABLE shared.outbox_%s PARTITION OF shared.outbox FOR VALUES FROM (%L) TO (%L)',
+            to_char(lo, 'YYYYMMDD_HH24'), lo, lo + interval '6 hours');
+    END LOOP;
+    FOR lo IN SELECT made.at(10000) + h * interval '1 hour' FROM generate_series(-36, 12, 24) h LOOP
+        EXECUTE format('CREATE TABLE shared.inbox_%s PARTITION OF shared.inbox FOR VALUES FROM (%L) TO (%L)',
+            to_char(lo, 'YYYYMMDD'), shared.uuid_from(lo), shared.uuid_from(lo + interval '1 day'));
+    END LOOP;
+END $$;
 UPDATE shared.relay_mark SET mark = made.mark(), snapshot = made.published()::pg_snapshot, at = now();
 INSERT INTO shared.refills (module, mark) SELECT unnest(ARRAY['order', 'inventory', 'payment', 'view', 'shelf']), made.xid(9000);
 INSERT INTO shared.leases (name, holder, term, expires_at) SELECT 'work ' || n, 'a', 1, now() + interval '1 hour' FROM generate_series(1, 15) n;
