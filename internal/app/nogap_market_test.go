@@ -112,8 +112,9 @@ func (m *market) exec(sql string, args ...any) {
 // open begins a run: nothing is left of the one before, and there are three products.
 func (m *market) open(t *rapid.T) {
 	m.T = t
-	m.exec(`TRUNCATE shared.outbox, shared.inbox, shared.reconciliations, cart.carts, orders.orders, orders.view, orders.idempotency_keys,
-		inventory.products, inventory.reservations CASCADE`)
+	m.exec(`TRUNCATE shared.outbox, shared.inbox, shared.reconciliations, shared.reconciliation_differences, cart.carts, cart.lines,
+		orders.orders, orders.lines, orders.view, orders.idempotency_keys,
+		inventory.products, inventory.stock, inventory.movements, inventory.reservations, inventory.reservation_lines`)
 	m.forgetKeys()
 	m.must("look at Redis", m.memory.Look(m.ctx))
 	m.copied, m.damaged = nil, false

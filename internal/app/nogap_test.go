@@ -124,6 +124,7 @@ func (m *market) buyCart(t *rapid.T) {
 	case len(c.lines) == 0 && (fault.Is(err, fault.CartEmpty) || fault.Is(err, fault.CartChanged)):
 	case fault.Is(err, fault.HoldExpired) && !c.held():
 	case fault.Is(err, fault.HoldLost) && m.lost[c.id]:
+	case fault.Is(err, fault.OutOfStock) && m.wasLowered(c.products()):
 	default:
 		t.Fatalf("%s, whose cart is %+v, cannot buy it: %v", customer, c, err)
 	}

@@ -23,8 +23,9 @@ import (
 // what was not comes back once.
 func TestDrillSweepersRaceWithCustomers(t *testing.T) {
 	t.Parallel()
-	const stock, buyers = 1000, 4
-	calls := testkit.Size(30, 5000) // of each buyer
+	const buyers = 4
+	calls := testkit.Size(30, 5000)    // of each buyer
+	stock := int64(buyers * calls * 3) // more than all of them can buy
 	seed := testkit.Seed(t)
 	rules := usual
 	rules.TTL, rules.MaxAge = 60*time.Millisecond, time.Second
