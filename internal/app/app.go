@@ -65,11 +65,11 @@ type server struct {
 	repairs   *reconcile.Reconciler
 	memory    *reconcile.Memory
 
-	partitionsAhead *prometheus.GaugeVec // by table
-	retention       retentionMetrics
-	clocks          *clocks
-	payments        paymentMetrics
-	web             *web.Server
+	partitions *partitions
+	retention  retentionMetrics
+	clocks     *clocks
+	payments   paymentMetrics
+	web        *web.Server
 }
 
 // Check says what is wrong with a configuration beyond what its package can know: whether its strategies exist.
@@ -151,7 +151,7 @@ func (s *server) whenReady(ready func(context.Context, string) error) func(conte
 // open connects to Postgres, which must be there, and prepares the way to Redis and RabbitMQ, which may come later.
 func open(ctx context.Context, cfg config.Config, log *slog.Logger) (*server, error) {
 	s := &server{cfg: cfg, log: log, tables: saga.All(), registry: prometheus.NewRegistry(), keys: redisx.Keys{Namespace: cfg.Namespace}, shifts: &redisx.Shifts{}}
-	s.partitionsAhead, s.clocks = newPartitionsAhead(s.registry), newClocks(s.registry)
+	s.partitions, s.clocks = newPartitions(s.registry), newClocks(s.registry)
 	s.retention, s.payments = newRetentionMetrics(s.registry), newPaymentMetrics(s.registry)
 	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	var err error

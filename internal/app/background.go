@@ -8,13 +8,8 @@ import (
 	"github.com/holdfast-checkout/holdfast/internal/cart"
 	"github.com/holdfast-checkout/holdfast/internal/inventory"
 	"github.com/holdfast-checkout/holdfast/internal/lease"
-	"github.com/holdfast-checkout/holdfast/internal/outbox"
 	"github.com/holdfast-checkout/holdfast/internal/run"
 )
-
-// partitionInterval is how often the partitions of outbox and inboxes are looked after: they are made days ahead. What others have
-// kept from being dropped is tried again after a minute.
-const partitionInterval = 10 * time.Minute
 
 // partitionSlack is how much longer than its retention the outbox keeps a fact, since partitions go as a whole: for so long a
 // fact that was given up must not be taken for one that was lost.
@@ -42,6 +37,7 @@ func (s *server) background() []run.Part {
 		s.led("hold sweeper", sweeper.Run),
 		s.led("cart sweeper", cart.NewSweeper(s.modules.cart, s.cfg.SweepInterval).Run),
 		s.led("partitions", s.keepPartitions),
+		{Name: "partitions, looked at", Run: s.watchPartitions},
 		s.led("retention", s.keepRetention),
 		{Name: "redis memory", Run: s.memory.Run},
 	}
@@ -63,25 +59,4 @@ func (s *server) led(name string, work func(context.Context) error) run.Part {
 	return run.Part{Name: name, Run: func(ctx context.Context) error {
 		return s.lease.Run(ctx, name, func(ctx context.Context, _ lease.Term) error { return work(ctx) })
 	}}
-}
-
-// keepPartitions makes and drops partitions, until ctx ends.
-func (s *server) keepPartitions(ctx context.Context) error {
-	for {
-		left, err := outbox.KeepPartitions(ctx, s.db, s.cfg.OutboxRetention, s.cfg.InboxRetention)
-		if err != nil {
-			return err
-		}
-		pause := partitionInterval
-		if left != nil {
-			pause = time.Minute
-			s.log.InfoContext(ctx, "partitions that have had their time are kept by open transactions", "left", len(left), "first", left[0])
-		}
-		if err := s.checkPartitions(ctx); err != nil { // for its metric, which nobody may ask for
-			s.log.WarnContext(ctx, "partitions", "error", err)
-		}
-		if run.Pause(ctx, pause) != nil {
-			return nil
-		}
-	}
 }

@@ -28,17 +28,32 @@ const instanceVariable = "HOLDFAST_TEST_INSTANCE"
 type instance struct {
 	Config config.Config
 	DieAt  string
+	Audits bool // it is no instance, but an audit of what is there now
 }
 
 func runInstance() int {
 	var i instance
 	err := json.Unmarshal([]byte(os.Getenv(instanceVariable)), &i)
+	if err == nil && i.Audits {
+		return i.audit()
+	}
 	if err == nil {
 		failpoint.Arm(i.reach)
 		err = app.Serve(context.Background(), i.Config, slog.New(slog.NewTextHandler(io.Discard, nil)), nil)
 	}
 	fmt.Fprintln(os.Stderr, "the instance ended:", err)
 	return 1
+}
+
+// audit prints a report, and ends as the command does.
+func (i instance) audit() int {
+	report, err := app.Audit(context.Background(), i.Config.Servers, i.Config.Providers(), app.Rest{})
+	if err != nil {
+		fmt.Println(err)
+		return -1
+	}
+	_ = report.Print(os.Stdout)
+	return report.ExitCode()
 }
 
 // always, behind the point's name, lets the file stay.
@@ -88,7 +103,7 @@ func (m *mortal) start() {
 
 func (m *mortal) launch() {
 	m.t.Helper()
-	spec, err := json.Marshal(instance{m.cfg, m.dieAt})
+	spec, err := json.Marshal(instance{Config: m.cfg, DieAt: m.dieAt})
 	if err != nil {
 		m.t.Fatal(err)
 	}

@@ -41,7 +41,7 @@ func TestMissingPartitionsAreWaitedFor(t *testing.T) {
 	if _, err := s.env.DB.Exec(t.Context(), `DROP TABLE shared.outbox; ALTER TABLE shared.was RENAME TO outbox`); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := outbox.KeepPartitions(t.Context(), s.env.DB, 24*time.Hour, 7*24*time.Hour); err != nil {
+	if _, err := outbox.KeepPartitions(t.Context(), s.env.DB, outbox.Keep{Outbox: 24 * time.Hour, Inbox: 7 * 24 * time.Hour}); err != nil {
 		t.Fatal(err)
 	}
 	if o = alice.end(o.ID); o.Status != "COMPLETED" {

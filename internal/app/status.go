@@ -30,7 +30,9 @@ type Status struct {
 	OutboxMode         string                 `json:"outbox_mode"`
 	Schema             postgres.Schema        `json:"schema"`
 	Outbox             relay.Status           `json:"outbox"`
-	Partitions         outbox.Reach           `json:"partitions_until"` // facts of later find no place
+	Partitions         outbox.Reach           `json:"partitions_until"`           // facts of later find no place
+	PartitionsLeft     []outbox.Left          `json:"partitions_left"`            // that are there though their time is over
+	PartitionsError    string                 `json:"partitions_error,omitempty"` // of the last turn, on the instance that turns them
 	Leaders            []lease.Held           `json:"leaders"`
 	Queues             []broker.Depth         `json:"queues"`
 	QueuesError        string                 `json:"queues_error,omitempty"` // why the depths could not be had
@@ -73,6 +75,12 @@ func (s *server) status(c echo.Context) error {
 	}
 	if st.Partitions, _, err = outbox.ReadReach(ctx, s.db); err != nil {
 		return err
+	}
+	if st.PartitionsLeft, err = s.lookAtLeft(ctx); err != nil {
+		return err
+	}
+	if failed := s.partitions.failed.Load(); failed != nil {
+		st.PartitionsError = (*failed).Error()
 	}
 	if st.Leaders, err = lease.List(ctx, s.db); err != nil {
 		return err

@@ -26,7 +26,7 @@ func TestScheduledWorkOfAZombie(t *testing.T) {
 		"expired carts":  s.modules.cart.Sweep,
 		"old rows":       s.endRows,
 		"partitions": func(ctx context.Context) error {
-			_, err := outbox.KeepPartitions(ctx, s.db, 24*time.Hour, 7*24*time.Hour)
+			_, err := outbox.KeepPartitions(ctx, s.db, outbox.Keep{Outbox: 24 * time.Hour, Inbox: 7 * 24 * time.Hour})
 			return err
 		},
 	} {

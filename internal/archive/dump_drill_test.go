@@ -3,27 +3,15 @@
 package archive_test
 
 import (
-	"cmp"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"testing"
 
 	godiff "github.com/google/go-cmp/cmp"
 
 	"github.com/holdfast-checkout/holdfast/internal/archive"
+	"github.com/holdfast-checkout/holdfast/internal/testkit"
 )
-
-// program finds one of PostgreSQL's, in its newest release.
-func program(t *testing.T, name string) string {
-	t.Helper()
-	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/" + name) // it errs on a bad pattern alone
-	onPath, _ := exec.LookPath(name)
-	if len(found) > 0 {
-		onPath = slices.Max(found)
-	}
-	return cmp.Or(onPath, name)
-}
 
 // A month is dumped, dropped and brought back by the very commands of docs/operations.md.
 func TestDrillAMonthIsDumped(t *testing.T) {
@@ -34,7 +22,7 @@ func TestDrillAMonthIsDumped(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "month.dump")
 	do := func(name string, args ...string) {
 		t.Helper()
-		if out, err := exec.CommandContext(t.Context(), program(t, name), args...).CombinedOutput(); err != nil {
+		if out, err := exec.CommandContext(t.Context(), testkit.PostgresProgram(name), args...).CombinedOutput(); err != nil {
 			t.Fatalf("%s %q: %v\n%s", name, args, err, out)
 		}
 	}

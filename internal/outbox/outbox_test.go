@@ -74,7 +74,7 @@ func TestPartitionsGoOnceTheyArePublished(t *testing.T) {
 	before := partitions(t, env, "shared.outbox")
 	keep := func() []string {
 		testkit.Eventually(t, time.Minute, func() error { // a vacuum may be in the way
-			left, err := outbox.KeepPartitions(t.Context(), env.DB, time.Nanosecond, 7*24*time.Hour)
+			left, err := outbox.KeepPartitions(t.Context(), env.DB, outbox.Keep{Outbox: time.Nanosecond, Inbox: 7 * 24 * time.Hour})
 			return errors.Join(append(left, err)...)
 		})
 		return partitions(t, env, "shared.outbox")
@@ -120,7 +120,7 @@ func TestPartitionsThatWereDroppedByHandAreMadeAgain(t *testing.T) {
 	}
 	keep := func() {
 		t.Helper()
-		if left, err := outbox.KeepPartitions(t.Context(), env.DB, 24*time.Hour, 7*24*time.Hour); err != nil || len(left) > 0 {
+		if left, err := outbox.KeepPartitions(t.Context(), env.DB, outbox.Keep{Outbox: 24 * time.Hour, Inbox: 7 * 24 * time.Hour}); err != nil || len(left) > 0 {
 			t.Fatal(left, err)
 		}
 	}

@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,13 +12,19 @@ import (
 	"github.com/holdfast-checkout/holdfast/internal/postgres"
 )
 
-// How far the partitions reach; how long a change of them waits for a lock, since whoever writes may wait behind it; and how long
+// How far the partitions reach unless something else is said; how long a change of them waits for a lock, since whoever writes may wait behind it; and how long
 // it may take in all.
 const (
 	ahead    = 3 * 24 * time.Hour
 	slack    = time.Hour // for clocks, before now
 	lockWait = "50ms"
 	longest  = "10s"
+)
+
+// SQLSTATEs of a statement that has waited for as long as it may.
+const (
+	lockNotAvailable = "55P03"
+	queryCanceled    = "57014" // by statement_timeout
 )
 
 // table is a table of facts that is partitioned by time.
@@ -41,13 +48,19 @@ type partition struct {
 	pending  bool // its detaching was broken off
 }
 
+// Keep says which partitions there are to be: those of the retentions, and those of the next days.
+type Keep struct {
+	Outbox, Inbox time.Duration // for how long their rows are kept
+	Ahead         time.Duration // how far they reach; 0: three days
+}
+
 // KeepPartitions makes the partitions of outbox and inboxes that the next days need, and drops those that lie wholly before the
 // retentions. Of the outbox nothing goes that the relay has not published.
 //
 // No reader or writer waits for it longer than 50 ms, whatever transactions are open: a partition is made apart and attached, which
 // conflicts with neither, and detached concurrently before it is dropped. What others keep from being detached or dropped is left,
-// and is done by a later call: left says what, and why.
-func KeepPartitions(ctx context.Context, db *postgres.DB, outboxRetention, inboxRetention time.Duration) (left []error, err error) {
+// and is done by a later call: left says what, and why. What fails otherwise does not keep the rest from being done.
+func KeepPartitions(ctx context.Context, db *postgres.DB, keep Keep) (left []error, err error) {
 	if err := db.InTx(ctx, func(pgx.Tx) error { return nil }); err != nil { // asks the context's fence
 		return nil, err
 	}
@@ -57,7 +70,7 @@ func KeepPartitions(ctx context.Context, db *postgres.DB, outboxRetention, inbox
 		return nil, fmt.Errorf("partitions: %w", err)
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
-	k := keeper{conn: conn}
+	k := keeper{conn: conn, ahead: cmp.Or(keep.Ahead, ahead)}
 	var ours bool
 	err = conn.QueryRow(ctx, `SELECT pg_try_advisory_lock(hashtext('shared.partitions')), now()`).Scan(&ours, &k.now)
 	if err == nil && !ours {
@@ -66,10 +79,10 @@ func KeepPartitions(ctx context.Context, db *postgres.DB, outboxRetention, inbox
 	if err != nil {
 		return nil, fmt.Errorf("partitions: %w", err)
 	}
-	before := map[string]time.Time{"outbox": k.now.Add(-outboxRetention), "inbox": k.now.Add(-inboxRetention)}
+	before := map[string]time.Time{"outbox": k.now.Add(-keep.Outbox), "inbox": k.now.Add(-keep.Inbox)}
 	all := map[string][]partition{}
 	for _, t := range tables { // before anything goes: making never waits for that
-		if all[t.name], err = k.list(ctx, t); err == nil {
+		if all[t.name], err = list(ctx, conn, t); err == nil {
 			err = k.makeAll(ctx, t, all[t.name])
 		}
 		if err != nil {
@@ -87,36 +100,16 @@ func KeepPartitions(ctx context.Context, db *postgres.DB, outboxRetention, inbox
 			}
 		}
 	}
-	return k.left, nil
+	return k.left, k.failed
 }
 
 // keeper changes partitions by a connection of its own.
 type keeper struct {
-	conn *pgx.Conn
-	now  time.Time // on Postgres' clock
-	left []error
-}
-
-// list returns the partitions of a table, and tables that were or are to become some, by time.
-func (k *keeper) list(ctx context.Context, t table) ([]partition, error) {
-	rows, err := k.conn.Query(ctx, `
-		SELECT c.relname, i.inhrelid IS NOT NULL, coalesce(i.inhdetachpending, false)
-		FROM pg_class c LEFT JOIN pg_inherits i ON i.inhrelid = c.oid AND i.inhparent = ('shared.' || $1)::regclass
-		WHERE c.relnamespace = 'shared'::regnamespace AND c.relkind = 'r' AND c.relname ~ ('^' || $1 || '_[0-9]{8}(_[0-9]{2})?$') ORDER BY 1`, t.name)
-	if err != nil {
-		return nil, fmt.Errorf("list partitions: %w", err)
-	}
-	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (p partition, err error) {
-		if err := row.Scan(&p.name, &p.attached, &p.pending); err != nil {
-			return p, err
-		}
-		p.from, err = time.Parse(t.layout, p.name)
-		return p, err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("list partitions of %s: %w", t.name, err)
-	}
-	return list, nil
+	conn   *pgx.Conn
+	ahead  time.Duration
+	now    time.Time // on Postgres' clock
+	left   []error
+	failed error
 }
 
 // makeAll makes and attaches what is missing from now on. Of the inbox, what is missing since its oldest too, or since a day ago if there
@@ -132,7 +125,7 @@ func (k *keeper) makeAll(ctx context.Context, t table, list []partition) error {
 	case t.name == "inbox":
 		from = k.now.Add(-24 * time.Hour)
 	}
-	for lo := from.UTC().Truncate(t.width); lo.Before(k.now.Add(ahead)); lo = lo.Add(t.width) {
+	for lo := from.UTC().Truncate(t.width); lo.Before(k.now.Add(k.ahead)); lo = lo.Add(t.width) {
 		name := lo.Format(t.layout)
 		p, known := there[name]
 		if p.attached {
@@ -187,78 +180,26 @@ func (k *keeper) published(ctx context.Context, p partition) (all bool, err erro
 	return all, nil
 }
 
-// could runs a statement that others may hold up for as long as they like. It reports whether it was done; what was not is left for
-// later. Detaching that is broken off goes on later with FINALIZE.
+// could runs a statement that others may hold up for as long as they like. It reports whether it was done; what they have held up is left
+// for later: detaching that is broken off goes on with FINALIZE. Any other error is a failure, which no waiting mends.
 func (k *keeper) could(ctx context.Context, sql string) bool {
 	_, err := k.conn.Exec(ctx, sql)
-	if err != nil {
-		k.left = append(k.left, fmt.Errorf("%s: %w", sql, err))
+	if err == nil {
+		return true
 	}
-	return err == nil
+	err = fmt.Errorf("%s: %w", sql, err)
+	switch postgres.Code(err) {
+	case lockNotAvailable, queryCanceled:
+		k.left = append(k.left, err)
+	default:
+		k.failed = errors.Join(k.failed, err)
+	}
+	return false
 }
 
 func (k *keeper) exec(ctx context.Context, sql string) error {
 	if _, err := k.conn.Exec(ctx, sql); err != nil {
 		return fmt.Errorf("partitions: %s: %w", sql, err)
-	}
-	return nil
-}
-
-// Reach is how far the partitions reach: what is written later finds no place.
-type Reach struct {
-	Outbox time.Time `json:"outbox" validate:"required"`
-	Inbox  time.Time `json:"inbox" validate:"required"`
-} //	@name	PartitionReach
-
-// ReadReach looks how far the partitions reach without a gap from now on, and on which side of now by Postgres' clock.
-func ReadReach(ctx context.Context, db *postgres.DB) (r Reach, now time.Time, err error) {
-	rows, err := db.Query(ctx, `
-		SELECT c.relname, now() FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
-		WHERE i.inhparent IN ('shared.outbox'::regclass, 'shared.inbox'::regclass) AND NOT i.inhdetachpending ORDER BY c.relname`)
-	if err != nil {
-		return r, now, fmt.Errorf("read the reach of partitions: %w", err)
-	}
-	defer rows.Close()
-	until := []*time.Time{&r.Outbox, &r.Inbox}
-	for rows.Next() {
-		var name string
-		if err := rows.Scan(&name, &now); err != nil {
-			return r, now, fmt.Errorf("read the reach of partitions: %w", err)
-		}
-		for i, t := range tables {
-			from, err := time.Parse(t.layout, name)
-			if err == nil && (from.Equal(*until[i]) || !from.After(now) && from.Add(t.width).After(now)) {
-				*until[i] = from.Add(t.width)
-			}
-		}
-	}
-	return r, now, rows.Err()
-}
-
-// ErrRights says that the role of the connection may not look after partitions.
-var ErrRights = errors.New("this role may not make partitions")
-
-// CheckRights refuses a role that could not make partitions: it would be noticed when there are none left.
-func CheckRights(ctx context.Context, db *postgres.DB) error {
-	conn, err := db.Connect(ctx, nil)
-	if err != nil {
-		return fmt.Errorf("look at the rights of the role: %w", err)
-	}
-	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
-	var role string
-	var owns, creates bool
-	err = conn.QueryRow(ctx, `
-		SELECT current_user, bool_and(pg_has_role(relowner, 'USAGE')), has_schema_privilege('shared', 'CREATE')
-		FROM pg_class c WHERE oid IN ('shared.outbox'::regclass, 'shared.inbox'::regclass)
-			OR EXISTS (SELECT FROM pg_inherits WHERE inhrelid = c.oid AND inhparent IN ('shared.outbox'::regclass, 'shared.inbox'::regclass))`).
-		Scan(&role, &owns, &creates)
-	switch {
-	case err != nil:
-		return fmt.Errorf("look at the rights of the role: %w", err)
-	case !owns:
-		return fmt.Errorf("%w: %s must own shared.outbox, shared.inbox and their partitions, or be a member of the role that does", ErrRights, role)
-	case !creates:
-		return fmt.Errorf("%w: %s needs CREATE on schema shared", ErrRights, role)
 	}
 	return nil
 }

@@ -86,7 +86,7 @@ func TestPartitionsTurnWithoutAnybodyWaiting(t *testing.T) {
 		t.Fatal(err)
 	}
 	turn := func() bool {
-		left, err := outbox.KeepPartitions(t.Context(), env.DB, time.Hour, time.Hour)
+		left, err := outbox.KeepPartitions(t.Context(), env.DB, outbox.Keep{Outbox: time.Hour, Inbox: time.Hour})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -128,7 +128,7 @@ func TestAPartitionWhoseMakerDiedIsAttached(t *testing.T) {
 	if _, err := env.DB.Exec(t.Context(), `ALTER TABLE shared.inbox DETACH PARTITION `+last); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := outbox.KeepPartitions(t.Context(), env.DB, 24*time.Hour, 7*24*time.Hour); err != nil {
+	if _, err := outbox.KeepPartitions(t.Context(), env.DB, outbox.Keep{Outbox: 24 * time.Hour, Inbox: 7 * 24 * time.Hour}); err != nil {
 		t.Fatal(err)
 	}
 	if got := partitions(t, env, "shared.inbox"); !slices.Equal(got, names) {
@@ -189,6 +189,16 @@ func TestReachAndRights(t *testing.T) {
 		}
 	}
 	refused("the partitions")
+	for _, sql := range []string{`GRANT SELECT ON ALL TABLES IN SCHEMA shared TO ` + role, `UPDATE shared.relay_mark SET mark = '1000000000'`} {
+		if _, err := env.DB.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// What rights forbid waits for nobody.
+	left, err := outbox.KeepPartitions(t.Context(), guest, outbox.Keep{Outbox: time.Hour, Inbox: 7 * 24 * time.Hour})
+	if len(left) > 0 || postgres.Code(err) != "42501" {
+		t.Errorf("left %v, %v", left, err)
+	}
 }
 
 // What a transaction that has been open for longer than the retention has said stays until it is published.
@@ -206,7 +216,7 @@ func TestAPartitionThatIsBeingWrittenToStays(t *testing.T) {
 		VALUES (gen_random_uuid(), date_trunc('day', now()) - interval '23 hours', 'order.created', 'optimistic', '')`); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := outbox.KeepPartitions(t.Context(), env.DB, time.Hour, 7*24*time.Hour); err != nil {
+	if _, err := outbox.KeepPartitions(t.Context(), env.DB, outbox.Keep{Outbox: time.Hour, Inbox: 7 * 24 * time.Hour}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := env.DB.Exec(t.Context(), `UPDATE shared.relay_mark SET mark = '0'`); err != nil { // nothing is published
@@ -215,7 +225,7 @@ func TestAPartitionThatIsBeingWrittenToStays(t *testing.T) {
 	if err := tx.Commit(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := outbox.KeepPartitions(t.Context(), env.DB, time.Hour, 7*24*time.Hour); err != nil {
+	if _, err := outbox.KeepPartitions(t.Context(), env.DB, outbox.Keep{Outbox: time.Hour, Inbox: 7 * 24 * time.Hour}); err != nil {
 		t.Fatal(err)
 	}
 	var rows int

@@ -294,6 +294,12 @@ func (l *lines) has(part string) bool {
 	return strings.Contains(l.text.String(), part)
 }
 
+func (l *lines) all() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
 // told waits until a relay has told of a trouble, in its log and in its metrics.
 func (b *bench) told(t *testing.T, r *Relay, kind trouble) {
 	t.Helper()

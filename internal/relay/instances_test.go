@@ -9,7 +9,6 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -42,7 +41,7 @@ func TestMain(m *testing.M) {
 	testkit.Main(m)
 }
 
-// beInstance relays until it is killed, and prints a line whenever it begins or ceases to read.
+// beInstance relays until it is killed, and prints a line whenever it begins or ceases to read, and when more is confirmed.
 func beInstance(given string) error {
 	var s settings
 	if err := json.Unmarshal([]byte(given), &s); err != nil {
@@ -65,10 +64,15 @@ func beInstance(given string) error {
 		return err
 	}
 	return together(ctx, publisher.Run, r.Run, func(ctx context.Context) error {
+		confirmed := 0
 		for last := false; run.Pause(ctx, 10*time.Millisecond) == nil; {
 			if now := r.leading.Load(); now != last {
 				last = now
 				fmt.Println("reads:", now)
+			}
+			if now := r.confirmed(); now != confirmed {
+				confirmed = now
+				fmt.Println("confirmed:", now)
 			}
 		}
 		return nil
@@ -236,40 +240,5 @@ func TestWritesOfAZombie(t *testing.T) {
 	}
 	if after := state(); after != before {
 		t.Errorf("a zombie changed the mark from %s to %s", before, after)
-	}
-}
-
-// Who is killed in a backlog has noted how far it is out: the next one repeats what was confirmed since, and not all of it.
-func TestKilledInABacklogRepeatsLittle(t *testing.T) {
-	t.Parallel()
-	bench := newBench(t, testkit.New(t))
-	for _, mode := range []Mode{CDC, Polling} {
-		t.Run(string(mode), func(t *testing.T) {
-			b := bench.again()
-			maker := b.relay(t, mode)
-			stop := startLeading(t, maker)
-			one := facts(1)
-			b.say(t, one...)
-			b.heard.wait(t, one...)
-			b.rest(t, maker) // the slot has what is said from now on, and carries on from the mark
-			stop()
-			backlog := facts(20_000)
-			for part := range slices.Chunk(backlog, page) {
-				b.say(t, part...)
-			}
-			before := b.heard.all()
-			first := startInstance(t, b, mode)
-			testkit.Eventually(t, patience, func() bool { return b.heard.all()-before > len(backlog)/2 })
-			first.signal(t, syscall.SIGKILL)
-			second := b.relay(t, mode)
-			startLeading(t, second)
-			b.heard.wait(t, backlog...)
-			b.rest(t, second)
-			again := b.heard.all() - before - len(backlog)
-			if again > len(backlog)/2 {
-				t.Errorf("%d of %d facts were published again", again, len(backlog))
-			}
-			t.Logf("%d of %d facts were published again", again, len(backlog))
-		})
 	}
 }

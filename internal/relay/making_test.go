@@ -2,6 +2,8 @@ package relay
 
 import (
 	"errors"
+	"fmt"
+	"syscall"
 	"testing"
 
 	"github.com/holdfast-checkout/holdfast/internal/event"
@@ -55,6 +57,52 @@ func TestFactsGoOutWhileTheSlotIsMade(t *testing.T) {
 	if again := b.heard.all() - len(said) - all; again > all/2 {
 		t.Errorf("of %d facts about the change %d were repeated", all, again)
 	}
+}
+
+// The process that makes the slot is killed while that waits, and so is the one that begins it anew: Postgres gives the slot up although it
+// waits and nobody talks to it, and the next one polls, until the slot is made.
+func TestWhoMakesTheSlotIsKilled(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, testkit.NewOn(t, testkit.Private(t)))
+	open := b.left(t, "postgres")
+	var said []event.Fact
+	say := func() {
+		now := facts(20)
+		b.say(t, now...)
+		b.heard.wait(t, now...)
+		said = append(said, now...)
+	}
+	for range 2 { // beside nobody, and after it was started again
+		first := startInstance(t, b, CDC)
+		b.maker(t)
+		say()
+		first.signal(t, syscall.SIGKILL)
+	}
+	third := b.relay(t, CDC)
+	startLeading(t, third)
+	b.maker(t)
+	say()
+	if err := open.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	b.carriesOnFromTheMark(t, third)
+	say()
+	b.heard.wait(t, said...)
+	b.rest(t, third)
+}
+
+// maker waits until one process of Postgres, and only one, waits to make the slot.
+func (b *bench) maker(t *testing.T) {
+	t.Helper()
+	testkit.Eventually(t, patience, func() (err error) {
+		var makers int
+		err = b.DB.QueryRow(t.Context(), `SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_create_logical_replication_slot(''%' AND wait_event_type = 'Lock'`).
+			Scan(&makers)
+		if err == nil && makers != 1 {
+			err = fmt.Errorf("%d make the slot", makers)
+		}
+		return err
+	})
 }
 
 // carriesOnFromTheMark waits until an instance reads its slot.

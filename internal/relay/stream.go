@@ -18,6 +18,7 @@ const (
 	// lookUp is how long a read waits, so that confirms are passed on and the end of the context is seen.
 	lookUp      = 200 * time.Millisecond
 	streamWrite = 5 * time.Second
+	makerGone   = 2 * time.Second // in which Postgres notices that whoever was making the slot is gone
 )
 
 // errSilent says that Postgres has not even answered a question whether it is there.
@@ -66,9 +67,9 @@ func connect(ctx context.Context, url, name string, timeout time.Duration) (*str
 	cfg.RuntimeParams["replication"] = "database"
 	cfg.RuntimeParams["application_name"] = name
 	cfg.RuntimeParams["wal_sender_timeout"] = fmt.Sprintf("%dms", timeout.Milliseconds())
-	// The making of a slot may wait for as long as others leave a transaction open, and ends when we do.
+	// The making of a slot may wait for as long as others leave a transaction open, and ends when we do: Postgres looks for us meanwhile.
 	cfg.RuntimeParams["statement_timeout"], cfg.RuntimeParams["lock_timeout"] = "0", "0"
-	cfg.RuntimeParams["client_connection_check_interval"] = fmt.Sprintf("%dms", timeout.Milliseconds()/2)
+	cfg.RuntimeParams["client_connection_check_interval"] = fmt.Sprintf("%dms", min(timeout/2, makerGone).Milliseconds())
 	cfg.ConnectTimeout = 5 * time.Second
 	s := &stream{timeout: timeout, bytes: &atomic.Int64{}}
 	dialer := net.Dialer{Timeout: cfg.ConnectTimeout, KeepAlive: 5 * time.Second}

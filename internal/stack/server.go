@@ -95,6 +95,9 @@ func (s *Server) URL() string { return s.driver.url(s.place()) }
 // Addr is host and port of URL.
 func (s *Server) Addr() string { return loopback(s.place().ports[s.driver.portNames()[0]]) }
 
+// LogPath is the file that has what the server prints.
+func (s *Server) LogPath() string { return s.folder.logPath(s.driver.name()) }
+
 // PID is the server's process, 0 when it is not running.
 func (s *Server) PID() int {
 	if main := s.main(); main != nil && main.alive() {
