@@ -63,14 +63,12 @@ func (b *belt) lay(i item) {
 	poke(b.ready)
 }
 
-// putAll lays rows as there is room for them.
-func (b *belt) putAll(ctx context.Context, rows []row) error {
+// putAll lays rows as there is room for them. While it waits it does something else from time to time.
+func (b *belt) putAll(ctx context.Context, rows []row, meanwhile func(context.Context) error) error {
 	for _, r := range rows {
 		for b.full() {
-			select {
-			case <-b.space:
-			case <-ctx.Done():
-				return ctx.Err()
+			if _, err := await(ctx, b.space, meanwhile); err != nil {
+				return err
 			}
 		}
 		b.put(r)
@@ -78,15 +76,28 @@ func (b *belt) putAll(ctx context.Context, rows []row) error {
 	return nil
 }
 
-// flush waits until everything on the belt is confirmed.
-func (b *belt) flush(ctx context.Context) error {
+// flush waits until everything on the belt is confirmed, and does something else from time to time.
+func (b *belt) flush(ctx context.Context, meanwhile func(context.Context) error) error {
 	done := make(chan struct{})
 	b.checkpoint(func() { close(done) })
+	for {
+		if over, err := await(ctx, done, meanwhile); over || err != nil {
+			return err
+		}
+	}
+}
+
+// await waits for something, but no longer than it takes until something else is to be done again.
+func await(ctx context.Context, what <-chan struct{}, meanwhile func(context.Context) error) (came bool, err error) {
+	timer := time.NewTimer(markPause)
+	defer timer.Stop()
 	select {
-	case <-done:
-		return nil
+	case <-what:
+		return true, nil
+	case <-timer.C:
+		return false, meanwhile(ctx)
 	case <-ctx.Done():
-		return ctx.Err()
+		return false, ctx.Err()
 	}
 }
 

@@ -95,6 +95,7 @@ func (b *bench) killed(t *testing.T, mode Mode, first *instance, read time.Durat
 	said := all()
 	b.heard.wait(t, said...)
 	b.rest(t, second)
+	testkit.Eventually(t, patience, func() bool { return b.heard.all()-before >= confirmed+second.confirmed() })
 	again, copies := confirmed+second.confirmed()-len(said), b.heard.all()-before-len(said)
 	aSecond := int(float64(confirmed) / read.Seconds())
 	t.Logf("%d facts, %d confirmed in %s when the reader was killed (%d a second): %d of these published again, %d copies more than facts in all",

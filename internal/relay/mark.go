@@ -24,15 +24,15 @@ const (
 // confirms. As it goes, and when it is stopped, it has noted below which id every row that it found is published: whoever carries
 // on then repeats few of very many rows.
 func (b *belt) carry(ctx context.Context, s span, note func(ctx context.Context, below uint64) error) (count int, err error) {
-	var out atomic.Uint64
+	n := notes{note: note, at: time.Now()}
 	defer func() {
 		if err != nil { // ctx may not have ended yet when what it ends has
 			inner, cancel := context.WithTimeout(context.WithoutCancel(ctx), markWait)
 			defer cancel()
-			_ = note(inner, out.Load())
+			_ = note(inner, n.out.Load())
 		}
 	}()
-	xid, id, noted := s.from, uuid.Nil, time.Now()
+	xid, id := s.from, uuid.Nil
 	ended := len(s.left) > 0 // those first: they are older than all others
 	if ended {
 		xid = s.left[0]
@@ -42,7 +42,7 @@ func (b *belt) carry(ctx context.Context, s span, note func(ctx context.Context,
 		if err != nil {
 			return count, err
 		}
-		if err := b.putAll(ctx, rows); err != nil {
+		if err := b.putAll(ctx, rows, n.take); err != nil {
 			return count, err
 		}
 		count += len(rows)
@@ -51,18 +51,30 @@ func (b *belt) carry(ctx context.Context, s span, note func(ctx context.Context,
 			continue
 		}
 		if len(rows) < page {
-			return count, b.flush(ctx)
+			return count, b.flush(ctx, n.take)
 		}
 		xid, id = last, rows[len(rows)-1].id
-		b.checkpoint(func() { out.Store(last) })
-		if time.Since(noted) < markPause {
-			continue
-		}
-		if err := note(ctx, out.Load()); err != nil {
+		b.checkpoint(func() { n.out.Store(last) })
+		if err := n.take(ctx); err != nil {
 			return count, err
 		}
-		noted = time.Now()
 	}
+}
+
+// notes are of how far rows are out, taken from time to time, also while there is nothing to do but to wait for the broker.
+type notes struct {
+	out  atomic.Uint64
+	at   time.Time
+	note func(ctx context.Context, below uint64) error
+}
+
+func (n *notes) take(ctx context.Context) error {
+	if time.Since(n.at) < markPause {
+		return nil
+	}
+	err := n.note(ctx, n.out.Load())
+	n.at = time.Now()
+	return err
 }
 
 const begunSQL = `
