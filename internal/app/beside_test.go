@@ -33,7 +33,8 @@ func TestDrillBesideReaders(t *testing.T) {
 			var customers sync.WaitGroup
 			b.buyAll(&customers, "before")
 			b.watch()
-			others := b.alone() // the instance's own turn does not come between
+			testkit.Eventually(t, time.Minute, func() bool { return !b.turn() }) // what the instance's own turn has left, too
+			others := b.alone()                                                  // it does not come between again
 			old := b.old()
 			leave := []func(){b.standingAudit(), b.forgottenReader(), b.backup()}
 			others()

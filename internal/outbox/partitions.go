@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -90,14 +91,8 @@ func KeepPartitions(ctx context.Context, db *postgres.DB, keep Keep) (left []err
 		}
 	}
 	for _, t := range tables {
-		for _, p := range all[t.name] { // the oldest first, and none before an older one: what is kept has no holes
-			detached, err := k.drop(ctx, t, p, before[t.name])
-			if err != nil {
-				return nil, err
-			}
-			if !detached {
-				break
-			}
+		if err := k.dropAll(ctx, t, all[t.name], before[t.name]); err != nil {
+			return nil, err
 		}
 	}
 	return k.left, k.failed
@@ -143,16 +138,36 @@ func (k *keeper) makeAll(ctx context.Context, t table, list []partition) error {
 	return nil
 }
 
-// drop ends a partition that lies wholly before a moment, as far as others let it, and reports whether it is none any more.
-func (k *keeper) drop(ctx context.Context, t table, p partition, before time.Time) (detached bool, err error) {
-	if p.from.Add(t.width).After(before) {
-		return false, nil
+// dropAll ends the partitions that lie wholly before a moment, the oldest first, and none before an older one: what is kept has no holes.
+// One whose detaching was broken off comes before all: Postgres detaches no other until that is done.
+func (k *keeper) dropAll(ctx context.Context, t table, list []partition, before time.Time) error {
+	pending := func(a, b partition) int {
+		if a.pending != b.pending && a.pending {
+			return -1
+		} else if a.pending != b.pending {
+			return 1
+		}
+		return 0
 	}
-	if p.attached && !p.pending && t.name == "outbox" {
-		published, err := k.published(ctx, p)
-		if err != nil || !published {
+	for _, p := range slices.SortedStableFunc(slices.Values(list), pending) {
+		if detached, err := k.drop(ctx, t, p, before); err != nil || !detached {
+			return err
+		}
+	}
+	return nil
+}
+
+// drop ends a partition that lies wholly before a moment, as far as others let it, and reports whether it is none any more. Of one that
+// somebody else was detaching nothing is lost: it is attached again by the next turn if it is needed.
+func (k *keeper) drop(ctx context.Context, t table, p partition, before time.Time) (detached bool, err error) {
+	goes := !p.from.Add(t.width).After(before)
+	if goes && t.name == "outbox" {
+		if goes, err = k.published(ctx, p); err != nil {
 			return false, err
 		}
+	}
+	if !goes && !p.pending {
+		return false, nil
 	}
 	how := ` CONCURRENTLY`
 	if p.pending {
@@ -161,7 +176,9 @@ func (k *keeper) drop(ctx context.Context, t table, p partition, before time.Tim
 	if p.attached && !k.could(ctx, `ALTER TABLE shared.`+t.name+` DETACH PARTITION shared.`+p.name+how) {
 		return false, ctx.Err()
 	}
-	k.could(ctx, `DROP TABLE shared.`+p.name)
+	if goes {
+		k.could(ctx, `DROP TABLE shared.`+p.name)
+	}
 	return true, ctx.Err()
 }
 

@@ -119,6 +119,37 @@ func TestPartitionsTurnWithoutAnybodyWaiting(t *testing.T) {
 	}
 }
 
+// Detaching that was broken off is done before any other, which Postgres would refuse. What is still needed is attached again.
+func TestDetachingThatWasBrokenOffGoesOn(t *testing.T) {
+	t.Parallel()
+	env := testkit.New(t)
+	names := partitions(t, env, "shared.inbox")
+	last := names[len(names)-1]
+	end := reader(t, env)
+	conn, err := env.DB.Connect(t.Context(), map[string]string{"lock_timeout": "50ms"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close(context.WithoutCancel(t.Context())) })
+	_, err = conn.Exec(t.Context(), `ALTER TABLE shared.inbox DETACH PARTITION shared.`+pgx.Identifier{last}.Sanitize()+` CONCURRENTLY`)
+	if postgres.Code(err) != "55P03" {
+		t.Fatalf("detached beside a reader: %v", err)
+	}
+	end()
+	testkit.Eventually(t, time.Minute, func() error {
+		left, err := outbox.KeepPartitions(t.Context(), env.DB, outbox.Keep{Outbox: 24 * time.Hour, Inbox: 7 * 24 * time.Hour})
+		return errors.Join(append(left, err)...)
+	})
+	if _, err := outbox.KeepPartitions(t.Context(), env.DB, outbox.Keep{Outbox: 24 * time.Hour, Inbox: 7 * 24 * time.Hour}); err != nil {
+		t.Fatal(err)
+	}
+	var pending int
+	err = env.DB.QueryRow(t.Context(), `SELECT count(*) FROM pg_inherits WHERE inhdetachpending`).Scan(&pending)
+	if got := partitions(t, env, "shared.inbox"); err != nil || pending > 0 || !slices.Equal(got, names) {
+		t.Errorf("%d are being detached, %v, want %v: %v", pending, got, names, err)
+	}
+}
+
 // A table that was made and not attached, because its maker died, is attached.
 func TestAPartitionWhoseMakerDiedIsAttached(t *testing.T) {
 	t.Parallel()
