@@ -178,6 +178,8 @@ func (k *keeper) drop(ctx context.Context, t table, p partition, before time.Tim
 	}
 	if goes {
 		k.could(ctx, `DROP TABLE shared.`+p.name)
+	} else {
+		k.left = append(k.left, fmt.Errorf("shared.%s was being detached by somebody else: it is looked at again", p.name))
 	}
 	return true, ctx.Err()
 }
