@@ -67,6 +67,9 @@ func (s *reading) catchUp(ctx context.Context) error {
 
 // passed notes that the rows below a transaction are out, as far as none of an older one can follow.
 func (s *reading) passed(ctx context.Context, below uint64) error {
+	if below == 0 { // nothing is confirmed yet
+		return nil
+	}
 	return s.advance(ctx, s.term, &extent{xmax: min(below, s.from.xmin)}, 0)
 }
 
