@@ -115,7 +115,7 @@ func (s *server) measurePayments(ctx context.Context) error {
 	}
 	s.payments.waiting.Reset()
 	for _, a := range st.Accounts {
-		if a.Role == payment.NotConfigured {
+		if a.Unattended() && a.UnderWay > 0 {
 			s.payments.waiting.WithLabelValues(a.Provider, a.Account).Set(float64(a.UnderWay))
 		}
 	}

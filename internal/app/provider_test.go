@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -22,7 +23,8 @@ import (
 
 // till is an account of a payment provider that notes what it is asked.
 type till struct {
-	url string
+	url  string
+	gone atomic.Bool // it answers nothing but errors, and does nothing
 
 	mu    sync.Mutex
 	asked []string // method and path
@@ -47,6 +49,10 @@ func openTill(t *testing.T, env *testkit.Env) *till {
 		counter.mu.Lock()
 		counter.asked = append(counter.asked, r.Method+" "+r.URL.Path)
 		counter.mu.Unlock()
+		if counter.gone.Load() {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
 		pass.ServeHTTP(w, r)
 	}))
 	t.Cleanup(server.Close)

@@ -127,6 +127,7 @@ func TestOrdersGoAsAWhole(t *testing.T) {
 	b := newBooks(t)
 	b.exec(`INSERT INTO payment.attempts (order_id, claim, n, call, ms, at) SELECT order_id, 1, 1, 'charge', 7, attempted_at FROM payment.payments WHERE attempted_at IS NOT NULL`)
 	b.exec(`INSERT INTO payment.acts (id, order_id, act, by, reason, state) SELECT gen_random_uuid(), order_id, 'retry', 'olga', 'a "reason"', state FROM payment.payments WHERE state = 'REFUNDED'`)
+	b.exec(`INSERT INTO payment.acts (id, order_id, act, by, reason, state, outcome) SELECT gen_random_uuid(), order_id, 'settle', 'olga', 'by mail', state, 'not_charged' FROM payment.payments WHERE state = 'DECLINED'`)
 	before := b.state(own...)
 	dry := b.run(archive.Options{DryRun: true})
 	if diff := cmp.Diff(before, b.state(own...)); diff != "" || len(dry.Months) != 0 || dry.Moved != old {
@@ -152,6 +153,9 @@ func TestOrdersGoAsAWhole(t *testing.T) {
 		if n := b.count(`SELECT count(*) FROM ` + table + ` t LEFT JOIN orders.orders o ON o.id = t.` + column + ` WHERE o.id IS NULL AND t.` + column + ` IS NOT NULL`); n != 0 {
 			t.Errorf("%s: %d rows of archived orders", table, n)
 		}
+	}
+	if n := b.count(`SELECT count(*) FROM payment.archived WHERE (state = 'DECLINED') <> (settled IS NOT DISTINCT FROM 'not_charged')`); n != 0 {
+		t.Errorf("of %d archived payments what was said of them has not stayed", n)
 	}
 	b.whole()
 	if again := b.run(archive.Options{}); again.Moved != 0 {

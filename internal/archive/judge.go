@@ -37,6 +37,7 @@ const judgeSQL = `
 		WHEN EXISTS (SELECT FROM payment.payments p WHERE p.order_id = o.id AND (p.due_at IS NOT NULL OR p.leased_until IS NOT NULL)) THEN 'its money is under way'
 		WHEN EXISTS (SELECT FROM payment.disputes d WHERE d.order_id = o.id AND NOT d.over) THEN 'its charge is disputed'
 		WHEN EXISTS (SELECT FROM payment.transfers t WHERE t.order_id = o.id AND t.credit <> 'outside'
+		             AND NOT EXISTS (SELECT FROM payment.closed_accounts k WHERE (k.provider, k.account) = (t.provider, t.account))
 		             AND t.at > (SELECT h.at FROM payment.hunts h WHERE (h.provider, h.account) = (t.provider, t.account)))
 			THEN 'its money was not looked for in the provider''s list yet'
 		WHEN NOT (` + whole + `) THEN 'its rows do not agree: see the audit'

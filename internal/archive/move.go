@@ -132,8 +132,9 @@ const knownSQL = `
 	INSERT INTO orders.archived (id, customer, month) SELECT o.id, o.customer, ` + endMonth + ` FROM orders.orders o WHERE o.id = ANY ($1)`
 
 const moneySQL = `
-	INSERT INTO payment.archived (order_id, month, state, amount_minor, currency, opened_as, charge_id, refund_id, provider, account)
-	SELECT p.order_id, ` + endMonth + `, p.state, p.amount_minor, p.currency, p.opened_as, p.charge_id, p.refund_id, nullif(p.provider, ''), nullif(p.account, '')
+	INSERT INTO payment.archived (order_id, month, state, amount_minor, currency, opened_as, charge_id, refund_id, provider, account, settled)
+	SELECT p.order_id, ` + endMonth + `, p.state, p.amount_minor, p.currency, p.opened_as, p.charge_id, p.refund_id, nullif(p.provider, ''), nullif(p.account, ''),
+		(SELECT coalesce(a.outcome, 'refunded') FROM payment.acts a WHERE a.order_id = p.order_id AND a.act = 'settle' ORDER BY a.at DESC, a.id DESC LIMIT 1)
 	FROM payment.payments p JOIN orders.orders o ON o.id = p.order_id WHERE p.order_id = ANY ($1)`
 
 // carriedSQL adds to what products carry what the movements of orders come to.

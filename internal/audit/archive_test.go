@@ -56,6 +56,7 @@ var archiveBreaks = []struct{ sql, broken string }{
 	{`UPDATE payment.archived SET opened_as = 'x' WHERE order_id = ` + archivedCharge, "M2"},
 	{`UPDATE payment.archived SET charge_id = 'x' WHERE order_id = ` + archivedCharge, "M2 M3"},
 	{`UPDATE payment.archived SET refund_id = 'x' WHERE order_id = ` + archivedRefund, "M2 M3"},
+	{`UPDATE payment.archived SET settled = 'charged' WHERE order_id = ` + archivedCharge, "M2"},
 	{`DELETE FROM payment.archived WHERE order_id = ` + archivedRefund, "M2 M3"},
 	{`UPDATE orders.archived SET id = gen_random_uuid() WHERE id = ` + archivedOrder, "O1"},
 	{`UPDATE orders.archived SET customer = 'x' WHERE id = ` + archivedOrder, "O1"},

@@ -10,8 +10,9 @@
 //	desk.go      the connection, with the providers' books on it; late.go what these gain while the snapshot is read
 //	rest.go      what rest is, and waiting for it
 //	stock.go     S1 S2 S3
-//	money.go     M1 M2 M3, ledger.go the providers' side of it, stripe.go Stripe's
+//	money.go     M1 M2 M3, ledger.go the providers' side of it, stripe.go and stripe_events.go Stripe's
 //	orders.go    O1 O2 O3 V1
+//	settled.go   what is true of money by an operator's word
 //	archive.go   what was archived, and the proofs of it
 //	facts.go     E1 E2, queues.go the broker's side of it
 //	timeline.go  T1

@@ -119,6 +119,20 @@ func post(t *testing.T, url string) {
 	}
 }
 
+// settle has an operator say what is true of an order's money.
+func (b *broken) settle(order, outcome string) {
+	b.Helper()
+	b.exec(`INSERT INTO payment.acts (id, order_id, act, by, reason, state, outcome) VALUES ($2, $1, 'settle', 'olga', 'a reason', 'x', $3)`,
+		b.id(order), uuid.Must(uuid.NewV7()), outcome)
+}
+
+// strange has the provider charge for nobody we know, and the hunter find it.
+func (b *broken) strange() {
+	b.Helper()
+	b.book("/charges/stranger", fmt.Sprintf(`{"order_id":"%s","amount_minor":9,"currency":"GBP","payment_method":"pm_ok"}`, uuid.NewString()))
+	b.hunt()
+}
+
 // hunt has the hunter look for orphans.
 func (b *broken) hunt() {
 	b.Helper()

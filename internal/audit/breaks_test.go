@@ -108,6 +108,17 @@ var breaks = []struct {
 		b.exec(`INSERT INTO payment.acts (id, order_id, act, by, reason, state) VALUES ($2, $1, 'settle', 'olga', 'a reason', 'REFUNDED')`,
 			b.id(completed), uuid.Must(uuid.NewV7()))
 	}, "M2"},
+	{"M2 settled as not charged, and it was charged", func(b *broken) { b.settle(completed, "not_charged") }, "M2"},
+	{"M2 settled as charged, and nothing was", func(b *broken) { b.settle(declined, "charged") }, "M2"},
+	{"M2 a charge by the word of a person, and nobody says whose", func(b *broken) {
+		b.exec(`ALTER TABLE payment.transfers DISABLE TRIGGER ALL`)
+		b.exec(`UPDATE payment.transfers SET provider_id = 'outside-charge-' || order_id WHERE order_id = $1`, b.id(completed))
+		b.exec(`UPDATE payment.payments SET charge_id = 'outside-charge-' || order_id WHERE order_id = $1`, b.id(completed))
+	}, "M2 E1"}, // nor was it said so
+	{"M2 settled of what only the provider knows, and nobody says so", func(b *broken) {
+		b.strange()
+		b.exec(`UPDATE payment.orphans SET settled_at = now(), due_at = NULL`)
+	}, "M2"},
 	{"M2 a refund that has failed at the provider, and nobody here knows: of a final order money is kept", func(b *broken) {
 		b.befall("/refunds/" + b.text(refundOf(refunded)) + "/fail")
 	}, "M2 M3"},

@@ -50,7 +50,8 @@ func (a *auditor) lookForUnread(ctx context.Context) error {
 	}
 	rows, err := a.snap.tx.Query(ctx, `
 		SELECT format('%s payments were made at %s account %s, whose books are not configured', count(*), provider, account)
-		FROM (`+allPayments+`) p WHERE provider <> '' AND NOT `+readThere+` GROUP BY provider, account ORDER BY provider, account`)
+		FROM (`+allPayments+`) p WHERE provider <> '' AND NOT `+readThere+` AND (p.provider, p.account) NOT IN (SELECT provider, account FROM payment.closed_accounts)
+		GROUP BY provider, account ORDER BY provider, account`)
 	if err == nil {
 		a.unread, err = pgx.CollectRows(rows, pgx.RowTo[string])
 	}
@@ -114,11 +115,7 @@ func proveMoneyConserved(ctx context.Context, a *auditor, v *Verdict) error {
 		{says: "money moves for orders that have a payment, in its currency", sql: `
 			SELECT t.order_id, t.provider_id, t.currency FROM payment.transfers t
 			WHERE NOT EXISTS (SELECT FROM payment.payments p WHERE p.order_id = t.order_id AND p.currency = t.currency)`},
-		{says: "what was settled outside says who did so and why", sql: `
-			SELECT coalesce(t.order_id, a.order_id) AS order_id, t.provider_id, a.by, a.reason
-			FROM (SELECT * FROM payment.transfers WHERE credit = 'outside') t
-			FULL JOIN (SELECT * FROM payment.acts WHERE act = 'settle') a ON a.order_id = t.order_id
-			WHERE t.order_id IS NULL OR a.order_id IS NULL`},
+		settledByAPerson,
 		{says: "what is known of archived payments is what was archived", sql: archivedMoney},
 		{says: "a completed order has paid its total", sql: `
 			SELECT o.id AS order_id, o.total_minor, m.state, m.charged, m.refunded
@@ -141,12 +138,7 @@ func proveMoneyConserved(ctx context.Context, a *auditor, v *Verdict) error {
 	if err != nil {
 		return err
 	}
-	if err := a.list(ctx, v, rule{says: "settled outside, by a person", sql: `
-		SELECT s.order_id, s.by, s.reason, s.at, p.amount_minor, p.currency
-		FROM payment.acts s JOIN payment.payments p USING (order_id) WHERE s.act = 'settle' ORDER BY s.order_id`}); err != nil {
-		return err
-	}
-	for _, r := range afterwards {
+	for _, r := range append([]rule{settlements}, afterwards...) {
 		if err := a.list(ctx, v, r); err != nil {
 			return err
 		}
@@ -189,11 +181,11 @@ func proveBooksAgree(ctx context.Context, a *auditor, v *Verdict) error {
 			WHERE c.kind = 'charge' AND NOT c.late
 			  AND (p.order_id IS NULL OR p.order_id::text <> c.order_id OR (p.amount_minor, p.currency) <> (c.amount_minor, c.currency)
 			       OR (p.provider, p.account) <> (c.provider, c.account)
-			       OR p.state NOT IN ('PENDING', 'UNKNOWN', 'SUCCESS', 'REFUNDING', 'REFUNDED') OR p.charge_id <> c.id)
+			       OR p.state NOT IN ('PENDING', 'UNKNOWN', 'SUCCESS', 'REFUNDING', 'REFUNDED') OR p.charge_id NOT IN (c.id, 'outside-charge-' || p.order_id))
 			  AND NOT EXISTS (SELECT FROM payment.orphans o WHERE o.provider_id = c.id AND o.refund_id IS NOT NULL)`},
 		{says: "a charge of ours is one of the provider's", sql: `
 			SELECT p.order_id, p.state, p.charge_id, p.amount_minor FROM (` + allPayments + `) p
-			WHERE p.charge_id IS NOT NULL AND ` + readThere + ` AND NOT ` + settledAs("p.charge_id") + `
+			WHERE p.charge_id <> 'outside-charge-' || p.order_id AND ` + readThere + ` AND NOT ` + settledAs("p.charge_id") + `
 			  AND NOT EXISTS (SELECT FROM audit_ledger c WHERE c.kind = 'charge' AND c.id = p.charge_id AND c.key = p.charge_key
 			                  AND (c.provider, c.account) = (p.provider, p.account))`},
 		{says: "a refund of the provider's is one of ours", sql: `
@@ -207,7 +199,7 @@ func proveBooksAgree(ctx context.Context, a *auditor, v *Verdict) error {
 			  AND NOT EXISTS (SELECT FROM payment.orphans o WHERE o.provider_id = r.charge_id AND o.refund_id = r.id)`},
 		{says: "a refund that was made by hand at the provider is known here", sql: `
 			SELECT r.id AS refund_id, r.order_id, r.charge_id, r.amount_minor FROM audit_ledger r
-			WHERE r.kind = 'refund' AND NOT r.late AND r.key = ''
+			WHERE r.kind = 'refund' AND NOT r.late AND r.key = '' AND NOT ` + knownToHaveFailed + `
 			  AND NOT EXISTS (SELECT FROM (` + allPayments + `) p WHERE p.refund_id = r.id AND p.order_id::text = r.order_id)`},
 		{says: "a refund of ours is one of the provider's", sql: `
 			SELECT p.order_id, p.state, p.refund_id, p.amount_minor FROM (` + allPayments + `) p
@@ -218,7 +210,12 @@ func proveBooksAgree(ctx context.Context, a *auditor, v *Verdict) error {
 	if err := a.check(ctx, v, `SELECT count(*) FROM audit_ledger`, rules...); err != nil {
 		return err
 	}
-	return a.list(ctx, v, untold)
+	for _, r := range []rule{untold, closedAccounts} {
+		if err := a.list(ctx, v, r); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // sameNames compares what stands: a refund that was taken back is in the ledger alone.

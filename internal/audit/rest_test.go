@@ -1,6 +1,8 @@
 package audit_test
 
 import (
+	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -100,6 +102,31 @@ var waits = []struct {
 			b.Errorf("M2: %+v", v)
 		}
 	}},
+	{"a charge for nobody we know was settled by a person", func(b *broken) {
+		b.strange()
+		b.exec(`UPDATE payment.orphans SET settled_at = now(), due_at = NULL`)
+		b.exec(`INSERT INTO payment.orphan_acts (id, provider_id, act, by, reason, result)
+			SELECT gen_random_uuid(), provider_id, 'settle', 'olga', 'of the till in the shop', 'settled' FROM payment.orphans`)
+	}, func(b *broken, report audit.Report) {
+		wantSkipped(b, report)
+		if v := verdict(b, report, "M2"); len(v.Listed) != 1 || !strings.Contains(string(v.Listed[0]), "of the till in the shop") {
+			b.Errorf("M2: %s", v.Listed)
+		}
+	}},
+	{"the account is not configured", func(b *broken) { b.elsewhere() }, func(b *broken, report audit.Report) {
+		wantSkipped(b, report, "M1", "M2", "M3")
+	}},
+	{"the account is closed", func(b *broken) {
+		b.elsewhere()
+		b.exec(`INSERT INTO payment.closed_accounts (provider, account, by, reason)
+			SELECT DISTINCT provider, account, 'olga', 'the contract has ended' FROM payment.payments WHERE provider <> ''`)
+	}, func(b *broken, report audit.Report) {
+		wantSkipped(b, report)
+		charged := fmt.Sprintf(`"charged":%s`, b.text(`SELECT sum(amount_minor)::text FROM payment.transfers WHERE kind = 'charge'`))
+		if v := verdict(b, report, "M3"); len(v.Listed) != 1 || !strings.Contains(string(v.Listed[0]), "the contract has ended") || !strings.Contains(string(v.Listed[0]), charged) {
+			b.Errorf("M3: %s, not %s", v.Listed, charged)
+		}
+	}},
 	{"a second charge was found and given back", func(b *broken) {
 		b.chargeTwice()
 		b.hunt()
@@ -110,6 +137,12 @@ var waits = []struct {
 			b.redis("DEL", key)
 		}
 	}, func(b *broken, report audit.Report) { wantSkipped(b, report) }},
+}
+
+// elsewhere gives the auditor the books of another account alone.
+func (b *broken) elsewhere() {
+	b.Helper()
+	b.Ledgers = []audit.Ledger{{URL: openSandbox(b.T, b.shop.env, filepath.Join(b.TempDir(), "ledger.jsonl"), 0), APIKey: apiKey}}
 }
 
 // underWay makes an order that has ended be under way again, its units given back before their taking was heard of.

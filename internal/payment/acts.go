@@ -17,7 +17,7 @@ const (
 	actRetry  = "retry"  // do now what is to be done
 	actClose  = "close"  // have the provider end the charge's key: it is charged already, or never will be
 	actAdopt  = "adopt"  // ask the provider now, and hear what it has
-	actSettle = "settle" // the money was given back by another way than the provider
+	actSettle = "settle" // a person knows what is true of the money: see said.go
 )
 
 // Act is something that an operator does about a payment.
@@ -25,14 +25,9 @@ type Act struct {
 	Name    string
 	By      string // whose token it is
 	Reason  string // with settle
-	Unasked bool   // with settle: though the provider cannot be asked whether it has given the money back
+	Outcome string // with settle: what is true outside
+	Unasked bool   // with settle: though the provider cannot be asked
 }
-
-// SettledOutside says that a person has given the money back by another way; no provider answers it.
-const SettledOutside Verdict = "settled outside"
-
-// outsideID stands for the provider's id of a refund that no provider has made.
-func outsideID(order uuid.UUID) string { return "outside-" + order.String() }
 
 // askedNow is what an operator is told while somebody else is asking the provider: two must not act on different answers.
 func askedNow() error {
@@ -55,7 +50,7 @@ func (c *Charger) Act(ctx context.Context, order uuid.UUID, act Act) (Shown, err
 		return Shown{}, err
 	}
 	c.options.Log.WarnContext(ctx, "an operator has seen to a payment", "order_id", order, "act", act.Name, "by", act.By, "reason", act.Reason,
-		"answer", r.outcome.Verdict, "err", r.err)
+		"said", act.Outcome, "answer", r.outcome.Verdict, "err", r.err)
 	after, err := c.Show(ctx, order)
 	switch {
 	case err != nil:
@@ -99,29 +94,20 @@ func (c *Charger) actAt(ctx context.Context, s Shown, act Act) (r result, refuse
 
 // fits says whether the act was done already, or why the payment's state does not allow it. Under the claim it is looked at again.
 func (a Act) fits(s Shown) (done bool, err error) {
-	switch ended := s.State == Voided || s.State == Declined; {
-	case a.Name == actClose && ended, a.Name == actSettle && s.State == Refunded && s.RefundID == outsideID(s.OrderID):
+	switch {
+	case a.Name == actSettle:
+		return a.settles(s)
+	case a.Name == actClose && (s.State == Voided || s.State == Declined):
 		return true, nil
-	case a.allowed(s.State):
+	case s.State.UnderWay() && (a.Name != actClose || s.State != Refunding):
 		return false, nil
 	}
 	return false, fault.New(fault.Conflict, "A payment that is %s cannot be seen to by %s.", s.State, a.Name)
 }
 
-func (a Act) allowed(s State) bool {
-	switch a.Name {
-	case actClose:
-		return s == Pending || s == Unknown
-	case actSettle:
-		return s == Refunding
-	}
-	return s.UnderWay()
-}
-
 // perform asks the provider what the act calls for. refused says why it was not done, though there is an answer.
 func (c *cashier) perform(ctx context.Context, task *row, act Act) (r result, refused error) {
-	if !act.allowed(task.State) { // it has moved since it was shown
-		_, refused = act.fits(Shown{OrderID: task.OrderID, State: task.State})
+	if _, refused = act.fits(task.shown()); refused != nil { // it has moved since it was shown
 		return c.call(ctx, task), refused
 	}
 	task.act = &act
@@ -133,26 +119,16 @@ func (c *cashier) perform(ctx context.Context, task *row, act Act) (r result, re
 	case actAdopt:
 		outcome, err = c.through(ctx, "lookup", Provider.Lookup, task)
 	case actSettle:
-		return c.settleOutside(ctx, task, act)
+		return c.settleSaid(ctx, task, act)
 	default:
 		return c.call(ctx, task), nil
 	}
 	return result{task, outcome, err}, nil
 }
 
-// settleOutside asks first whether the provider has given the money back: then that counts, and a person would give it twice.
-func (c *cashier) settleOutside(ctx context.Context, task *row, act Act) (result, error) {
-	outcome, err := c.through(ctx, "lookup", Provider.Lookup, task)
-	switch {
-	case err == nil && outcome.Verdict == GivenBack:
-		task.act = nil
-		return result{task, outcome, nil}, fault.New(fault.Conflict, "The provider has given the money back already, as %s.", outcome.RefundID)
-	case err != nil && !act.Unasked:
-		task.act = nil
-		return result{task, Outcome{}, err}, fault.New(fault.Conflict,
-			"The provider cannot be asked whether it has given the money back (%s). Give unasked to settle nevertheless.", lastError(err)).Because(err)
-	}
-	return result{task, Outcome{Verdict: SettledOutside, ChargeID: task.ChargeID, RefundID: outsideID(task.OrderID)}, nil}, nil
+// shown is a claimed payment as far as acts look at it.
+func (p *row) shown() Shown {
+	return Shown{OrderID: p.OrderID, State: p.State, RefundID: p.RefundID, GivingBack: p.Undone(), Provider: p.Account.Provider, Account: p.Account.ID}
 }
 
 // done is an act with the state that it has led to.
@@ -163,8 +139,9 @@ type done struct {
 }
 
 const actsSQL = `
-	INSERT INTO payment.acts (id, order_id, act, by, reason, state)
-	SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[])`
+	INSERT INTO payment.acts (id, order_id, act, by, reason, state, outcome)
+	SELECT id, order_id, act, by, reason, state, nullif(outcome, '')
+	FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[]) AS a(id, order_id, act, by, reason, state, outcome)`
 
 // keepActs writes down what operators have done.
 func keepActs(batch *pgx.Batch, acts []done) {
@@ -172,28 +149,29 @@ func keepActs(batch *pgx.Batch, acts []done) {
 		return
 	}
 	var ids, orders []uuid.UUID
-	var names, by, reasons, states []string
+	var names, by, reasons, states, outcomes []string
 	for _, a := range acts {
 		ids, orders = append(ids, clock.NewID()), append(orders, a.order)
 		names, by = append(names, a.Name), append(by, a.By)
-		reasons, states = append(reasons, a.Reason), append(states, string(a.state))
+		reasons, states, outcomes = append(reasons, a.Reason), append(states, string(a.state)), append(outcomes, a.Outcome)
 	}
-	batch.Queue(actsSQL, ids, orders, names, by, reasons, states)
+	batch.Queue(actsSQL, ids, orders, names, by, reasons, states, outcomes)
 }
 
 // ShownAct is something that an operator has done about a payment.
 type ShownAct struct {
-	ID     uuid.UUID `json:"id" validate:"required" format:"uuid"`
-	Act    string    `json:"act" validate:"required" enums:"retry,close,adopt,settle"`
-	By     string    `json:"by" validate:"required"` // whose token it was
-	Reason string    `json:"reason,omitempty"`
-	State  State     `json:"state" validate:"required" swaggertype:"string"` // of the payment, after it
-	At     time.Time `json:"at" validate:"required" format:"date-time"`
+	ID      uuid.UUID `json:"id" validate:"required" format:"uuid"`
+	Act     string    `json:"act" validate:"required" enums:"retry,close,adopt,settle"`
+	By      string    `json:"by" validate:"required"` // whose token it was
+	Reason  string    `json:"reason,omitempty"`
+	State   State     `json:"state" validate:"required" swaggertype:"string"`         // of the payment, after it
+	Outcome string    `json:"outcome,omitempty" enums:"charged,not_charged,refunded"` // with settle: what is true outside
+	At      time.Time `json:"at" validate:"required" format:"date-time"`
 } //	@name	PaymentAct
 
 // acts gives what operators have done about an order's payment, the newest first.
 func (c *Charger) acts(ctx context.Context, order uuid.UUID) ([]ShownAct, error) {
-	rows, err := c.db.Query(ctx, `SELECT id, act, by, reason, state, at FROM payment.acts WHERE order_id = $1 ORDER BY at DESC, id DESC LIMIT 100`, order)
+	rows, err := c.db.Query(ctx, `SELECT id, act, by, reason, state, coalesce(outcome, ''), at FROM payment.acts WHERE order_id = $1 ORDER BY at DESC, id DESC LIMIT 100`, order)
 	if err != nil {
 		return nil, fmt.Errorf("what was done about order %s: %w", order, err)
 	}

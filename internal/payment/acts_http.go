@@ -1,6 +1,7 @@
 package payment
 
 import (
+	"cmp"
 	"net/http"
 	"time"
 
@@ -17,6 +18,7 @@ func (h *HTTP) actRoutes(r web.Router) {
 	r.POST("/payments/:order/close", h.close, web.NoBody, web.Timeout(mostAct))
 	r.POST("/payments/:order/adopt", h.adopt, web.NoBody, web.Timeout(mostAct))
 	r.POST("/payments/:order/settle", h.settle, web.Timeout(mostAct))
+	r.POST("/payment-accounts/close", h.closeAccount)
 }
 
 // retry does now what is to be done.
@@ -58,22 +60,23 @@ func (h *HTTP) close(c echo.Context) error { return h.act(c, Act{Name: actClose}
 //	@Router			/admin/payments/{order}/adopt [post]
 func (h *HTTP) adopt(c echo.Context) error { return h.act(c, Act{Name: actAdopt}) }
 
-// settleRequest says why the provider need not give the money back.
+// settleRequest says what is true of the money, and how one knows.
 type settleRequest struct {
 	Reason  string `json:"reason" validate:"required,max=500,plain" example:"paid back by bank transfer 4711"`
-	Unasked bool   `json:"unasked,omitempty"` // though the provider cannot be asked whether it has given the money back
+	Outcome string `json:"outcome,omitempty" validate:"omitempty,oneof=charged not_charged refunded" enums:"charged,not_charged,refunded" default:"refunded"` // what is true outside
+	Unasked bool   `json:"unasked,omitempty"`                                                                                                                 // though the provider cannot be asked
 } //	@name	SettlePayment
 
-// settle notes that the money was given back by another way.
+// settle notes what is true of the money.
 //
-//	@Summary		Note that the customer was given the money back by another way than the provider
-//	@Description	For a payment that is REFUNDING: it is REFUNDED by it, as by a refund, and its order ends. The provider is asked first; if it has given the money back, that counts. Who did so and why is kept for ever.
+//	@Summary		Note what is true of the money that the provider does not tell
+//	@Description	refunded: the customer was given the money back by another way than the provider; for a payment that is REFUNDING, or whose charge is not known and whose order wants it no more: it is REFUNDED by it, as by a refund, and its order ends. charged, not_charged: for a payment that is PENDING or UNKNOWN, at a provider that cannot be asked any more: it goes on as by the provider's own answer. The provider is asked first; what it says counts. Who did so and why is kept for ever.
 //	@Tags			admin
 //	@Accept			json
 //	@Produce		json
 //	@Security		Bearer
 //	@Param			order	path		string			true	"id of the order"	format(uuid)
-//	@Param			request	body		settleRequest	true	"why"
+//	@Param			request	body		settleRequest	true	"what is true, and why"
 //	@Success		200		{object}	Shown
 //	@Failure		400,401,403,404,409,413,415,422,503	{object}	web.Problem
 //	@Router			/admin/payments/{order}/settle [post]
@@ -82,7 +85,7 @@ func (h *HTTP) settle(c echo.Context) error {
 	if err := web.Decode(c, &request); err != nil {
 		return err
 	}
-	return h.act(c, Act{Name: actSettle, Reason: request.Reason, Unasked: request.Unasked})
+	return h.act(c, Act{Name: actSettle, Reason: request.Reason, Outcome: cmp.Or(request.Outcome, saidRefunded), Unasked: request.Unasked})
 }
 
 func (h *HTTP) act(c echo.Context, act Act) error {

@@ -30,14 +30,14 @@ func (h *HTTP) adminRoutes(r web.Router) {
 // list shows payments that are under way.
 //
 //	@Summary		Payments that are under way: to be charged, unknown, or owed back
-//	@Description	In the order of their orders' ids, which is that of their making. failing is those of which the provider was last asked without learning the outcome; waiting those that were made at an account that is not configured; settled those that were given back by another way than the provider; reversed those of which a refund has failed at the provider and is owed still or again; disputed those whose charge a customer has his bank take back, as long as that is not decided.
+//	@Description	In the order of their orders' ids, which is that of their making. failing is those of which the provider was last asked without learning the outcome; waiting those that were made at an account that is not configured; settled those of which an operator has said what is true outside: archived ones are not among them, archived counts these; reversed those of which a refund has failed at the provider and is owed still or again; disputed those whose charge a customer has his bank take back, as long as that is not decided.
 //	@Tags			admin
 //	@Produce		json
 //	@Security		Bearer
 //	@Param			limit	query		int		false	"payments on a page"	default(50)	maximum(200)
 //	@Param			cursor	query		string	false	"next_cursor of the page before"
 //	@Param			state	query		string	false	"only those"	enums(open,failing,waiting,PENDING,UNKNOWN,REFUNDING,reversed,disputed,settled)	default(open)
-//	@Success		200		{object}	web.List[Shown]
+//	@Success		200		{object}	paymentList
 //	@Failure		400,401,403,503	{object}	web.Problem
 //	@Router			/admin/payments [get]
 func (h *HTTP) list(c echo.Context) error {
@@ -62,14 +62,26 @@ func (h *HTTP) list(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	page := web.List[Shown]{Items: list[:min(len(list), limit)]}
+	page := paymentList{Items: list[:min(len(list), limit)]}
 	if len(list) > limit {
 		if page.NextCursor, err = web.EncodeCursor(list[limit-1].OrderID); err != nil {
 			return err
 		}
 	}
+	if which == listSettled {
+		if page.Archived, err = h.charger.archivedSettled(c.Request().Context()); err != nil {
+			return err
+		}
+	}
 	return web.JSON(c, http.StatusOK, page)
 }
+
+// paymentList is a page of payments.
+type paymentList struct {
+	Items      []Shown `json:"items" validate:"required"`
+	NextCursor string  `json:"next_cursor,omitempty"`
+	Archived   int64   `json:"archived,omitempty"` // with settled: how many are archived, and not among these
+} //	@name	PaymentList
 
 func noSuchState(state, states string) error {
 	return fault.New(fault.InvalidRequest, "There is no state %q.", state).With(fault.Line{Field: "state", Detail: states})

@@ -43,6 +43,14 @@ func addArchived(ctx context.Context, db *postgres.DB, orders []uuid.UUID, found
 	return nil
 }
 
+// archivedSettled counts the archived payments of which an operator has said what is true outside.
+func (c *Charger) archivedSettled(ctx context.Context) (n int64, err error) {
+	if err = c.db.QueryRow(ctx, `SELECT count(*) FROM payment.archived WHERE settled IS NOT NULL`).Scan(&n); err != nil {
+		return 0, fmt.Errorf("count archived payments: %w", err)
+	}
+	return n, nil
+}
+
 // noPayment tells an operator why there is no payment of an order.
 func noPayment(ctx context.Context, db *postgres.DB, order uuid.UUID) error {
 	found := map[uuid.UUID]*Payment{}

@@ -48,7 +48,7 @@ type HuntStatus struct {
 func (h *Hunters) Status(ctx context.Context, of []AccountStatus) (s HuntStatus, err error) {
 	var accounts []Account
 	for _, a := range of {
-		if a.Role != NotConfigured {
+		if !a.Unattended() {
 			accounts = append(accounts, Account{a.Provider, a.Account})
 		}
 	}

@@ -49,7 +49,7 @@ func (p *Payment) read(l Line) (sense, Outcome) {
 		return known, Outcome{}
 	case l.AmountMinor != p.Terms.TotalMinor || l.Currency != p.Terms.Currency:
 		return wrong, Outcome{}
-	case l.ID == p.ChargeID:
+	case l.ID == p.ChargeID, p.ChargeID == outsideCharge(p.OrderID) && !p.elsewhere(l): // of which a person knew
 		return known, Outcome{}
 	case p.elsewhere(l):
 		return stray, Outcome{}

@@ -9,6 +9,9 @@ import (
 // mostAsked is how many of our transfers a hunt asks for singly. The others wait for the next one.
 const mostAsked = 100
 
+// byTheProvider is a condition on transfers t that leaves out what only a person knew of.
+const byTheProvider = `t.credit <> 'outside' AND t.provider_id <> 'outside-charge-' || t.order_id::text`
+
 // ours looks in the provider's list for what our books have, page by page. What was not met there is asked for, many at once where the
 // provider can be asked so, and singly if that does not name it.
 func (h *Hunter) ours(ctx context.Context) error {

@@ -179,7 +179,7 @@ func (h *Hunter) unmet(ctx context.Context) (page oursRead, err error) {
 		SELECT t.provider_id, t.kind, t.order_id::text, t.amount_minor, t.currency, t.at,
 		       s.provider_id IS NOT NULL OR t.kind = 'reversal' OR (SELECT f.refund_id FROM payment.failed_refunds f WHERE f.refund_id = t.provider_id) IS NOT NULL
 		FROM (SELECT t.* FROM payment.transfers t
-		      WHERE (t.provider, t.account) = ($1, $4) AND (t.at, t.provider_id) > (`+readTo+`) AND t.credit <> 'outside'
+		      WHERE (t.provider, t.account) = ($1, $4) AND (t.at, t.provider_id) > (`+readTo+`) AND `+byTheProvider+`
 		        AND t.at <= now() - $2 * interval '1 millisecond'
 		      ORDER BY t.at, t.provider_id LIMIT $3) t
 		LEFT JOIN payment.statement s USING (provider_id)
@@ -211,7 +211,7 @@ func (h *Hunter) pass(ctx context.Context, page oursRead, missing []orphan) erro
 		batch.Queue(`
 			DELETE FROM payment.statement WHERE provider_id = ANY (ARRAY(
 				SELECT t.provider_id FROM payment.transfers t
-				WHERE (t.provider, t.account) = ($1, $4) AND (t.at, t.provider_id) > (`+readTo+`) AND t.credit <> 'outside'
+				WHERE (t.provider, t.account) = ($1, $4) AND (t.at, t.provider_id) > (`+readTo+`) AND `+byTheProvider+`
 				  AND (t.at, t.provider_id) <= ($2, $3)
 				ORDER BY t.at, t.provider_id LIMIT $5))`, h.at.Provider, page.last.At, page.last.ID, h.at.ID, oursPage)
 		batch.Queue(`UPDATE payment.hunts SET at = $3, at_id = $4 WHERE (provider, account) = ($1, $2)`, h.at.Provider, h.at.ID, page.last.At, page.last.ID)

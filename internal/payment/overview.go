@@ -80,8 +80,8 @@ const listSQL = `
 	ORDER BY p.order_id LIMIT $3`
 
 const settledSQL = `
-	SELECT ` + shownColumns + ` FROM payment.acts s JOIN payment.payments p USING (order_id)
-	WHERE s.act = 'settle' AND s.order_id > $1 ORDER BY s.order_id LIMIT $2`
+	SELECT ` + shownColumns + ` FROM (SELECT DISTINCT order_id FROM payment.acts WHERE act = 'settle' AND order_id > $1 ORDER BY order_id LIMIT $2) s
+	JOIN payment.payments p USING (order_id) ORDER BY order_id`
 
 const disputedSQL = `
 	SELECT ` + shownColumns + ` FROM payment.payments p

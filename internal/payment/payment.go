@@ -132,6 +132,9 @@ func (p *Payment) hearOfCharge(o Outcome) event.Name {
 	case p.Undone() && (o.Verdict == Rejected || o.Verdict == Closed):
 		p.State, p.Reason = Voided, o.Reason
 		return event.PaymentVoided
+	case p.Undone() && o.Verdict == SettledOutside: // a person knows of both
+		p.State, p.ChargeID, p.RefundID = Refunded, o.ChargeID, o.RefundID
+		return event.PaymentRefunded
 	case o.Verdict == Charged:
 		p.State, p.ChargeID = Success, o.ChargeID
 		return event.PaymentProcessed

@@ -30,19 +30,31 @@ type Status struct {
 type AccountStatus struct {
 	Provider  string     `json:"provider" validate:"required" example:"sandbox"`
 	Account   string     `json:"account,omitempty"` // the provider's own word for it; absent: it has not said so yet
-	Role      string     `json:"role" validate:"required" enums:"charging,former,not configured"`
+	Role      string     `json:"role" validate:"required" enums:"charging,former,not configured,closed"`
 	UnderWay  int64      `json:"under_way"`
 	Refunding int64      `json:"refunding"` // of these
 	Oldest    *time.Time `json:"oldest_since,omitempty"`
 	Error     string     `json:"error,omitempty"` // why the provider does not say which account it is
+	Closed    *ClosedBy  `json:"closed,omitempty"`
 } //	@name	PaymentAccount
+
+// ClosedBy is who has said that an account is gone for good.
+type ClosedBy struct {
+	By     string    `json:"by" validate:"required"` // whose token it was
+	Reason string    `json:"reason" validate:"required"`
+	At     time.Time `json:"at" validate:"required" format:"date-time"`
+} //	@name	ClosedPaymentAccount
 
 // What an account is to this configuration.
 const (
 	Charging      = "charging"
 	FormerAccount = "former"
 	NotConfigured = "not configured"
+	ClosedAccount = "closed" // not configured either
 )
+
+// Unattended says whether nobody here asks for what is under way there.
+func (a AccountStatus) Unattended() bool { return a.Role == NotConfigured || a.Role == ClosedAccount }
 
 const statusSQL = `
 	SELECT count(*) FILTER (WHERE state = 'PENDING'), count(*) FILTER (WHERE state = 'UNKNOWN'), count(*) FILTER (WHERE state = 'REFUNDING'),
@@ -53,8 +65,12 @@ const statusSQL = `
 	FROM payment.payments WHERE due_at IS NOT NULL`
 
 const accountsSQL = `
-	SELECT provider, account, '` + NotConfigured + `', count(*), count(*) FILTER (WHERE state = 'REFUNDING'), min(created_at), ''
-	FROM payment.payments WHERE due_at IS NOT NULL AND provider <> '' GROUP BY provider, account ORDER BY provider, account`
+	SELECT provider, account, CASE WHEN k.at IS NULL THEN '` + NotConfigured + `' ELSE '` + ClosedAccount + `' END,
+	       coalesce(b.n, 0), coalesce(b.refunding, 0), b.oldest, '',
+	       CASE WHEN k.at IS NOT NULL THEN jsonb_build_object('by', k.by, 'reason', k.reason, 'at', k.at) END
+	FROM (SELECT provider, account, count(*) AS n, count(*) FILTER (WHERE state = 'REFUNDING') AS refunding, min(created_at) AS oldest
+	      FROM payment.payments WHERE due_at IS NOT NULL AND provider <> '' GROUP BY provider, account) b
+	FULL JOIN payment.closed_accounts k USING (provider, account) ORDER BY provider, account`
 
 // Status counts the payments that are under way.
 func (c *Charger) Status(ctx context.Context) (Status, error) {
@@ -68,14 +84,14 @@ func (c *Charger) Status(ctx context.Context) (Status, error) {
 		return Status{}, fmt.Errorf("payment status: %w", err)
 	}
 	for _, a := range s.Accounts {
-		if a.Role == NotConfigured {
+		if a.Unattended() {
 			s.Waiting += a.UnderWay
 		}
 	}
 	return s, nil
 }
 
-// accounts are those that are configured, in their order, and those beside them at which something is under way.
+// accounts are those that are configured, in their order, and those beside them at which something is under way or that were closed.
 func (c *Charger) accounts(ctx context.Context) ([]AccountStatus, error) {
 	rows, err := c.db.Query(ctx, accountsSQL)
 	if err != nil {
@@ -124,8 +140,8 @@ func (s Status) Unattended() error {
 	var all []error
 	for _, a := range s.Accounts {
 		switch {
-		case a.Role == NotConfigured:
-			all = append(all, fmt.Errorf("%d payments, of them %d refunds, are owed at %s, which is not configured", a.UnderWay, a.Refunding, Account{a.Provider, a.Account}))
+		case a.Unattended() && a.UnderWay > 0:
+			all = append(all, fmt.Errorf("%d payments, of them %d refunds, are owed at %s, which is %s", a.UnderWay, a.Refunding, Account{a.Provider, a.Account}, a.Role))
 		case a.Error != "":
 			all = append(all, fmt.Errorf("%s has not said which account it is, so that nothing is asked of it: %s", cmp.Or(a.Provider, "the provider"), a.Error))
 		}

@@ -123,6 +123,7 @@ const updateSQL = `
 	    undo_cause = nullif(c.undo, $11), undo_traceparent = c.undo_trace, tries = c.tries, error_answers = c.error_answers, last_error = c.last_error,
 	    due_at = CASE WHEN c.state IN ('PENDING', 'UNKNOWN', 'REFUNDING') THEN now() + c.due_in * interval '1 millisecond' END,
 	    owed_since = CASE WHEN c.state = 'REFUNDING' THEN coalesce(p.owed_since, now()) END,
+	    refund_attempted_at = CASE WHEN c.state = 'REFUNDED' THEN coalesce(p.refund_attempted_at, now()) ELSE p.refund_attempted_at END,
 	    failed_refunds = CASE WHEN c.failed = '' THEN p.failed_refunds ELSE array_append(p.failed_refunds, c.failed) END, reversals = c.reversals,
 	    leased_until = CASE WHEN c.keep_lease THEN p.leased_until END, changed_at = now()
 	FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::uuid[], $7::text[], $8::int[], $9::bigint[], $10::bool[], $12::int[], $13::text[],

@@ -12,9 +12,9 @@ import (
 	"github.com/holdfast-checkout/holdfast/internal/statements"
 )
 
-// fixed are the tables of which there is one row, or one for each job, module, provider or month: reading all of it is as good as an index. The
+// fixed are the tables of which there is one row, or one for each job, module, account or month: reading all of it is as good as an index. The
 // provider's statement has what was read of its list and has not met our books yet, which is a page or two.
-var fixed = []string{"relay_mark", "leases", "reconcile_mark", "redis_memory", "refills", "hunts", "bindings", "goose_db_version", "months", "statement"}
+var fixed = []string{"relay_mark", "leases", "reconcile_mark", "redis_memory", "refills", "hunts", "bindings", "goose_db_version", "months", "statement", "closed_accounts"}
 
 // only is for looking into a plan: go test ./internal/statements -v -args -only 'order store.go lock'
 var only = flag.String("only", "", "explain only statements whose package, place and text match this, and print their plans")

@@ -19,6 +19,7 @@ SELECT o.id, coalesce(date_trunc('month', o.ended_at AT TIME ZONE 'UTC')::date, 
 	WHEN EXISTS (SELECT FROM payment.payments p WHERE p.order_id = o.id AND (p.due_at IS NOT NULL OR p.leased_until IS NOT NULL)) THEN 'its money is under way'
 	WHEN EXISTS (SELECT FROM payment.disputes d WHERE d.order_id = o.id AND NOT d.over) THEN 'its charge is disputed'
 	WHEN EXISTS (SELECT FROM payment.transfers t WHERE t.order_id = o.id AND t.credit <> 'outside'
+	             AND NOT EXISTS (SELECT FROM payment.closed_accounts k WHERE (k.provider, k.account) = (t.provider, t.account))
 	             AND t.at > (SELECT h.at FROM payment.hunts h WHERE (h.provider, h.account) = (t.provider, t.account)))
 		THEN 'its money was not looked for in the provider''s list yet'
 	WHEN NOT (
@@ -97,8 +98,9 @@ SELECT id FROM orders.orders WHERE id = ANY ($1) ORDER BY id FOR UPDATE SKIP LOC
 
 -- at: move.go moneySQL
 -- args: ids(9500, 10)
-INSERT INTO payment.archived (order_id, month, state, amount_minor, currency, opened_as, charge_id, refund_id, provider, account)
-SELECT p.order_id, date_trunc('month', o.ended_at AT TIME ZONE 'UTC')::date, p.state, p.amount_minor, p.currency, p.opened_as, p.charge_id, p.refund_id, nullif(p.provider, ''), nullif(p.account, '')
+INSERT INTO payment.archived (order_id, month, state, amount_minor, currency, opened_as, charge_id, refund_id, provider, account, settled)
+SELECT p.order_id, date_trunc('month', o.ended_at AT TIME ZONE 'UTC')::date, p.state, p.amount_minor, p.currency, p.opened_as, p.charge_id, p.refund_id, nullif(p.provider, ''), nullif(p.account, ''),
+	(SELECT coalesce(a.outcome, 'refunded') FROM payment.acts a WHERE a.order_id = p.order_id AND a.act = 'settle' ORDER BY a.at DESC, a.id DESC LIMIT 1)
 FROM payment.payments p JOIN orders.orders o ON o.id = p.order_id WHERE p.order_id = ANY ($1)
 
 -- at: move.go monthsSQL

@@ -59,8 +59,8 @@ DELETE FROM audit_entries WHERE (provider, account) = ($1, $2)
 -- at: desk.go byHandSQL
 WITH ours AS (
 	UPDATE audit_entries r SET order_id = c.order_id FROM audit_entries c
-	WHERE r.kind = 'refund' AND r.key = '' AND c.kind = 'charge' AND (c.provider, c.account, c.id) = (r.provider, r.account, r.charge_id) RETURNING r.id)
-DELETE FROM audit_entries r WHERE r.kind = 'refund' AND r.key = '' AND r.order_id = '' AND r.id NOT IN (SELECT id FROM ours)
+	WHERE r.kind <> 'charge' AND r.key = '' AND c.kind = 'charge' AND (c.provider, c.account, c.id) = (r.provider, r.account, r.charge_id) RETURNING r.id)
+DELETE FROM audit_entries r WHERE r.kind <> 'charge' AND r.key = '' AND r.order_id = '' AND r.id NOT IN (SELECT id FROM ours)
 
 -- at: facts.go held
 -- args: 'no fact of a paid order is an open dead letter'
@@ -228,6 +228,7 @@ WHERE i.fact_id IS NULL
   AND NOT EXISTS (SELECT FROM shared.waiting_facts w WHERE w.fact_id = f.id AND w.module = h.module)) q LIMIT 10) r
 
 -- at: late.go books.expected
+-- args: 'stripe', 'acct_1/test', '100000'
 SELECT t.provider_id FROM payment.transfers t
 WHERE (t.provider, t.account) = ($1, $2) AND t.credit <> 'outside' AND NOT EXISTS (SELECT FROM audit_entries e WHERE e.id = t.provider_id) LIMIT $3
 
@@ -248,7 +249,8 @@ SELECT format('%s payments were made at %s account %s, whose books are not confi
 	FROM (
 SELECT order_id, state, charge_key, refund_key, charge_id, refund_id, amount_minor, currency, provider, account FROM payment.payments
 UNION ALL SELECT order_id, state, 'charge-' || order_id, 'refund-' || order_id, charge_id, refund_id, amount_minor, currency,
-	coalesce(provider, ''), coalesce(account, '') FROM payment.archived) p WHERE provider <> '' AND NOT (p.provider, p.account) IN (SELECT provider, account FROM audit_accounts) GROUP BY provider, account ORDER BY provider, account
+	coalesce(provider, ''), coalesce(account, '') FROM payment.archived) p WHERE provider <> '' AND NOT (p.provider, p.account) IN (SELECT provider, account FROM audit_accounts) AND (p.provider, p.account) NOT IN (SELECT provider, account FROM payment.closed_accounts)
+	GROUP BY provider, account ORDER BY provider, account
 
 -- at: money.go balanced
 SELECT currency, sum(got) AS sum_minor FROM (
@@ -326,6 +328,15 @@ EXISTS (SELECT FROM payment.failed_refunds f WHERE (f.refund_id, f.charge_id, f.
 		  AND NOT EXISTS (SELECT FROM payment.orphans o WHERE o.provider_id = r.charge_id AND o.refund_id = r.id)
 
 -- at: money.go proveBooksAgree
+SELECT r.id AS refund_id, r.order_id, r.charge_id, r.amount_minor FROM audit_ledger r
+		WHERE r.kind = 'refund' AND NOT r.late AND r.key = '' AND NOT
+EXISTS (SELECT FROM payment.failed_refunds f WHERE (f.refund_id, f.charge_id, f.amount_minor, f.currency) = (r.id, r.charge_id, r.amount_minor, r.currency))
+		  AND NOT EXISTS (SELECT FROM (
+SELECT order_id, state, charge_key, refund_key, charge_id, refund_id, amount_minor, currency, provider, account FROM payment.payments
+UNION ALL SELECT order_id, state, 'charge-' || order_id, 'refund-' || order_id, charge_id, refund_id, amount_minor, currency,
+	coalesce(provider, ''), coalesce(account, '') FROM payment.archived) p WHERE p.refund_id = r.id AND p.order_id::text = r.order_id)
+
+-- at: money.go proveBooksAgree
 -- args: 'a charge of the provider''s is one of ours'
 SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
 		SELECT c.id AS charge_id, c.key, c.order_id, c.amount_minor AS theirs, p.amount_minor AS ours, p.state
@@ -336,7 +347,7 @@ UNION ALL SELECT order_id, state, 'charge-' || order_id, 'refund-' || order_id, 
 		WHERE c.kind = 'charge' AND NOT c.late
 		  AND (p.order_id IS NULL OR p.order_id::text <> c.order_id OR (p.amount_minor, p.currency) <> (c.amount_minor, c.currency)
 		       OR (p.provider, p.account) <> (c.provider, c.account)
-		       OR p.state NOT IN ('PENDING', 'UNKNOWN', 'SUCCESS', 'REFUNDING', 'REFUNDED') OR p.charge_id <> c.id)
+		       OR p.state NOT IN ('PENDING', 'UNKNOWN', 'SUCCESS', 'REFUNDING', 'REFUNDED') OR p.charge_id NOT IN (c.id, 'outside-charge-' || p.order_id))
 		  AND NOT EXISTS (SELECT FROM payment.orphans o WHERE o.provider_id = c.id AND o.refund_id IS NOT NULL)) q LIMIT 10) r
 
 -- at: money.go proveBooksAgree
@@ -346,7 +357,7 @@ SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
 SELECT order_id, state, charge_key, refund_key, charge_id, refund_id, amount_minor, currency, provider, account FROM payment.payments
 UNION ALL SELECT order_id, state, 'charge-' || order_id, 'refund-' || order_id, charge_id, refund_id, amount_minor, currency,
 	coalesce(provider, ''), coalesce(account, '') FROM payment.archived) p
-		WHERE p.charge_id IS NOT NULL AND (p.provider, p.account) IN (SELECT provider, account FROM audit_accounts) AND NOT coalesce(p.charge_id IN (SELECT provider_id FROM payment.orphans WHERE settled_at IS NOT NULL), false)
+		WHERE p.charge_id <> 'outside-charge-' || p.order_id AND (p.provider, p.account) IN (SELECT provider, account FROM audit_accounts) AND NOT coalesce(p.charge_id IN (SELECT provider_id FROM payment.orphans WHERE settled_at IS NOT NULL), false)
 		  AND NOT EXISTS (SELECT FROM audit_ledger c WHERE c.kind = 'charge' AND c.id = p.charge_id AND c.key = p.charge_key
 		                  AND (c.provider, c.account) = (p.provider, p.account))) q LIMIT 10) r
 
@@ -381,7 +392,8 @@ EXISTS (SELECT FROM payment.failed_refunds f WHERE (f.refund_id, f.charge_id, f.
 -- args: 'a refund that was made by hand at the provider is known here'
 SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
 		SELECT r.id AS refund_id, r.order_id, r.charge_id, r.amount_minor FROM audit_ledger r
-		WHERE r.kind = 'refund' AND NOT r.late AND r.key = ''
+		WHERE r.kind = 'refund' AND NOT r.late AND r.key = '' AND NOT
+EXISTS (SELECT FROM payment.failed_refunds f WHERE (f.refund_id, f.charge_id, f.amount_minor, f.currency) = (r.id, r.charge_id, r.amount_minor, r.currency))
 		  AND NOT EXISTS (SELECT FROM (
 SELECT order_id, state, charge_key, refund_key, charge_id, refund_id, amount_minor, currency, provider, account FROM payment.payments
 UNION ALL SELECT order_id, state, 'charge-' || order_id, 'refund-' || order_id, charge_id, refund_id, amount_minor, currency,
@@ -420,14 +432,6 @@ SELECT r.charge_id, min(r.order_id) AS order_id, c.amount_minor AS charged, sum(
 FROM audit_ledger r LEFT JOIN audit_ledger c ON c.kind = 'charge' AND c.id = r.charge_id
 WHERE r.kind IN ('refund', 'reversal') GROUP BY r.charge_id, c.amount_minor
 HAVING sum(CASE r.kind WHEN 'refund' THEN r.amount_minor ELSE -r.amount_minor END) > coalesce(c.amount_minor, 0)
-
--- at: money.go proveMoneyConserved
--- args: 'what was settled outside says who did so and why'
-SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
-SELECT coalesce(t.order_id, a.order_id) AS order_id, t.provider_id, a.by, a.reason
-FROM (SELECT * FROM payment.transfers WHERE credit = 'outside') t
-FULL JOIN (SELECT * FROM payment.acts WHERE act = 'settle') a ON a.order_id = t.order_id
-WHERE t.order_id IS NULL OR a.order_id IS NULL) q LIMIT 10) r
 
 -- at: money.go proveMoneyConserved
 -- args: 'a failed or cancelled order has paid nothing and never will'
@@ -476,12 +480,6 @@ SELECT r.charge_id, min(r.order_id) AS order_id, c.amount_minor AS charged, sum(
 FROM audit_ledger r LEFT JOIN audit_ledger c ON c.kind = 'charge' AND c.id = r.charge_id
 WHERE r.kind IN ('refund', 'reversal') GROUP BY r.charge_id, c.amount_minor
 HAVING sum(CASE r.kind WHEN 'refund' THEN r.amount_minor ELSE -r.amount_minor END) > coalesce(c.amount_minor, 0)) q LIMIT 10) r
-
--- at: money.go proveMoneyConserved
--- args: 'settled outside, by a person'
-SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
-SELECT s.order_id, s.by, s.reason, s.at, p.amount_minor, p.currency
-FROM payment.acts s JOIN payment.payments p USING (order_id) WHERE s.act = 'settle' ORDER BY s.order_id) q LIMIT 10) r
 
 -- at: money.go proveMoneyConserved
 -- args: 'money moves for orders that have a payment, in its currency'
@@ -878,7 +876,7 @@ WHERE v.kind = 'reversal' AND ((v.order_id, v.amount_minor, v.currency) IS DISTI
 
 -- at: reversals.go toldLater
 SELECT d.dispute_id, d.order_id, d.charge_id FROM payment.disputes d
-WHERE d.provider = 'sandbox' AND EXISTS (SELECT FROM audit_ledger c WHERE c.kind = 'charge' AND c.id = d.charge_id) -- which lists them
+WHERE EXISTS (SELECT FROM audit_ledger c WHERE c.kind = 'charge' AND c.id = d.charge_id)
   AND NOT EXISTS (SELECT FROM audit_ledger l WHERE l.kind = 'stand' AND l.id = d.dispute_id)
 
 -- at: reversals.go toldLater
@@ -901,7 +899,7 @@ EXISTS (SELECT FROM payment.failed_refunds f WHERE (f.refund_id, f.charge_id, f.
 -- args: 'a dispute that is known here is known at the provider'
 SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
 SELECT d.dispute_id, d.order_id, d.charge_id FROM payment.disputes d
-WHERE d.provider = 'sandbox' AND EXISTS (SELECT FROM audit_ledger c WHERE c.kind = 'charge' AND c.id = d.charge_id) -- which lists them
+WHERE EXISTS (SELECT FROM audit_ledger c WHERE c.kind = 'charge' AND c.id = d.charge_id)
   AND NOT EXISTS (SELECT FROM audit_ledger l WHERE l.kind = 'stand' AND l.id = d.dispute_id)) q LIMIT 10) r
 
 -- at: reversals.go toldLater
@@ -938,6 +936,46 @@ SELECT DISTINCT l.kind, l.id, l.order_id, l.charge_id, l.amount_minor, l.currenc
 WHERE l.late AND (l.kind = 'reversal' AND l.id NOT IN (SELECT refund_id FROM payment.failed_refunds)
                   OR l.kind = 'stand' AND l.id NOT IN (SELECT dispute_id FROM payment.disputes)) ORDER BY l.id) q LIMIT 10) r
 
+-- at: settled.go closedAccounts
+-- args: 'the account is closed: by our books alone'
+SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
+SELECT k.provider, k.account, k.by, k.reason, k.at, m.*
+FROM payment.closed_accounts k
+LEFT JOIN LATERAL (
+	SELECT p.currency, count(*) AS payments, count(*) FILTER (WHERE p.state IN ('PENDING', 'UNKNOWN', 'REFUNDING')) AS under_way,
+		coalesce(sum(p.amount_minor) FILTER (WHERE p.charge_id IS NOT NULL), 0) AS charged,
+		coalesce(sum(p.amount_minor) FILTER (WHERE p.state = 'REFUNDED'), 0) AS refunded
+	FROM (
+SELECT order_id, state, charge_key, refund_key, charge_id, refund_id, amount_minor, currency, provider, account FROM payment.payments
+UNION ALL SELECT order_id, state, 'charge-' || order_id, 'refund-' || order_id, charge_id, refund_id, amount_minor, currency,
+	coalesce(provider, ''), coalesce(account, '') FROM payment.archived) p WHERE (p.provider, p.account) = (k.provider, k.account) GROUP BY p.currency) m ON true
+WHERE NOT EXISTS (SELECT FROM audit_accounts r WHERE (r.provider, r.account) = (k.provider, k.account))
+ORDER BY k.provider, k.account, m.currency) q LIMIT 10) r
+
+-- at: settled.go settledByAPerson
+-- args: 'what was settled outside says who did so and why'
+SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
+SELECT coalesce(t.order_id, a.order_id) AS order_id, t.provider_id, a.outcome, a.by, a.reason
+FROM (SELECT order_id, provider_id, CASE kind WHEN 'refund' THEN 'refunded' ELSE 'charged' END AS outcome FROM payment.transfers
+      WHERE credit = 'outside' OR provider_id = 'outside-charge-' || order_id) t
+FULL JOIN (SELECT order_id, coalesce(outcome, 'refunded') AS outcome, by, reason FROM payment.acts WHERE act = 'settle') a
+     ON a.order_id = t.order_id AND (a.outcome = t.outcome OR a.outcome = 'refunded' AND t.outcome = 'charged')
+LEFT JOIN payment.payments p ON p.order_id = a.order_id
+WHERE a.order_id IS NULL
+   OR t.order_id IS NULL AND (a.outcome = 'refunded' OR p.order_id IS NULL OR (p.charge_id IS NOT NULL) <> (a.outcome = 'charged'))) q LIMIT 10) r
+
+-- at: settled.go settlements
+-- args: 'settled outside, by a person'
+SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
+SELECT s.order_id, coalesce(s.outcome, 'refunded') AS outcome, s.by, s.reason, s.at, p.state, p.amount_minor, p.currency, false AS archived
+FROM payment.acts s JOIN payment.payments p USING (order_id) WHERE s.act = 'settle'
+UNION ALL SELECT order_id, settled, NULL, NULL, NULL, state, amount_minor, currency, true FROM payment.archived WHERE settled IS NOT NULL ORDER BY order_id) q LIMIT 10) r
+
+-- at: settled.go settlements
+SELECT s.order_id, coalesce(s.outcome, 'refunded') AS outcome, s.by, s.reason, s.at, p.state, p.amount_minor, p.currency, false AS archived
+FROM payment.acts s JOIN payment.payments p USING (order_id) WHERE s.act = 'settle'
+UNION ALL SELECT order_id, settled, NULL, NULL, NULL, state, amount_minor, currency, true FROM payment.archived WHERE settled IS NOT NULL ORDER BY order_id
+
 -- at: shelf.go expectedHolds
 -- args: ids(9500, 10)
 WITH under_way AS MATERIALIZED ( -- few, found by an index of their own, among many lines
@@ -960,6 +998,20 @@ SELECT product_id, available, version FROM inventory.stock WHERE product_id = AN
 
 -- at: snapshot.go desk.open
 SELECT now()
+
+-- at: snapshot.go snapshot.ask
+-- args: 'a charge of the provider''s is one of ours'
+SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
+		SELECT c.id AS charge_id, c.key, c.order_id, c.amount_minor AS theirs, p.amount_minor AS ours, p.state
+		FROM audit_ledger c LEFT JOIN (
+SELECT order_id, state, charge_key, refund_key, charge_id, refund_id, amount_minor, currency, provider, account FROM payment.payments
+UNION ALL SELECT order_id, state, 'charge-' || order_id, 'refund-' || order_id, charge_id, refund_id, amount_minor, currency,
+	coalesce(provider, ''), coalesce(account, '') FROM payment.archived) p ON p.charge_key = c.key
+		WHERE c.kind = 'charge' AND NOT c.late
+		  AND (p.order_id IS NULL OR p.order_id::text <> c.order_id OR (p.amount_minor, p.currency) <> (c.amount_minor, c.currency)
+		       OR (p.provider, p.account) <> (c.provider, c.account)
+		       OR p.state NOT IN ('PENDING', 'UNKNOWN', 'SUCCESS', 'REFUNDING', 'REFUNDED') OR p.charge_id <> c.id)
+		  AND NOT EXISTS (SELECT FROM payment.orphans o WHERE o.provider_id = c.id AND o.refund_id IS NOT NULL)) q LIMIT 10) r
 
 -- at: snapshot.go snapshot.ask
 -- args: 'a charge of the provider''s is one of ours'
@@ -1002,12 +1054,27 @@ FULL JOIN (SELECT product_id, sum(quantity) AS moved FROM inventory.movements GR
 WHERE s.available IS DISTINCT FROM coalesce(m.moved, 0)) q LIMIT 10) r
 
 -- at: snapshot.go snapshot.ask
+-- args: 'what was settled outside says who did so and why'
+SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
+SELECT coalesce(t.order_id, a.order_id) AS order_id, t.provider_id, a.by, a.reason
+FROM (SELECT * FROM payment.transfers WHERE credit = 'outside') t
+FULL JOIN (SELECT * FROM payment.acts WHERE act = 'settle') a ON a.order_id = t.order_id
+WHERE t.order_id IS NULL OR a.order_id IS NULL) q LIMIT 10) r
+
+-- at: snapshot.go snapshot.ask
 -- args: 'the ledger''s entries sum to zero in every currency'
 SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
 SELECT currency, sum(got) AS sum_minor FROM (
 	SELECT currency, amount_minor AS got FROM payment.transfers WHERE debit IN ('provider', 'refunds')
 	UNION ALL SELECT currency, -amount_minor FROM payment.transfers WHERE credit IN ('customer', 'provider', 'outside')) e
 GROUP BY currency HAVING sum(got) <> 0) q LIMIT 10) r
+
+-- at: snapshot.go snapshot.ask
+-- args: 'a dispute that is known here is known at the provider'
+SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
+SELECT d.dispute_id, d.order_id, d.charge_id FROM payment.disputes d
+WHERE d.provider = 'sandbox' AND EXISTS (SELECT FROM audit_ledger c WHERE c.kind = 'charge' AND c.id = d.charge_id) -- which lists them
+  AND NOT EXISTS (SELECT FROM audit_ledger l WHERE l.kind = 'stand' AND l.id = d.dispute_id)) q LIMIT 10) r
 
 -- at: snapshot.go snapshot.ask
 -- args: 'what payment has said of an order is what its row says'
@@ -1140,6 +1207,17 @@ UNION ALL SELECT order_id, state, 'charge-' || order_id, 'refund-' || order_id, 
 -- at: snapshot.go snapshot.ask
 -- args: 'a charge of ours is one of the provider''s'
 SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
+		SELECT p.order_id, p.state, p.charge_id, p.amount_minor FROM (
+SELECT order_id, state, charge_key, refund_key, charge_id, refund_id, amount_minor, currency, provider, account FROM payment.payments
+UNION ALL SELECT order_id, state, 'charge-' || order_id, 'refund-' || order_id, charge_id, refund_id, amount_minor, currency,
+	coalesce(provider, ''), coalesce(account, '') FROM payment.archived) p
+		WHERE p.charge_id IS NOT NULL AND (p.provider, p.account) IN (SELECT provider, account FROM audit_accounts) AND NOT coalesce(p.charge_id IN (SELECT provider_id FROM payment.orphans WHERE settled_at IS NOT NULL), false)
+		  AND NOT EXISTS (SELECT FROM audit_ledger c WHERE c.kind = 'charge' AND c.id = p.charge_id AND c.key = p.charge_key
+		                  AND (c.provider, c.account) = (p.provider, p.account))) q LIMIT 10) r
+
+-- at: snapshot.go snapshot.ask
+-- args: 'a charge of ours is one of the provider''s'
+SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
 SELECT p.order_id, p.state, p.charge_id, p.amount_minor FROM payment.payments p
 WHERE p.charge_id IS NOT NULL
   AND NOT EXISTS (SELECT FROM audit_ledger c WHERE c.kind = 'charge' AND c.id = p.charge_id AND c.key = p.charge_key)) q LIMIT 10) r
@@ -1204,6 +1282,28 @@ WHERE r.kind = 'refund' AND NOT r.late
   AND (p.order_id IS NULL OR p.order_id::text <> r.order_id OR (p.amount_minor, p.currency) <> (r.amount_minor, r.currency)
        OR p.state NOT IN ('REFUNDING', 'REFUNDED') OR p.refund_id <> r.id OR p.charge_id <> r.charge_id)
   AND NOT EXISTS (SELECT FROM payment.orphans o WHERE o.provider_id = r.charge_id AND o.refund_id = r.id)) q LIMIT 10) r
+
+-- at: snapshot.go snapshot.ask
+-- args: 'a refund that was made by hand at the provider is known here'
+SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
+		SELECT r.id AS refund_id, r.order_id, r.charge_id, r.amount_minor FROM audit_ledger r
+		WHERE r.kind = 'refund' AND NOT r.late AND r.key = ''
+		  AND NOT EXISTS (SELECT FROM (
+SELECT order_id, state, charge_key, refund_key, charge_id, refund_id, amount_minor, currency, provider, account FROM payment.payments
+UNION ALL SELECT order_id, state, 'charge-' || order_id, 'refund-' || order_id, charge_id, refund_id, amount_minor, currency,
+	coalesce(provider, ''), coalesce(account, '') FROM payment.archived) p WHERE p.refund_id = r.id AND p.order_id::text = r.order_id)) q LIMIT 10) r
+
+-- at: snapshot.go snapshot.ask
+-- args: 'settled outside, by a person'
+SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
+SELECT s.order_id, coalesce(s.outcome, 'refunded') AS outcome, s.by, s.reason, s.at, p.state, p.amount_minor, p.currency
+FROM payment.acts s JOIN payment.payments p USING (order_id) WHERE s.act = 'settle' ORDER BY s.order_id) q LIMIT 10) r
+
+-- at: snapshot.go snapshot.ask
+-- args: 'settled outside, by a person'
+SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
+SELECT s.order_id, s.by, s.reason, s.at, p.amount_minor, p.currency
+FROM payment.acts s JOIN payment.payments p USING (order_id) WHERE s.act = 'settle' ORDER BY s.order_id) q LIMIT 10) r
 
 -- at: snapshot.go snapshot.ask
 -- args: 'what was supplied is available or allocated to orders that are not undone'

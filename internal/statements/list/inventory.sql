@@ -3,6 +3,7 @@
 SELECT available, allocated FROM inventory.stock WHERE product_id = $1
 
 -- at: shelf_stock.go readTaken
+-- args: ids(9500, 10), '500', 'reserve', '3600000 ms'
 SELECT s.product_id, s.available, s.version, ARRAY(
 	SELECT m.order_id FROM (
 		SELECT order_id, kind, at FROM inventory.movements WHERE product_id = s.product_id ORDER BY id DESC LIMIT $2) m
@@ -82,6 +83,10 @@ WHERE order_id = ANY ($1) AND r.state = 'GATHERING'
 -- at: store_catalogue.go readBooks
 -- args: ids(9500, 10)
 SELECT product_id, available, version FROM inventory.stock WHERE product_id = ANY ($1)
+
+-- at: store_catalogue.go readCarried
+-- args: id(9500)
+SELECT movements, taken FROM inventory.carried WHERE product_id = $1
 
 -- at: store_catalogue.go readMovements
 -- args: id(9500), '00000000-0000-0000-0000-000000000000', '00000000-0000-0000-0000-000000000000', '3'

@@ -59,6 +59,7 @@ SELECT count(*), count(*) FILTER (WHERE status = 'ENDING'), count(*) FILTER (WHE
 FROM orders.orders WHERE ended_at IS NULL
 
 -- at: store.go holdsOf
+-- args: ids(9500, 10)
 SELECT id, hold_id FROM orders.orders WHERE id = ANY ($1) AND hold_id IS NOT NULL
 
 -- at: store.go insert

@@ -1,11 +1,12 @@
 -- at: acts.go Charger.acts
 -- args: id(9500)
-SELECT id, act, by, reason, state, at FROM payment.acts WHERE order_id = $1 ORDER BY at DESC, id DESC LIMIT 100
+SELECT id, act, by, reason, state, coalesce(outcome, ''), at FROM payment.acts WHERE order_id = $1 ORDER BY at DESC, id DESC LIMIT 100
 
 -- at: acts.go actsSQL
--- args: ids(9500, 10), ids(9500, 10), '{"adopt"}', '{"olga"}', '{""}', '{"UNKNOWN"}'
-INSERT INTO payment.acts (id, order_id, act, by, reason, state)
-SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[])
+-- args: ids(9500, 10), ids(9500, 10), '{"retry"}', '{"olga"}', '{""}', '{"REFUNDING"}', '{""}'
+INSERT INTO payment.acts (id, order_id, act, by, reason, state, outcome)
+SELECT id, order_id, act, by, reason, state, nullif(outcome, '')
+FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[]) AS a(id, order_id, act, by, reason, state, outcome)
 
 -- at: afterwards_http.go Charger.FailedRefunds
 -- args: now(), '', 'false', '2'
@@ -35,6 +36,7 @@ SELECT dispute_id, provider, account, charge_id, order_id, amount_minor, currenc
 WHERE (told_at, dispute_id) > ($1, $2) AND NOT over ORDER BY told_at, dispute_id LIMIT $3
 
 -- at: afterwards_store.go afterwards.dispute
+-- args: id(9500)
 UPDATE payment.payments SET due_at = now() WHERE order_id = $1
 
 -- at: afterwards_store.go afterwards.keepFailed
@@ -77,6 +79,9 @@ SELECT ARRAY(SELECT order_id FROM payment.payments WHERE charge_id = $1
        EXISTS (SELECT FROM payment.orphans WHERE provider_id = $1 AND kind = 'charge'),
        EXISTS (SELECT FROM payment.failed_refunds WHERE refund_id = $2)
 
+-- at: archived.go Charger.archivedSettled
+SELECT count(*) FROM payment.archived WHERE settled IS NOT NULL
+
 -- at: archived.go addArchived
 -- args: ids(9500, 10)
 SELECT order_id, state, amount_minor, currency, coalesce(opened_as, ''), coalesce(charge_id, ''), coalesce(refund_id, ''),
@@ -99,6 +104,16 @@ SELECT order_id, claim, n, call, verdict, ms, clock_timestamp() - ago * interval
 FROM unnest($1::uuid[], $2::bigint[], $3::smallint[], $4::text[], $5::text[], $6::int[], $7::bigint[], $8::text[])
      AS a(order_id, claim, n, call, verdict, ms, ago, error)
 ON CONFLICT DO NOTHING
+
+-- at: closed.go Charger.CloseAccount
+-- args: 'sandbox', 'sku 9500', 'olga', 'the contract has ended'
+INSERT INTO payment.closed_accounts (provider, account, by, reason) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING
+
+-- at: closed.go knownAccountSQL
+-- args: 'stripe', 'acct_before/test'
+SELECT (SELECT order_id FROM payment.payments WHERE provider = $1 AND account = $2 AND due_at IS NOT NULL ORDER BY due_at LIMIT 1) IS NOT NULL
+    OR (SELECT provider_id FROM payment.transfers WHERE provider = $1 AND account = $2 ORDER BY at LIMIT 1) IS NOT NULL
+    OR EXISTS (SELECT FROM payment.hunts WHERE provider = $1 AND account = $2)
 
 -- at: hunters.go Hunters.Status
 -- args: '{"sandbox"}', '{"ours"}'
@@ -154,10 +169,10 @@ ON CONFLICT DO NOTHING
 UPDATE payment.hunts SET mark = $3 WHERE (provider, account) = ($1, $2)
 
 -- at: orphan.go Hunter.pass
--- args: 'sandbox', now(), 'charge -2', 'ours', '5000'
+-- args: 'sandbox', now(), 'ch_01a22c30-56d2-7c75-b534-5b2e885975a3', 'sku 9500', '5000'
 DELETE FROM payment.statement WHERE provider_id = ANY (ARRAY(
 SELECT t.provider_id FROM payment.transfers t
-WHERE (t.provider, t.account) = ($1, $4) AND (t.at, t.provider_id) > ((SELECT at FROM payment.hunts WHERE (provider, account) = ($1, $4)), (SELECT at_id FROM payment.hunts WHERE (provider, account) = ($1, $4))) AND t.credit <> 'outside'
+WHERE (t.provider, t.account) = ($1, $4) AND (t.at, t.provider_id) > ((SELECT at FROM payment.hunts WHERE (provider, account) = ($1, $4)), (SELECT at_id FROM payment.hunts WHERE (provider, account) = ($1, $4))) AND t.credit <> 'outside' AND t.provider_id <> 'outside-charge-' || t.order_id::text
   AND (t.at, t.provider_id) <= ($2, $3)
 ORDER BY t.at, t.provider_id LIMIT $5))
 
@@ -170,11 +185,11 @@ UPDATE payment.hunts SET at = $3, at_id = $4 WHERE (provider, account) = ($1, $2
 UPDATE payment.hunts SET ran_at = now() WHERE (provider, account) = ($1, $2)
 
 -- at: orphan.go Hunter.unmet
--- args: 'sandbox', '0', '5000', 'ours'
+-- args: 'sandbox', '0', '5000', 'sku 9500'
 SELECT t.provider_id, t.kind, t.order_id::text, t.amount_minor, t.currency, t.at,
        s.provider_id IS NOT NULL OR t.kind = 'reversal' OR (SELECT f.refund_id FROM payment.failed_refunds f WHERE f.refund_id = t.provider_id) IS NOT NULL
 FROM (SELECT t.* FROM payment.transfers t
-      WHERE (t.provider, t.account) = ($1, $4) AND (t.at, t.provider_id) > ((SELECT at FROM payment.hunts WHERE (provider, account) = ($1, $4)), (SELECT at_id FROM payment.hunts WHERE (provider, account) = ($1, $4))) AND t.credit <> 'outside'
+      WHERE (t.provider, t.account) = ($1, $4) AND (t.at, t.provider_id) > ((SELECT at FROM payment.hunts WHERE (provider, account) = ($1, $4)), (SELECT at_id FROM payment.hunts WHERE (provider, account) = ($1, $4))) AND t.credit <> 'outside' AND t.provider_id <> 'outside-charge-' || t.order_id::text
         AND t.at <= now() - $2 * interval '1 millisecond'
       ORDER BY t.at, t.provider_id LIMIT $3) t
 LEFT JOIN payment.statement s USING (provider_id)
@@ -276,12 +291,16 @@ coalesce(p.charge_id, ''), coalesce(p.refund_id, ''), coalesce(p.opened_as, ''),
 p.tries, (SELECT count(*) FROM payment.attempts a WHERE a.order_id = p.order_id), p.error_answers,
 cardinality(p.failed_refunds), p.state = 'REFUNDING' AND cardinality(p.failed_refunds) > 3, p.last_error,
 CASE WHEN p.state IN ('REFUNDING', 'REFUNDED') THEN p.refund_attempted_at ELSE p.attempted_at END, p.owed_since,
-coalesce(p.leased_until > now(), false), p.due_at, p.created_at, p.changed_at FROM payment.acts s JOIN payment.payments p USING (order_id)
-WHERE s.act = 'settle' AND s.order_id > $1 ORDER BY s.order_id LIMIT $2
+coalesce(p.leased_until > now(), false), p.due_at, p.created_at, p.changed_at FROM (SELECT DISTINCT order_id FROM payment.acts WHERE act = 'settle' AND order_id > $1 ORDER BY order_id LIMIT $2) s
+JOIN payment.payments p USING (order_id) ORDER BY order_id
 
 -- at: status.go accountsSQL
-SELECT provider, account, 'not configured', count(*), count(*) FILTER (WHERE state = 'REFUNDING'), min(created_at), ''
-FROM payment.payments WHERE due_at IS NOT NULL AND provider <> '' GROUP BY provider, account ORDER BY provider, account
+SELECT provider, account, CASE WHEN k.at IS NULL THEN 'not configured' ELSE 'closed' END,
+       coalesce(b.n, 0), coalesce(b.refunding, 0), b.oldest, '',
+       CASE WHEN k.at IS NOT NULL THEN jsonb_build_object('by', k.by, 'reason', k.reason, 'at', k.at) END
+FROM (SELECT provider, account, count(*) AS n, count(*) FILTER (WHERE state = 'REFUNDING') AS refunding, min(created_at) AS oldest
+      FROM payment.payments WHERE due_at IS NOT NULL AND provider <> '' GROUP BY provider, account) b
+FULL JOIN payment.closed_accounts k USING (provider, account) ORDER BY provider, account
 
 -- at: status.go statusSQL
 -- args: '1'
@@ -356,12 +375,13 @@ coalesce(p.undo_cause, '00000000-0000-0000-0000-000000000000'), p.undo_tracepare
 p.attempted_at IS NOT NULL, p.tries, p.failed_refunds, p.reversals, p.error_answers, p.last_error, p.provider, p.account, p.claim, p.leased_until IS NOT NULL FROM payment.payments p WHERE p.order_id = ANY($1) ORDER BY p.order_id FOR UPDATE
 
 -- at: store.go updateSQL
--- args: ids(9500, 10), '{"SUCCESS"}', '{"ch_01a22bd2-45e1-716d-a9d1-7a9d677b9906"}', '{""}', '{""}', ids(9500, 10), '{""}', '{"1"}', '{"223"}', '{"false"}', '00000000-0000-0000-0000-000000000000', '{"0"}', '{""}', '{""}', '{"0"}'
+-- args: ids(9500, 10), '{"SUCCESS"}', '{"ch_01a22c30-5622-7d41-bb1a-1268c14fb4e6"}', '{""}', '{""}', ids(9500, 10), '{""}', '{"1"}', '{"235"}', '{"false"}', '00000000-0000-0000-0000-000000000000', '{"0"}', '{""}', '{""}', '{"0"}'
 UPDATE payment.payments p
 SET state = c.state, charge_id = nullif(c.charge_id, ''), refund_id = nullif(c.refund_id, ''), reason = c.reason,
     undo_cause = nullif(c.undo, $11), undo_traceparent = c.undo_trace, tries = c.tries, error_answers = c.error_answers, last_error = c.last_error,
     due_at = CASE WHEN c.state IN ('PENDING', 'UNKNOWN', 'REFUNDING') THEN now() + c.due_in * interval '1 millisecond' END,
     owed_since = CASE WHEN c.state = 'REFUNDING' THEN coalesce(p.owed_since, now()) END,
+    refund_attempted_at = CASE WHEN c.state = 'REFUNDED' THEN coalesce(p.refund_attempted_at, now()) ELSE p.refund_attempted_at END,
     failed_refunds = CASE WHEN c.failed = '' THEN p.failed_refunds ELSE array_append(p.failed_refunds, c.failed) END, reversals = c.reversals,
     leased_until = CASE WHEN c.keep_lease THEN p.leased_until END, changed_at = now()
 FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::uuid[], $7::text[], $8::int[], $9::bigint[], $10::bool[], $12::int[], $13::text[],
