@@ -31,6 +31,7 @@ type stripeShop struct {
 	end    func()
 	key    string   // that it charges with
 	former []string // other keys
+	change func(*config.Config)
 }
 
 // serve runs the instance with a key, and with others for what was charged before.
@@ -51,6 +52,9 @@ func (s *stripeShop) serve(key string, former ...string) {
 	for _, k := range former {
 		c.Former = append(c.Former, config.Provider{Name: "stripe", URL: s.stripe.URL, Key: k})
 	}
+	if s.change != nil {
+		s.change(&c)
+	}
 	ctx, stop := context.WithCancel(context.WithoutCancel(s.Context()))
 	ready, ended := make(chan string, 1), make(chan error, 1)
 	go func() {
@@ -69,7 +73,7 @@ func (s *stripeShop) serve(key string, former ...string) {
 	s.Cleanup(s.end)
 	select {
 	case s.url = <-ready:
-	case <-time.After(2 * time.Minute):
+	case <-time.After(patient):
 		s.Fatal("the instance did not come up")
 	}
 }
@@ -94,7 +98,9 @@ func (s *stripeShop) send(method, path string, body, into any) int {
 	}
 	r.Header.Set("Authorization", "Bearer "+token)
 	r.Header.Set("Idempotency-Key", uuid.NewString())
-	r.Header.Set("Prefer", "wait=30")
+	if path == "/orders" {
+		r.Header.Set("Prefer", "wait=30")
+	}
 	if body != nil {
 		r.Header.Set("Content-Type", "application/json")
 	}
@@ -137,7 +143,7 @@ func (s *stripeShop) cancel(order string) {
 
 func (s *stripeShop) cancelled(order string) {
 	s.Helper()
-	testkit.Eventually(s, time.Minute, func() error {
+	testkit.Eventually(s, patient, func() error {
 		var o struct{ Status string }
 		if s.send(http.MethodGet, "/orders/"+order, nil, &o); o.Status != "CANCELLED" {
 			return fmt.Errorf("order %s is %s", order, o.Status)
@@ -208,7 +214,7 @@ func (s *stripeShop) post(key, path string, form url.Values) (id string) {
 
 func (s *stripeShop) clean(when string) {
 	s.Helper()
-	if code, money := s.audit("1m"); code != exitDone {
+	if code, money := s.audit("3m"); code != exitDone {
 		s.Errorf("%s, the audit exits with %d:\n%s", when, code, money)
 	}
 }
@@ -227,9 +233,7 @@ func TestAccountsOfStripe(t *testing.T) {
 		}
 	}
 	s.serve("sk_test_before")
-	s.send(http.MethodPost, "/admin/products", map[string]any{"products": []any{map[string]any{
-		"sku": "MUG", "name": "Mug", "description": "", "unit_price_minor": 1275, "currency": "GBP", "stock": 100,
-	}}}, nil)
+	s.stock("MUG")
 	var old []string
 	for range 5 {
 		old = append(old, s.buy("pm_ok", "COMPLETED"))
@@ -244,7 +248,7 @@ func TestAccountsOfStripe(t *testing.T) {
 	s.serve("sk_test_after")
 	recent := s.buy("pm_ok", "COMPLETED")
 	s.cancel(old[1])
-	testkit.Eventually(t, time.Minute, func() error {
+	testkit.Eventually(t, patient, func() error {
 		var page struct{ Items []struct{ Account string } }
 		if s.send(http.MethodGet, "/admin/payments?state=waiting", nil, &page); len(page.Items) != 1 || page.Items[0].Account != "acct_before/test" {
 			return fmt.Errorf("waiting: %+v", page)
@@ -271,7 +275,7 @@ func TestAccountsOfStripe(t *testing.T) {
 	}
 
 	s.byHand("sk_test_before", old[2])
-	if code, money := s.audit("1m"); code != exitBroken || !strings.Contains(money, "made by hand") {
+	if code, money := s.audit("3m"); code != exitBroken || !strings.Contains(money, "made by hand") {
 		t.Errorf("with a refund by hand, the audit exits with %d:\n%s", code, money)
 	}
 	s.cancel(old[2])
@@ -280,7 +284,7 @@ func TestAccountsOfStripe(t *testing.T) {
 
 	failed := before.Refunds()[0]["id"].(string)
 	before.Change(failed, standin.Object{"status": "failed"})
-	if code, money := s.audit("1m"); code != exitBroken || !strings.Contains(money, failed) {
+	if code, money := s.audit("3m"); code != exitBroken || !strings.Contains(money, failed) {
 		t.Errorf("with a refund that has failed since, the audit exits with %d:\n%s", code, money)
 	}
 }

@@ -128,12 +128,12 @@ func (b *books) catchUp(ctx context.Context, d *desk) (err error) {
 	return err
 }
 
-// byHandSQL names the order of refunds that somebody made by hand, and takes away those of charges that are not ours.
+// byHandSQL names the order of refunds that somebody made by hand and of disputes, and takes away those of charges that are not ours.
 const byHandSQL = `
 	WITH ours AS (
 		UPDATE audit_entries r SET order_id = c.order_id FROM audit_entries c
-		WHERE r.kind = 'refund' AND r.key = '' AND c.kind = 'charge' AND (c.provider, c.account, c.id) = (r.provider, r.account, r.charge_id) RETURNING r.id)
-	DELETE FROM audit_entries r WHERE r.kind = 'refund' AND r.key = '' AND r.order_id = '' AND r.id NOT IN (SELECT id FROM ours)`
+		WHERE r.kind <> 'charge' AND r.key = '' AND c.kind = 'charge' AND (c.provider, c.account, c.id) = (r.provider, r.account, r.charge_id) RETURNING r.id)
+	DELETE FROM audit_entries r WHERE r.kind <> 'charge' AND r.key = '' AND r.order_id = '' AND r.id NOT IN (SELECT id FROM ours)`
 
 // lay copies entries.
 func (b *books) lay(ctx context.Context, d *desk, page []entry) error {

@@ -59,7 +59,7 @@ func (l Ledger) name() string {
 
 func (l Ledger) reader() reader {
 	if l.Provider == "stripe" {
-		return &stripeBooks{Ledger: l, open: map[string]int64{}}
+		return &stripeBooks{Ledger: l, open: map[string]int64{}, laid: map[string]bool{}}
 	}
 	return &sandboxBooks{Ledger: l}
 }

@@ -92,6 +92,6 @@ var toldLater = []rule{
 		                                          (d.charge_id, d.amount_minor, d.currency, d.status || '/' || d.funds)`},
 	{says: "a dispute that is known here is known at the provider", sql: `
 		SELECT d.dispute_id, d.order_id, d.charge_id FROM payment.disputes d
-		WHERE d.provider = 'sandbox' AND EXISTS (SELECT FROM audit_ledger c WHERE c.kind = 'charge' AND c.id = d.charge_id) -- which lists them
+		WHERE EXISTS (SELECT FROM audit_ledger c WHERE c.kind = 'charge' AND c.id = d.charge_id)
 		  AND NOT EXISTS (SELECT FROM audit_ledger l WHERE l.kind = 'stand' AND l.id = d.dispute_id)`},
 }

@@ -8,26 +8,30 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/bojanz/currency"
 )
 
-// stripeBooks are Stripe's own lists of PaymentIntents and Refunds, the newest first, at most a hundred at once. A list is read whole,
-// then on from the newest that was seen. Neither has its last status when it is made: what had none is looked for again, once our books
-// say that it has.
+// stripeBooks are Stripe's own lists of PaymentIntents, Refunds and Disputes, the newest first, at most a hundred at once. A list is
+// read whole, then on from the newest that was seen. None has its last status when it is made: what had none is looked for again, once
+// our books say that it has; what befell it later is in the events.
 type stripeBooks struct {
 	Ledger
-	seen [2]string        // the newest of each list
-	open map[string]int64 // what has no last status yet, and when it was made
+	seen  [3]string        // the newest of each list
+	open  map[string]int64 // what has no last status yet, and when it was made
+	since time.Time        // when the events were read last
+	held  []stripeObject   // what befell refunds and charges later, as the lists have it: until the events say when
+	laid  map[string]bool  // what was handed over of it
 }
 
 // stripeLists are in the order in which they are read: a refund that was made in between gives back what was not read yet.
-var stripeLists = [2]string{"/v1/payment_intents", "/v1/refunds"}
+var stripeLists = [3]string{"/v1/payment_intents", "/v1/refunds", "/v1/disputes"}
 
 // stripePage is the most that Stripe gives at once.
 const stripePage = 100
 
-// stripeObject is a PaymentIntent or a Refund, as far as it is read.
+// stripeObject is a PaymentIntent, a Refund or a Dispute, as far as it is read.
 type stripeObject struct {
 	ID             string            `json:"id"`
 	Object         string            `json:"object"`
@@ -38,6 +42,9 @@ type stripeObject struct {
 	Currency       string            `json:"currency"`
 	PaymentIntent  string            `json:"payment_intent"`
 	Metadata       map[string]string `json:"metadata"`
+	Moves          []struct{}        `json:"balance_transactions"` // of a dispute: that its money was withdrawn, and reinstated
+
+	told time.Time // of one from an event: when that was
 }
 
 func (b *stripeBooks) url() string {
@@ -84,7 +91,10 @@ func (b *stripeBooks) gained(ctx context.Context, expected []string, lay func([]
 			return err
 		}
 	}
-	return b.readAnew(ctx, expected, lay)
+	if err := b.readAnew(ctx, expected, lay); err != nil {
+		return err
+	}
+	return b.readEvents(ctx, lay)
 }
 
 // readOn reads what a list has gained: from the newest that was seen towards the newest of all, or all of it towards the oldest.
@@ -127,7 +137,7 @@ func (b *stripeBooks) readAnew(ctx context.Context, expected []string, lay func(
 	if since == math.MaxInt64 {
 		return nil
 	}
-	for _, path := range stripeLists {
+	for _, path := range stripeLists[:2] {
 		query := url.Values{"created[gte]": {strconv.FormatInt(since, 10)}}
 		for {
 			objects, more, err := b.page(ctx, path, query)
@@ -146,34 +156,76 @@ func (b *stripeBooks) readAnew(ctx context.Context, expected []string, lay func(
 	return nil
 }
 
-// lay hands over what moved money and may be ours: what carries our namespace, and refunds that carry none, which somebody made by hand.
-// Whether those give back a charge of ours is known when both lists are laid beside each other.
+// lay hands over what moved money, and holds back what befell it later.
 func (b *stripeBooks) lay(objects []stripeObject, lay func([]entry) error) error {
+	var now []stripeObject
+	for _, o := range objects {
+		if o.Object == "dispute" || o.Object == "refund" && o.failed() {
+			b.held = append(b.held, o)
+		} else {
+			now = append(now, o)
+		}
+	}
+	return b.hand(now, lay)
+}
+
+// hand hands over what may be ours: what carries our namespace, and refunds and disputes that carry none, the former made by hand. Whether
+// those are of a charge of ours is known when the lists are laid beside each other.
+func (b *stripeBooks) hand(objects []stripeObject, lay func([]entry) error) error {
 	var entries []entry
 	for _, o := range objects {
 		namespace := o.Metadata["holdfast_namespace"]
-		if namespace != b.Namespace && (o.Object != "refund" || namespace != "") {
+		if namespace != b.Namespace && (o.Object == "payment_intent" || namespace != "") {
 			continue
 		}
 		delete(b.open, o.ID)
-		if !slices.Contains([]string{"succeeded", "failed", "canceled"}, o.Status) {
+		if o.Object != "dispute" && o.Status != "succeeded" && !o.failed() {
 			b.open[o.ID] = o.Created
 		}
-		if o.Status != "succeeded" {
-			continue
-		}
-		e := entry{Kind: "charge", ID: o.ID, Key: o.Metadata["holdfast_key"], OrderID: o.Metadata["holdfast_order"], ChargeID: o.PaymentIntent}
-		amount := o.AmountReceived
-		if o.Object == "refund" {
-			e.Kind, amount = "refund", o.Amount
-		}
-		var err error
-		if e.AmountMinor, e.Currency, err = minor(amount, o.Currency); err != nil {
+		more, err := o.entries()
+		if err != nil {
 			return fmt.Errorf("read %s: %w", o.ID, err)
 		}
-		entries = append(entries, e)
+		for _, e := range more {
+			if e.Kind != "charge" {
+				is := e.Kind + " " + e.ID + " " + e.Status
+				if b.laid[is] {
+					continue
+				}
+				b.laid[is] = true
+			}
+			entries = append(entries, e)
+		}
 	}
 	return lay(entries)
+}
+
+// failed says of a charge or a refund that it has come to nothing.
+func (o stripeObject) failed() bool { return o.Status == "failed" || o.Status == "canceled" }
+
+// entries are what an object is in any provider's books. A refund that has failed was made, and taken back.
+func (o stripeObject) entries() (entries []entry, err error) {
+	e := entry{ID: o.ID, Key: o.Metadata["holdfast_key"], OrderID: o.Metadata["holdfast_order"], ChargeID: o.PaymentIntent, At: o.told}
+	amount := o.Amount
+	switch {
+	case o.Object == "dispute":
+		e.Kind, e.Status = "stand", o.Status+"/"+[]string{"kept", "withdrawn", "reinstated"}[min(len(o.Moves), 2)]
+	case o.Object == "payment_intent" && o.Status == "succeeded":
+		e.Kind, amount = "charge", o.AmountReceived
+	case o.Object == "refund" && (o.Status == "succeeded" || o.failed()):
+		e.Kind = "refund"
+	default: // it moved no money
+		return nil, nil
+	}
+	if e.AmountMinor, e.Currency, err = minor(amount, o.Currency); err != nil {
+		return nil, err
+	}
+	entries = append(entries, e)
+	if e.Kind == "refund" && o.failed() {
+		e.Kind = "reversal"
+		entries = append(entries, e)
+	}
+	return entries, nil
 }
 
 // minor counts an amount of Stripe's in the minor units of ISO 4217. Stripe counts in hundredths, but for currencies that it counts whole

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -39,7 +40,13 @@ func TestStripesListsAreReadOn(t *testing.T) {
 	t.Parallel()
 	server := standin.Start(t)
 	second := time.Unix(1_700_000_000, 0)
-	server.Now = func() time.Time { second = second.Add(time.Second); return second }
+	var lately atomic.Bool
+	server.Now = func() time.Time {
+		if second = second.Add(time.Second); lately.Load() {
+			return time.Now()
+		}
+		return second
+	}
 	account := server.Open("acct_1", "sk_test_1")
 	b := Ledger{Provider: "stripe", URL: server.URL, APIKey: "sk_test_1", Namespace: "shop"}.reader().(*stripeBooks)
 	if id, err := b.account(t.Context()); err != nil || id != "acct_1/test" {
@@ -69,7 +76,7 @@ func TestStripesListsAreReadOn(t *testing.T) {
 		}
 		return got
 	}
-	read(0, 2)
+	read(0, 4)
 	var ours []string
 	for i := range 250 {
 		id := opened([]string{"shop", "another"}[i%5/4])
@@ -80,27 +87,49 @@ func TestStripesListsAreReadOn(t *testing.T) {
 			confirm(id)
 		}
 	}
-	read(150, 4)
-	read(0, 2)
+	read(150, 6)
+	read(0, 4)
 	late := ours[len(ours)-1]
 	confirm(late)
 	fresh := opened("shop")
 	confirm(fresh)
-	if got := read(1, 2); got[fresh].AmountMinor != 10 || got[fresh].Currency != "ISK" || got[fresh].Key != "charge-1" || got[fresh].OrderID != "1" {
+	if got := read(1, 4); got[fresh].AmountMinor != 10 || got[fresh].Currency != "ISK" || got[fresh].Key != "charge-1" || got[fresh].OrderID != "1" {
 		t.Errorf("%+v", got)
 	}
-	if got := read(2, 5, late, "pi_that_never_was"); got[late].Kind != "charge" { // and what was made since
+	if got := read(2, 7, late, "pi_that_never_was"); got[late].Kind != "charge" { // and what was made since
 		t.Errorf("%+v", got)
 	}
 	refund := stripePost(t, b, "refunds", url.Values{"payment_intent": {late}, "amount": {"1000"}, "metadata[holdfast_namespace]": {"shop"}})
 	account.Change(refund, standin.Object{"status": "pending"})
 	byHand := stripePost(t, b, "refunds", url.Values{"payment_intent": {fresh}, "amount": {"1000"}})
-	if got := read(1, 2); got[byHand].Key != "" || got[byHand].ChargeID != fresh {
+	if got := read(1, 4); got[byHand].Key != "" || got[byHand].ChargeID != fresh {
 		t.Errorf("%+v", got)
 	}
 	account.Change(refund, standin.Object{"status": "succeeded"})
-	if got := read(2, 5, refund); got[refund].ChargeID != late {
+	if got := read(1, 7, refund); got[refund].ChargeID != late {
 		t.Errorf("%+v", got)
+	}
+	old := account.Dispute(fresh) // long ago, and so is that a refund has failed
+	account.FailRefund(byHand, "lost_or_stolen_card")
+	if got := read(1, 4); got[old].Kind != "stand" || got[old].Status != "needs_response/withdrawn" || got[old].ChargeID != fresh || !got[old].At.IsZero() {
+		t.Errorf("%+v", got) // what has failed since it was read is in the events alone
+	}
+	lately.Store(true)
+	account.FailRefund(refund, "lost_or_stolen_card")
+	account.EndDispute(old, "won")
+	if got := read(2, 4); got[old].Status != "won/reinstated" || got[refund].Kind != "reversal" || time.Since(got[refund].At) > time.Minute {
+		t.Errorf("%+v", got)
+	}
+	read(0, 4)
+	again := Ledger{Provider: "stripe", URL: server.URL, APIKey: "sk_test_1", Namespace: "shop"}.reader()
+	kinds := map[string]int{}
+	if err := again.gained(t.Context(), nil, func(page []entry) error {
+		for _, e := range page {
+			kinds[e.Kind]++
+		}
+		return nil
+	}); err != nil || kinds["charge"] != 152 || kinds["refund"] != 2 || kinds["reversal"] != 2 || kinds["stand"] != 1 {
+		t.Errorf("anew: %v %v", kinds, err)
 	}
 	for amount, want := range map[string]string{"1 JPY": "1 JPY", "150 EUR": "150 EUR", "1500 KWD": "1500 KWD", "100 UGX": "1 UGX", "7 UGX": "", "1 XXXX": ""} {
 		var n int64

@@ -88,6 +88,8 @@ func (a *Account) refund(form url.Values) reply {
 	switch left := pi["amount_received"].(int64) - a.refunded(pi["id"]); {
 	case err != nil:
 		return refuse(http.StatusBadRequest, "invalid_request_error", "parameter_invalid_integer", "amount")
+	case a.isDisputed(pi["id"]):
+		return refuseDisputed()
 	case amount > left:
 		return refuse(http.StatusBadRequest, "invalid_request_error", "charge_already_refunded", "")
 	}
@@ -106,8 +108,12 @@ func (a *Account) tell(kind string, of Object) {
 	if err != nil {
 		panic(err)
 	}
-	a.events = append(a.events, Object{
+	event := Object{
 		"id": a.newID("evt"), "object": "event", "type": kind, "created": a.server.Now().Unix(), "livemode": false,
 		"data": Object{"object": json.RawMessage(raw)},
-	})
+	}
+	a.events = append(a.events, event)
+	if a.told != nil {
+		a.told <- event // it has room for all that a test makes
+	}
 }

@@ -1,5 +1,5 @@
 // Package standin stands in for Stripe in tests: a server that remembers, with several accounts, each reached by keys of its own. It
-// keeps to Stripe's documented interface as far as Holdfast uses it: PaymentIntents, Refunds, Events and the account, idempotency keys,
+// keeps to Stripe's documented interface as far as Holdfast uses it: PaymentIntents, Refunds, Disputes, Events, webhooks and the account, idempotency keys,
 // and lists with limit, starting_after, ending_before and ranges of created, the newest first.
 package standin
 
@@ -31,13 +31,16 @@ type Server struct {
 
 // Account is what one account of Stripe's holds, each kind the oldest first.
 type Account struct {
-	server  *Server
-	id      string
-	intents []Object
-	refunds []Object
-	events  []Object
-	kept    map[string]reply // by idempotency key
-	asked   []string         // method, path and query or form
+	server   *Server
+	id       string
+	intents  []Object
+	refunds  []Object
+	disputes []Object
+	events   []Object
+	told     chan<- Object    // to whom events go; nil: to nobody
+	kept     map[string]reply // by idempotency key
+	asked    []string         // method, path and query or form
+	keys     []string         // under which was asked for refunds, one after the other
 }
 
 type reply struct {
@@ -98,6 +101,13 @@ func (a *Account) Refunds() []Object {
 	return slices.Clone(a.refunds)
 }
 
+// RefundKeys gives the keys under which refunds were asked for, each once.
+func (a *Account) RefundKeys() []string {
+	a.server.mu.Lock()
+	defer a.server.mu.Unlock()
+	return slices.Clone(a.keys)
+}
+
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -120,6 +130,9 @@ func (s *Server) answer(r *http.Request) reply {
 	key := r.Header.Get("Idempotency-Key")
 	if said, known := a.kept[key]; known && r.Method == http.MethodPost {
 		return said
+	}
+	if r.Method == http.MethodPost && path == "refunds" {
+		a.keys = append(a.keys, key)
 	}
 	said := a.do(r.Method, strings.Split(path, "/"), r.Form)
 	if key != "" && r.Method == http.MethodPost {
@@ -149,6 +162,8 @@ func (a *Account) do(method string, path []string, form url.Values) reply {
 		return list("/v1/refunds", a.refunds, form)
 	case what == "POST refunds" && len(path) == 1:
 		return a.refund(form)
+	case what == "GET disputes" && len(path) == 1:
+		return list("/v1/disputes", a.disputes, form)
 	case what == "GET events" && len(path) == 1:
 		return list("/v1/events", a.events, form)
 	case path[0] == "payment_intents":
