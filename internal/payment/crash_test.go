@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/holdfast-checkout/holdfast/internal/event"
 	"github.com/holdfast-checkout/holdfast/internal/payment"
 	"github.com/holdfast-checkout/holdfast/internal/postgres"
@@ -23,15 +25,23 @@ import (
 const childVariable = "HOLDFAST_TEST_CHARGER"
 
 // child says where its charger works and at which call it dies: "before charge", "after refund", …; "opening before charge" has its
-// charges opened first.
-type child struct{ Postgres, Provider, DieAt string }
+// charges opened first. One that freezes does so once all of some orders have come to their moments, and ends with its standard input.
+type child struct {
+	Postgres, Provider, DieAt string
+	Freezes                   map[uuid.UUID]int
+}
 
 const crashLease = 200 * time.Millisecond
 
 func runChild() int {
 	var c child
 	err := json.Unmarshal([]byte(os.Getenv(childVariable)), &c)
-	if err == nil {
+	switch {
+	case err == nil && len(c.Freezes) > 0:
+		if err = c.freeze(context.Background()); err == nil {
+			return 0
+		}
+	case err == nil:
 		err = c.run(context.Background())
 	}
 	fmt.Fprintln(os.Stderr, "the charger was not killed:", err)
@@ -63,10 +73,10 @@ func (c child) run(ctx context.Context) error {
 	return charger.Run(ctx)
 }
 
-// dies runs the child and requires that it was killed at its point.
-func (w *world) dies(at string) {
+// process is a child to be run, and what it says.
+func (w *world) process(c child) (*exec.Cmd, *bytes.Buffer) {
 	w.Helper()
-	spec, err := json.Marshal(child{w.env.PostgresURL, w.url, at})
+	spec, err := json.Marshal(c)
 	if err != nil {
 		w.Fatal(err)
 	}
@@ -74,7 +84,14 @@ func (w *world) dies(at string) {
 	cmd.Env = append(os.Environ(), childVariable+"="+string(spec))
 	out := &bytes.Buffer{}
 	cmd.Stderr = out
-	err = cmd.Run()
+	return cmd, out
+}
+
+// dies runs the child and requires that it was killed at its point.
+func (w *world) dies(at string) {
+	w.Helper()
+	cmd, out := w.process(child{Postgres: w.env.PostgresURL, Provider: w.url, DieAt: at})
+	err := cmd.Run()
 	var exit *exec.ExitError
 	if !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
 		w.Fatalf("the charger did not die %s: %v\n%s", at, err, out)
