@@ -67,6 +67,7 @@ type server struct {
 
 	partitions *partitions
 	retention  retentionMetrics
+	archive    archiveMetrics
 	clocks     *clocks
 	payments   paymentMetrics
 	web        *web.Server
@@ -152,7 +153,7 @@ func (s *server) whenReady(ready func(context.Context, string) error) func(conte
 func open(ctx context.Context, cfg config.Config, log *slog.Logger) (*server, error) {
 	s := &server{cfg: cfg, log: log, tables: saga.All(), registry: prometheus.NewRegistry(), keys: redisx.Keys{Namespace: cfg.Namespace}, shifts: &redisx.Shifts{}}
 	s.partitions, s.clocks = newPartitions(s.registry), newClocks(s.registry)
-	s.retention, s.payments = newRetentionMetrics(s.registry), newPaymentMetrics(s.registry)
+	s.retention, s.archive, s.payments = newRetentionMetrics(s.registry), newArchiveMetrics(s.registry), newPaymentMetrics(s.registry)
 	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	var err error
 	var schema postgres.Schema

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/holdfast-checkout/holdfast/internal/archive"
 	"github.com/holdfast-checkout/holdfast/internal/lease"
@@ -73,8 +74,37 @@ func RestoreOrder(ctx context.Context, postgresURL string, order uuid.UUID) erro
 	return archive.Restore(ctx, db, order)
 }
 
+// archiveMetrics tell of the instance that moves orders to the archive, as of its last run.
+type archiveMetrics struct {
+	kept *prometheus.GaugeVec // why
+	ran  prometheus.Gauge
+}
+
+func newArchiveMetrics(registry prometheus.Registerer) archiveMetrics {
+	m := archiveMetrics{
+		kept: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "holdfast_archive_kept", Help: "Orders that are old enough to be archived and stay, by the reason; on the instance that archives.",
+		}, []string{"why"}),
+		ran: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "holdfast_archive_last_run_timestamp_seconds", Help: "When orders were last moved to the archive by this instance to the end of a run; 0: never.",
+		}),
+	}
+	registry.MustRegister(m.kept, m.ran)
+	return m
+}
+
+// note notes what a run came to.
+func (m archiveMetrics) note(r archive.Result) {
+	m.ran.SetToCurrentTime()
+	m.kept.Reset()
+	for why, n := range r.Kept {
+		m.kept.WithLabelValues(why).Set(float64(n))
+	}
+}
+
 // keepArchive moves orders to the archive every hour, until ctx ends.
 func (s *server) keepArchive(ctx context.Context) error {
+	defer s.archive.kept.Reset()
 	for {
 		result, err := archive.Run(ctx, s.db, archive.Options{OlderThan: s.cfg.ArchiveAfter, Log: s.log})
 		s.retention.rows.WithLabelValues("archived orders").Add(float64(result.Moved))
@@ -88,7 +118,7 @@ func (s *server) keepArchive(ctx context.Context) error {
 				s.log.WarnContext(ctx, "orders that ended long ago stay for now", "error", err)
 			}
 			pause = retentionAgain
-		} else if len(result.Kept) > 0 {
+		} else if s.archive.note(result); len(result.Kept) > 0 {
 			s.log.WarnContext(ctx, "orders that are old enough to be archived are kept", "why", result.Kept)
 		}
 		if run.Pause(ctx, pause) != nil {

@@ -136,6 +136,9 @@ func (s *shop) archivedIsKnown(alice customer, id, product, charge string) {
 			s.t.Errorf("a late webhook, %s: %d %s", name, status, body)
 		}
 	}
+	if a := s.operator().must(http.StatusOK, http.MethodGet, "/admin/products/"+product+"/movements", nil); !strings.Contains(string(a.body), `"taken":2`) {
+		s.t.Errorf("movements: %s", a.body)
+	}
 	if a := alice.must(http.StatusConflict, http.MethodPost, "/orders/"+id+"/cancel", nil); !strings.Contains(string(a.body), "archived") {
 		s.t.Errorf("cancelled: %s", a.body)
 	}

@@ -180,16 +180,30 @@ func (s *Service) restock(c echo.Context) error {
 	return web.JSON(c, http.StatusOK, restockResponse{movementResponse: showMovement(moved), Visible: moved.Visible, OverHeld: moved.OverHeld})
 }
 
+// movementList is a page of a product's ledger.
+type movementList struct {
+	Items      []movementResponse `json:"items" validate:"required"`
+	NextCursor string             `json:"next_cursor,omitempty"`
+	Archived   *carried           `json:"archived,omitempty"`
+} //	@name	MovementList
+
+// carried is what the movements of archived orders come to, which are not listed.
+type carried struct {
+	Movements int64 `json:"movements" validate:"required"`
+	Taken     int64 `json:"taken" validate:"required"` // units that they took and did not give back
+} //	@name	ArchivedMovements
+
 // listMovements shows a product's ledger.
 //
 //	@Summary	The stock ledger of a product, newest first
+//	@Description	Movements of archived orders are not among them: archived says what these come to.
 //	@Tags		admin
 //	@Produce	json
 //	@Security	Bearer
 //	@Param		id				path		string	true	"product id"			format(uuid)
 //	@Param		limit			query		int		false	"movements on a page"	default(50)	maximum(200)
 //	@Param		cursor			query		string	false	"next_cursor of the page before"
-//	@Success	200				{object}	web.List[movementResponse]
+//	@Success	200				{object}	movementList
 //	@Failure	400,401,403,404	{object}	web.Problem
 //	@Router		/admin/products/{id}/movements [get]
 func (s *Service) listMovements(c echo.Context) error {
@@ -211,7 +225,10 @@ func (s *Service) listMovements(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	page := web.List[movementResponse]{Items: make([]movementResponse, len(movements))}
+	page := movementList{Items: make([]movementResponse, len(movements))}
+	if page.Archived, err = readCarried(c.Request().Context(), s.db, id); err != nil {
+		return err
+	}
 	for i, m := range movements {
 		page.Items[i] = showMovement(m)
 	}

@@ -114,6 +114,22 @@ func readMovements(ctx context.Context, q querier, productID, before uuid.UUID, 
 	return movements, nil
 }
 
+// readCarried gives what the movements of a product's archived orders come to, nil if it has none.
+func readCarried(ctx context.Context, q querier, productID uuid.UUID) (*carried, error) {
+	rows, err := q.Query(ctx, `SELECT movements, taken FROM inventory.carried WHERE product_id = $1`, productID)
+	if err != nil {
+		return nil, fmt.Errorf("archived movements of product %s: %w", productID, err)
+	}
+	list, err := pgx.CollectRows(rows, pgx.RowToAddrOfStructByPos[carried])
+	if err != nil {
+		return nil, fmt.Errorf("archived movements of product %s: %w", productID, err)
+	}
+	if len(list) == 0 {
+		return nil, nil
+	}
+	return list[0], nil
+}
+
 // shelved is what the books and the owners of holds say of one product.
 type shelved struct {
 	available, version int64
