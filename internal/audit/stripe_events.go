@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"time"
+
+	"github.com/holdfast-checkout/holdfast/internal/clock"
 )
 
 // stripeTells are the events of what befalls refunds and charges later.
@@ -20,7 +22,7 @@ const eventsBefore = 5 * time.Minute
 // readEvents reads what befell refunds and charges of late. The lists show it without its time, by which it is told from what we
 // should have heard of long ago; and they are read on, so that they do not show it of what was read before.
 func (b *stripeBooks) readEvents(ctx context.Context, lay func([]entry) error) error {
-	began := time.Now()
+	began := clock.Now()
 	since := began.Add(-eventsBefore)
 	if !b.since.IsZero() && b.since.Add(-eventsBefore).Before(since) {
 		since = b.since.Add(-eventsBefore)
