@@ -24,11 +24,12 @@ import (
 // instanceVariable makes a copy of this test program an instance that kills itself.
 const instanceVariable = "HOLDFAST_TEST_INSTANCE"
 
-// instance says with which configuration it runs, and which file names the point at which it dies.
+// instance says with which configuration it runs, which file names the point at which it dies, and which one how far its clock is off.
 type instance struct {
 	Config config.Config
 	DieAt  string
 	Audits bool // it is no instance, but an audit of what is there now
+	Clock  string // "": its clock is the machine's
 }
 
 func runInstance() int {
@@ -36,6 +37,9 @@ func runInstance() int {
 	err := json.Unmarshal([]byte(os.Getenv(instanceVariable)), &i)
 	if err == nil && i.Audits {
 		return i.audit()
+	}
+	if err == nil && i.Clock != "" {
+		err = moveOwnClock(i.Clock)
 	}
 	if err == nil {
 		failpoint.Arm(i.reach)
@@ -76,17 +80,21 @@ func (i instance) reach(point string) {
 type mortal struct {
 	*shop
 	dieAt string
+	clock string
 	cmd   *exec.Cmd
 	dead  chan struct{} // closed when the process has ended
 	err   error         // what it ended with
 }
 
 // processes puts the shop's instance into a process of its own, at a fixed address.
-func (s *shop) processes() *mortal {
+func (s *shop) processes() *mortal { return s.processesWith("") }
+
+// processesWith has its clock moved by the seconds that a file says, where there is one.
+func (s *shop) processesWith(clock string) *mortal {
 	s.t.Helper()
 	s.stop()
 	s.cfg.HTTPAddr = strings.TrimPrefix(s.url, "http://")
-	m := &mortal{shop: s, dieAt: filepath.Join(s.t.TempDir(), "die-at")}
+	m := &mortal{shop: s, dieAt: filepath.Join(s.t.TempDir(), "die-at"), clock: clock}
 	m.start()
 	s.t.Cleanup(m.kill)
 	return m
@@ -103,7 +111,7 @@ func (m *mortal) start() {
 
 func (m *mortal) launch() {
 	m.t.Helper()
-	spec, err := json.Marshal(instance{Config: m.cfg, DieAt: m.dieAt})
+	spec, err := json.Marshal(instance{Config: m.cfg, DieAt: m.dieAt, Clock: m.clock})
 	if err != nil {
 		m.t.Fatal(err)
 	}

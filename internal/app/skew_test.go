@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -16,8 +19,9 @@ import (
 	"github.com/holdfast-checkout/holdfast/internal/testkit"
 )
 
-// The clocks of Postgres and Redis are moved by 20 minutes each way under a running instance, which says so. Orders last as long as they
-// should, units are held for carts as long as they should, and all ends as if nothing had been.
+// The clocks of Postgres, Redis and the instance are moved by 20 minutes each way under a running instance, which says so. Orders last as
+// long as they should, units are held for carts as long as they should, and all ends as if nothing had been; so does what was under way
+// when Postgres' clock was put back.
 func TestDrillClocksApart(t *testing.T) {
 	t.Parallel()
 	servers := testkit.PrivateClocks(t)
@@ -26,18 +30,46 @@ func TestDrillClocksApart(t *testing.T) {
 		c.MaxCustomerUnits, c.HoldCooldown = 100, time.Minute // owners' times are kept, too
 	})
 	mug := s.product("MUG", 1275, 10_000)
-	m := s.processes() // this one has a time of its own
+	own := filepath.Join(t.TempDir(), "clock")
+	m := s.processesWith(own)
 	pg, redis := servers.Postgres(), servers.Redis()
-	for _, c := range []struct {
-		server *stack.Server
-		off    time.Duration
-	}{{redis, 20 * time.Minute}, {redis, -20 * time.Minute}, {redis, 0}, {pg, -20 * time.Minute}, {pg, 0}, {pg, 20 * time.Minute}} {
-		if err := c.server.SetClock(c.off); err != nil {
+	move := func(server *stack.Server, off time.Duration) {
+		t.Helper()
+		name, err := "postgres", error(nil) // is what the instance says of its own
+		if server == nil {
+			err = os.WriteFile(own, []byte(strconv.Itoa(int(off/time.Second))), 0o600)
+		} else {
+			name, err = server.Name(), server.SetClock(off)
+		}
+		if err != nil {
 			t.Fatal(err)
 		}
-		m.awaitSkew(c.server.Name(), c.off)
-		m.everybodyBuys(mug, fmt.Sprint(c.server.Name(), " ", c.off))
+		m.awaitSkew(name, off)
 	}
+	for _, c := range []struct {
+		server *stack.Server // nil: the instance
+		off    time.Duration
+	}{
+		{redis, 20 * time.Minute}, {redis, -20 * time.Minute}, {redis, 0}, {nil, 20 * time.Minute}, {nil, -20 * time.Minute}, {nil, 0},
+		{pg, -20 * time.Minute}, {pg, 0}, {pg, 20 * time.Minute},
+	} {
+		move(c.server, c.off)
+		m.end(m.everybodyBuys(mug, fmt.Sprint(c.server, " ", c.off)))
+	}
+
+	s.stopProvider()
+	waiting := m.everybodyBuys(mug, "put back")
+	testkit.Eventually(t, time.Minute, func() error {
+		var unknown int
+		err := s.env.DB.QueryRow(t.Context(), `SELECT count(*) FROM payment.payments WHERE state = 'UNKNOWN'`).Scan(&unknown)
+		if err == nil && unknown != len(waiting) {
+			err = fmt.Errorf("the outcome of %d payments is unknown, want %d", unknown, len(waiting))
+		}
+		return err
+	})
+	move(pg, 0)
+	s.startProvider(strings.TrimPrefix(s.cfg.SandboxURL, "http://"))
+	m.end(waiting)
 	var report audit.Report
 	m.operator().must(http.StatusOK, http.MethodPost, "/admin/audit?wait=60", nil).into(t, &report)
 	if report.ExitCode() != audit.ExitOK {
@@ -68,13 +100,14 @@ func (m *mortal) awaitSkew(server string, off time.Duration) {
 	})
 }
 
+// bought is an order that was accepted, and how it is to end.
+type bought struct{ key, id, end string }
+
 // everybodyBuys has customers buy at once and from carts, in every strategy.
-func (m *mortal) everybodyBuys(mug, when string) {
+func (m *mortal) everybodyBuys(mug, when string) (all []bought) {
 	m.t.Helper()
-	ends := map[string]string{"pm_ok": "COMPLETED", "pm_declined": "FAILED PAYMENT_FAILED"}
-	got, want, ids := map[string]string{}, map[string]string{}, map[string]string{}
 	for _, way := range allStrategies {
-		for method, end := range ends {
+		for method, end := range map[string]string{"pm_ok": "COMPLETED", "pm_declined": "FAILED PAYMENT_FAILED"} {
 			key := fmt.Sprint(when, "/", way, "/", method)
 			body := buyNow(mug, 1, method)
 			if body["strategy"] = way; method == "pm_ok" {
@@ -87,12 +120,19 @@ func (m *mortal) everybodyBuys(mug, when string) {
 				m.t.Fatalf("%s: %d %s %v", key, a.status, a.body, err)
 			}
 			a.into(m.t, &o)
-			ids[key], want[key] = o.ID, end
+			all = append(all, bought{key, o.ID, end})
 		}
 	}
-	for key, id := range ids {
-		o := m.customer(key).end(id)
-		got[key] = strings.TrimSpace(o.Status + " " + o.FailureReason)
+	return all
+}
+
+// end waits for the ends of orders.
+func (m *mortal) end(all []bought) {
+	m.t.Helper()
+	got, want := map[string]string{}, map[string]string{}
+	for _, b := range all {
+		o := m.customer(b.key).end(b.id)
+		got[b.key], want[b.key] = strings.TrimSpace(o.Status+" "+o.FailureReason), b.end
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		m.t.Errorf("ends (-want +got):\n%s", diff)

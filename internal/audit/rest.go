@@ -87,12 +87,13 @@ func (a *auditor) lookAtOrders(ctx context.Context) error {
 }
 
 // lastChange is when something was last said, heard, or put into a cart. Stock and orders change only with a fact being said.
+// What seems to be still to come was before Postgres' clock was put back.
 const lastChange = `
 	SELECT greatest(
 		(SELECT to_timestamp(('x' || left(replace(id::text, '-', ''), 12))::bit(48)::bigint / 1000.0)
-		 FROM (SELECT id FROM shared.outbox ORDER BY id DESC LIMIT 1) newest),
-		(SELECT max(at) FROM shared.inbox WHERE fact_id >= shared.uuid_from(now() - interval '15 minutes')),
-		(SELECT max(changed_at) FROM cart.carts))`
+		 FROM (SELECT id FROM shared.outbox WHERE id <= shared.uuid_from(now() + ` + clocks + `) ORDER BY id DESC LIMIT 1) newest),
+		(SELECT max(at) FROM shared.inbox WHERE fact_id >= shared.uuid_from(now() - interval '15 minutes') AND at <= now() + ` + clocks + `),
+		(SELECT max(changed_at) FROM cart.carts WHERE changed_at <= now() + ` + clocks + `))`
 
 func (a *auditor) lookForChanges(ctx context.Context) error {
 	var last *time.Time

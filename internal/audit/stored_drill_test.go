@@ -60,11 +60,13 @@ func storeOf(t *testing.T, orders int) *store {
 		orders = n
 	}
 	s := &store{T: t, env: testkit.New(t), orders: orders}
+	began := time.Now()
 	testkit.Finished(t, s.env.DB, orders*9/10, 5000, time.Now().Add(-time.Duration(orders)*time.Second-120*24*time.Hour))
 	testkit.Finished(t, s.env.DB, orders/10, 5000, time.Now().Add(-30*24*time.Hour))
 	s.exec(`CREATE TABLE public.ledger AS SELECT row_number() OVER (ORDER BY at, provider_id) AS seq, t.* FROM payment.transfers t`)
 	s.exec(`ALTER TABLE public.ledger ADD PRIMARY KEY (seq)`)
 	s.exec(`ANALYZE`)
+	t.Logf("%d orders were made in %.0f s", orders, time.Since(began).Seconds())
 	ledger := httptest.NewServer(listOf(t, s.env.DB))
 	t.Cleanup(ledger.Close)
 	s.url = ledger.URL

@@ -39,7 +39,7 @@ var mayImport = map[string][]string{
 	"internal/order":             base,
 	"internal/payment":           base,
 	"internal/payment/promise":   {"internal/clock", "internal/event", "internal/payment"},
-	"internal/stripe":            {"internal/payment"},
+	"internal/stripe":            {"internal/clock", "internal/payment"},
 	"internal/stripe/standin":    {},
 	"internal/cart":              append([]string{"internal/gather", "internal/redisx", "lua"}, base...),
 	"internal/inventory":         append([]string{"internal/redisx", "lua"}, base...),

@@ -243,6 +243,9 @@ func (o *Order) advanced(now time.Time) {
 	if !o.Status.Final() {
 		o.EndedAt = nil // one that was complete may be cancelled
 	} else if o.EndedAt == nil {
+		if now.Before(o.CreatedAt) { // the clock was put back while it was under way
+			now = o.CreatedAt
+		}
 		utc := now.UTC()
 		o.EndedAt = &utc
 	}

@@ -9,7 +9,6 @@ import (
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/holdfast-checkout/holdfast/internal/clock"
 	"github.com/holdfast-checkout/holdfast/internal/postgres"
 )
 
@@ -18,6 +17,8 @@ type Books interface {
 	Provider
 	// Name is the provider's.
 	Name() string
+	// Now is the time on its clock, as far as that is known.
+	Now() time.Time
 	// Lines gives at most limit charges and refunds after a mark, the oldest first; "" is the beginning. None: that was all. A line
 	// without a Verdict only says how far the list was read.
 	Lines(ctx context.Context, after string, limit int) ([]Line, error)
@@ -115,9 +116,10 @@ func (h *Hunter) theirs(ctx context.Context) error {
 	}
 }
 
-// oldEnough gives the lines before the first whose outcome may just be on its way to us.
+// oldEnough gives the lines before the first whose outcome may just be on its way to us. Their age is told by the provider's clock,
+// which is nobody's here to put right.
 func (h *Hunter) oldEnough(lines []Line) []Line {
-	limit := clock.Now().Add(-h.options.Cooldown)
+	limit := h.books.Now().Add(-h.options.Cooldown)
 	for i, l := range lines {
 		if l.At.After(limit) && h.options.Cooldown > 0 {
 			return lines[:i]

@@ -36,9 +36,15 @@ func (o orphan) kind() string {
 	return "charge"
 }
 
+// rereadAfter is how far back our transfers are looked for again when Postgres' clock was put back behind those that were.
+const rereadAfter = 10 * time.Minute
+
 // begin gives the mark from which the provider's list is to be read.
 func (h *Hunter) begin(ctx context.Context) (mark string, err error) {
-	if _, err = h.db.Exec(ctx, `INSERT INTO payment.hunts (provider, account) VALUES ($1, $2) ON CONFLICT DO NOTHING`, h.at.Provider, h.at.ID); err == nil {
+	_, err = h.db.Exec(ctx, `
+		INSERT INTO payment.hunts AS h (provider, account) VALUES ($1, $2)
+		ON CONFLICT (provider, account) DO UPDATE SET at = now() - $3::interval, at_id = '' WHERE h.at > now()`, h.at.Provider, h.at.ID, rereadAfter)
+	if err == nil {
 		err = h.db.QueryRow(ctx, `SELECT mark FROM payment.hunts WHERE (provider, account) = ($1, $2)`, h.at.Provider, h.at.ID).Scan(&mark)
 	}
 	if err != nil {
@@ -269,9 +275,9 @@ func (h *Hunter) claimOrphans(ctx context.Context) (due []Intent, err error) {
 		due = nil
 		rows, err := tx.Query(ctx, `
 			UPDATE payment.orphans o SET attempted_at = coalesce(attempted_at, now()), tries = tries + 1, due_at = now() + $3 * interval '1 millisecond'
-			FROM (SELECT provider_id FROM payment.orphans
-			      WHERE due_at <= now() AND (provider, account) = ($1, $4)
-			      ORDER BY due_at LIMIT $2) d
+			FROM (SELECT o.provider_id FROM payment.orphans o`+dueRanges("2 * $3")+`
+			      WHERE o.due_at > r.above AND o.due_at <= r.until AND (o.provider, o.account) = ($1, $4)
+			      ORDER BY o.due_at LIMIT $2) d
 			WHERE o.provider_id = d.provider_id
 			RETURNING o.provider_id, o.order_id, o.amount_minor, o.currency, o.error_answers`,
 			h.at.Provider, orphanPage, orphanAgain.Milliseconds(), h.at.ID)

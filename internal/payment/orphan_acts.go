@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/holdfast-checkout/holdfast/internal/clock"
 	"github.com/holdfast-checkout/holdfast/internal/event"
 	"github.com/holdfast-checkout/holdfast/internal/fault"
 )
@@ -69,7 +70,7 @@ func (c *Charger) SettleOrphan(ctx context.Context, id, by, reason string) (Orph
 		if err != nil || done.RowsAffected() == 0 {
 			return err
 		}
-		_, err = tx.Exec(ctx, actOnOrphanSQL, uuid.Must(uuid.NewV7()), id, "settle", by, reason, "settled")
+		_, err = tx.Exec(ctx, actOnOrphanSQL, clock.NewID(), id, "settle", by, reason, "settled")
 		return err
 	})
 	if err != nil {
@@ -155,7 +156,7 @@ func (c *Charger) noteOrphan(ctx context.Context, id, by string, outcome Outcome
 		if err != nil {
 			return err
 		}
-		_, err = tx.Exec(ctx, actOnOrphanSQL, uuid.Must(uuid.NewV7()), id, "refund", by, "", result)
+		_, err = tx.Exec(ctx, actOnOrphanSQL, clock.NewID(), id, "refund", by, "", result)
 		return err
 	})
 	if err != nil {

@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/holdfast-checkout/holdfast/internal/clock"
 )
 
 // SandboxOptions say where the sandbox is.
@@ -37,6 +39,7 @@ type Sandbox struct {
 	client *http.Client
 
 	identity Identity
+	clock    clock.Other
 }
 
 // NewSandbox makes the client. It follows no redirects, uses no proxy and reads little.
@@ -178,6 +181,9 @@ func (s *Sandbox) Account(ctx context.Context) (Account, error) {
 	})
 }
 
+// Now is the time on the sandbox's clock.
+func (s *Sandbox) Now() time.Time { return s.clock.Now() }
+
 // Hangup gives up idle connections. The client may be used again.
 func (s *Sandbox) Hangup() { s.client.CloseIdleConnections() }
 
@@ -255,6 +261,7 @@ func (s *Sandbox) exchange(request *http.Request, most int64, into any) error {
 		return err
 	}
 	defer response.Body.Close()
+	s.clock.Heard(response.Header)
 	raw, err := io.ReadAll(io.LimitReader(response.Body, most+1))
 	if err != nil {
 		return fmt.Errorf("read answer: %w", err)

@@ -21,6 +21,7 @@ const (
 	firstRetry   = 250 * time.Millisecond
 	longestRetry = time.Minute
 	lateRetry    = 10 * time.Minute // for what only others can bring to an end: see onlyLookedUp and givenUp
+	longestPause = lateRetry + time.Minute
 )
 
 // result is what came of calling the provider for a claimed payment. err set means that nothing is known.

@@ -163,28 +163,38 @@ func write(ctx context.Context, tx pgx.Tx, batch *pgx.Batch) error {
 	return nil
 }
 
-// claimSQL takes up payments that nobody is at, of some accounts, and writes down at which account one is about to be asked for first;
-// which is a condition on them. The first of the accounts is the one that is about to be asked.
-func claimSQL(which string) string {
+// claimSQL takes up payments that nobody is at, of some accounts, and writes down at which account one is about to be asked
+// for first; from has the accounts, and which is a condition on their payments. The first of the accounts is the one that is about to
+// be asked. A lease that seems to last for very long was taken before Postgres' clock was put back.
+func claimSQL(from, which string) string {
 	return `
 	UPDATE payment.payments p
 	SET leased_until = now() + $2 * interval '1 millisecond', claim = p.claim + 1, tries = p.tries + 1,
 	    attempted_at = coalesce(p.attempted_at, now()),
 	    provider = ($4::text[])[1], account = ($5::text[])[1],
 	    refund_attempted_at = CASE WHEN p.state = 'REFUNDING' THEN coalesce(p.refund_attempted_at, now()) END
-	FROM (SELECT w.order_id FROM unnest($4::text[], $5::text[]) AS a(provider, account)
+	FROM (SELECT w.order_id FROM ` + from + `
 	      CROSS JOIN LATERAL (
 	          SELECT order_id, due_at FROM payment.payments
-	          WHERE provider = a.provider AND account = a.account AND ` + which + ` AND (leased_until IS NULL OR leased_until <= now())
+	          WHERE provider = a.provider AND account = a.account AND ` + which + `
+	            AND (leased_until IS NULL OR leased_until <= now() OR leased_until > now() + $2 * interval '10 milliseconds')
 	          ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED) AS w
 	      ORDER BY w.due_at LIMIT $1) AS due
 	WHERE p.order_id = due.order_id
 	RETURNING ` + columns + `, p.attempted_at > now() - $3 * interval '1 millisecond'`
 }
 
+const accountsGiven = `unnest($4::text[], $5::text[]) AS a(provider, account)`
+
+// dueRanges are the times at which something is due: those that have come, and those that are further ahead than the longest
+// pause, which were set before Postgres' clock was put back. The pause comes in milliseconds.
+func dueRanges(longest string) string {
+	return ` CROSS JOIN (VALUES ('-infinity'::timestamptz, now()), (now() + ` + longest + ` * interval '1 millisecond', 'infinity')) AS r(above, until)`
+}
+
 var (
-	claimAny = claimSQL("due_at <= now()")
-	claimOne = claimSQL("order_id = $6 AND due_at IS NOT NULL")
+	claimAny = claimSQL(accountsGiven+dueRanges("$6"), "due_at > r.above AND due_at <= r.until")
+	claimOne = claimSQL(accountsGiven, "order_id = $6 AND due_at IS NOT NULL")
 )
 
 // claim takes up to n payments of accounts that are due for as long as the lease, and notes that the provider is about to be asked.
@@ -192,7 +202,7 @@ var (
 func claim(ctx context.Context, db *postgres.DB, of []Account, n int, lease, memory time.Duration) ([]*row, error) {
 	began := time.Now()
 	providers, ids := columnsOf(of)
-	rows, err := db.Query(ctx, claimAny, n, lease.Milliseconds(), memory.Milliseconds(), providers, ids)
+	rows, err := db.Query(ctx, claimAny, n, lease.Milliseconds(), memory.Milliseconds(), providers, ids, longestPause.Milliseconds())
 	return claimed(began, rows, err)
 }
 

@@ -49,14 +49,15 @@ func (m *Memory) adopt(ctx context.Context, term lease.Term, s sight) error {
 	return err
 }
 
-// since gives the moment from which on Redis may have lost what was done, or false if that is not known or long ago.
+// since gives the moment from which on Redis may have lost what was done, or false if that is not known or long ago. It is not
+// known of what was told before Postgres' clock was put back: how much was done since cannot be told by the clock.
 func (s sight) since() (time.Time, bool) {
 	first := s.now
 	for _, t := range s.parts {
 		if s.knows(t) {
 			continue
 		}
-		if t.epoch != s.epoch.String() || t.beat > s.beat+1 || s.now.Sub(t.at) > mostLost {
+		if t.epoch != s.epoch.String() || t.beat > s.beat+1 || s.now.Sub(t.at) > mostLost || t.at.After(s.now.Add(time.Second)) {
 			return time.Time{}, false
 		}
 		if t.at.Before(first) {

@@ -225,7 +225,7 @@ func (s sight) runs() []string {
 
 // beat tells Redis, and then Postgres, of the next beat, unless another instance has just done so.
 func (m *Memory) beat(ctx context.Context, s sight) error {
-	if s.now.Sub(s.at) < beatInterval/2 {
+	if s.now.Sub(s.at).Abs() < beatInterval/2 { // a last one that seems to come was before Postgres' clock was put back
 		return nil
 	}
 	replies, err := m.tell(ctx, s.parts, func(t told) string {

@@ -17,7 +17,8 @@ import (
 // keptRuns is how long runs are remembered.
 const keptRuns = 30 * 24 * time.Hour
 
-// start enters the run and works out what it looks at. Without a mark there is nothing to begin from, and all is compared.
+// start enters the run and works out what it looks at. Without a mark there is nothing to begin from, and all is compared. So it
+// is when Postgres' clock was put back behind the mark: what has changed since then is not told by the time.
 func (p *pass) start(ctx context.Context, all bool) error {
 	err := p.Postgres.InTx(ctx, func(tx pgx.Tx) error {
 		if err := lease.Fence(ctx, tx, p.term); err != nil {
@@ -29,7 +30,7 @@ func (p *pass) start(ctx context.Context, all bool) error {
 		if err != nil {
 			return err
 		}
-		p.window.all = all || mark == nil
+		p.window.all = all || mark == nil || mark.After(p.window.to)
 		if !p.window.all {
 			p.window.from = *mark
 		}

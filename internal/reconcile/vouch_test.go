@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -44,6 +45,21 @@ func guard(t *testing.T, p *place) *guarded {
 	g.scripts.Patience = 5 * time.Second
 	g.scripts.Patience, g.scripts.Admission = 5*time.Second, g.admission
 	return g
+}
+
+// putBack puts Postgres' clock back, as far as what Redis was told is concerned: its moments are that much later than now.
+func (g *guarded) putBack(by time.Duration) {
+	g.Helper()
+	words := g.told()
+	at, err := strconv.ParseInt(words[2], 10, 64)
+	if err != nil {
+		g.Fatal(err)
+	}
+	words[2] = strconv.FormatInt(at+by.Milliseconds(), 10)
+	g.tell(words)
+	if _, err := g.env.DB.Exec(g.Context(), `UPDATE shared.redis_memory SET at = at + $1::interval`, by); err != nil {
+		g.Fatal(err)
+	}
 }
 
 // in is the same place for a part of the test.

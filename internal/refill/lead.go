@@ -49,6 +49,9 @@ func (r *Refiller) look(ctx context.Context, term lease.Term, all bool) error {
 	if err != nil {
 		return err
 	}
+	if states, err = r.afterPutBack(ctx, states); err != nil {
+		return err
+	}
 	asked := false
 	for _, s := range states {
 		asked = asked || s.ready()
@@ -131,6 +134,25 @@ func (r *Refiller) states(ctx context.Context) ([]state, error) {
 		return nil, fmt.Errorf("read the state of modules: %w", err)
 	}
 	return states, nil
+}
+
+// later reports whether a moment is later than now by more than clocks that are read one after the other can be: then Postgres'
+// clock was put back since.
+func (s state) later(at *time.Time) bool { return at != nil && at.After(s.Now.Add(markLag)) }
+
+// afterPutBack has what was asked for and refilled before Postgres' clock was put back be so now, that nobody waits until its time
+// has come again.
+func (r *Refiller) afterPutBack(ctx context.Context, states []state) ([]state, error) {
+	if !slices.ContainsFunc(states, func(s state) bool { return s.later(s.AskedAt) || s.later(s.RefilledAt) }) {
+		return states, nil
+	}
+	_, err := r.DB.Exec(ctx, `
+		UPDATE shared.refills SET asked_at = least(asked_at, clock_timestamp()), refilled_at = least(refilled_at, clock_timestamp())
+		WHERE module = ANY ($1)`, r.modules())
+	if err != nil {
+		return nil, fmt.Errorf("take over that the clock was put back: %w", err)
+	}
+	return r.states(ctx)
 }
 
 // refill looks through what a module must have heard, from its mark on, and publishes again what it has lost.

@@ -235,6 +235,30 @@ func TestAnAskIsForEverything(t *testing.T) {
 	}
 }
 
+// Postgres' clock is put back by 20 minutes. What was asked for before that is done, and what was said before it, and lost, is found.
+func TestRefillsGoOnWhenTheClockWasPutBack(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	facts := b.say(10, -20*time.Minute)
+	b.hear("payment", facts...)
+	if _, err := b.r.Ask(t.Context(), "inventory"); err != nil {
+		t.Fatal(err)
+	}
+	b.exec(func(tx pgx.Tx) error {
+		if _, err := tx.Exec(t.Context(), `UPDATE shared.refills SET asked_at = now() + interval '20 min', refilled_at = now() + interval '20 min'`); err != nil {
+			return err
+		}
+		_, err := tx.Exec(t.Context(), `UPDATE shared.relay_mark SET at = now() + interval '5 s'`) // noted after the clock was put back
+		return err
+	})
+	b.look()
+	b.holds("inventory", facts...)
+	status, err := b.r.Status(t.Context())
+	if err != nil || status[0].AskedAt != nil {
+		t.Errorf("%+v, %v", status, err)
+	}
+}
+
 // A transaction that stays open holds the relay's mark. What polling has published in spite of it, and nothing else, is
 // published again when it is lost, and the module's mark waits like the relay's.
 func TestLostAboveTheMark(t *testing.T) {

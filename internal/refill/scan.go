@@ -49,7 +49,7 @@ type row struct {
 }
 
 // collect looks for gaps from where it has come to, and says whether there is more to look through. Facts younger than the
-// age are not judged.
+// age are not judged, but for those that were said before Postgres' clock was put back.
 func (r *Refiller) collect(ctx context.Context, s state, at *scan, seen *pages) (gaps []gap, more bool, err error) {
 	before := s.Now.Add(-r.After)
 	if s.ready() {
@@ -72,7 +72,7 @@ func (r *Refiller) collect(ctx context.Context, s state, at *scan, seen *pages) 
 			if !at.open {
 				at.open, at.mark = true, min(row.xid, s.Relayed)
 			}
-			if row.at.Before(before) {
+			if row.at.Before(before) || s.later(&row.at) {
 				gaps = append(gaps, row.gap)
 			} else {
 				young++

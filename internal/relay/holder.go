@@ -19,13 +19,14 @@ type Holder struct {
 	Since    *time.Time `json:"since,omitempty"` // absent: only a role with pg_read_all_stats is told
 }
 
-// holderSQL asks only while something waits. What has just begun will most likely end by itself.
+// holderSQL asks only while something waits. What has just begun will most likely end by itself; what seems to begin later was
+// open when Postgres' clock was put back.
 const holderSQL = `
 	SELECT pid, gid, database, since FROM (
 		SELECT pid, '' AS gid, coalesce(datname::text, '') AS database, xact_start AS since, age(backend_xid) AS age
 		FROM pg_stat_activity WHERE backend_xid IS NOT NULL AND pid <> pg_backend_pid()
 		UNION ALL SELECT 0, gid, database::text, prepared, age(transaction) FROM pg_prepared_xacts) AS open
-	WHERE coalesce(since < clock_timestamp() - interval '2 seconds', true)
+	WHERE coalesce(since NOT BETWEEN clock_timestamp() - interval '2 seconds' AND clock_timestamp() + interval '2 seconds', true)
 	  AND (SELECT xid FROM shared.outbox ORDER BY xid DESC LIMIT 1) >= (SELECT mark FROM shared.relay_mark)
 	ORDER BY age DESC LIMIT 1`
 

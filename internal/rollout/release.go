@@ -47,13 +47,16 @@ func (r *Rollout) release(ctx context.Context) error {
 	return r.forget(ctx)
 }
 
-// claim takes facts that are due, each for one instance.
+// claim takes facts that are due, each for one instance. What seems to be due in a long time was sent before Postgres' clock was
+// put back.
 func (r *Rollout) claim(ctx context.Context) ([]waiter, error) {
 	rows, err := r.DB.Query(ctx, `
 		WITH due AS (
 			SELECT w.fact_id, w.module FROM unnest($1::text[], $2::text[], $3::int[]) AS k(module, key, version)
+			CROSS JOIN (VALUES ('-infinity'::timestamptz, now()), (now() + $6::interval * 2, 'infinity')) AS r(above, until)
 			CROSS JOIN LATERAL (
-				SELECT * FROM shared.waiting_facts w WHERE w.module = k.module AND w.key = k.key AND w.due <= now() AND w.version <= k.version
+				SELECT * FROM shared.waiting_facts w
+				WHERE w.module = k.module AND w.key = k.key AND w.due > r.above AND w.due <= r.until AND w.version <= k.version
 				ORDER BY w.due LIMIT $4 FOR UPDATE SKIP LOCKED) AS w
 			LIMIT $5)
 		UPDATE shared.waiting_facts w SET due = now() + $6::interval, sent = true

@@ -176,6 +176,25 @@ func TestWaitingEnds(t *testing.T) {
 		SELECT count(*) FROM shared.dead_letters WHERE fact_id = $1 AND order_id = $2 AND reason = 'exhausted' AND last_error LIKE '%no instance had a row%'`, left.ID, left.OrderID)
 }
 
+// Postgres' clock is put back by 20 minutes. What waits for a version, or was handed on and lost, does not wait until its time has come
+// again.
+func TestWaitingFactsGoOnWhenTheClockWasPutBack(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t, time.Hour)
+	for _, f := range []event.Fact{weighed(0), weighed(0)} {
+		if err := p.older.Put(t.Context(), "order", []broker.Unknown{{Fact: f, Body: event.Encode(f)}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := p.env.DB.Exec(t.Context(), `UPDATE shared.waiting_facts SET due = now() + interval '20 min', since = now() + interval '20 min'`); err != nil {
+		t.Fatal(err)
+	}
+	p.consumer(p.newer, all)
+	p.run(p.newer.Run)
+	p.eventually("facts handled", 2, `SELECT count(*) FROM shared.inbox`)
+	p.eventually("facts wait", 0, `SELECT count(*) FROM shared.waiting_facts`)
+}
+
 // What a version binds is known to those who come after and before it, until the queue is made anew without.
 func TestBindingsAreKnownToOtherVersions(t *testing.T) {
 	t.Parallel()

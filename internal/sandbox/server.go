@@ -124,7 +124,7 @@ func (s *Server) Run(ctx context.Context) (err error) {
 	requests, dropRequests := context.WithCancel(context.WithoutCancel(ctx))
 	defer dropRequests()
 	server := &http.Server{
-		Handler:           s.handler(),
+		Handler:           s.dated(s.handler()),
 		BaseContext:       func(net.Listener) context.Context { return requests },
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       15 * time.Second,
@@ -154,6 +154,14 @@ func (s *Server) Run(ctx context.Context) (err error) {
 		_ = server.Close() // nothing more can be done for them
 	}
 	return nil
+}
+
+// dated has every answer tell the time by the clock that the books go by.
+func (s *Server) dated(next http.Handler) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Date", s.options.Now().UTC().Format(http.TimeFormat))
+		next.ServeHTTP(w, r)
+	}
 }
 
 // allowed lets only holders of the API key through: as a bearer, or as the password that a browser asks a person for.

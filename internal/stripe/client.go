@@ -13,6 +13,7 @@ import (
 
 	"github.com/stripe/stripe-go/v85"
 
+	"github.com/holdfast-checkout/holdfast/internal/clock"
 	"github.com/holdfast-checkout/holdfast/internal/payment"
 )
 
@@ -31,8 +32,8 @@ type Stripe struct {
 	http      *http.Client
 	secret    string
 	namespace string
-	test      bool // with a key of test mode
-	now       func() time.Time
+	test      bool             // with a key of test mode
+	now       func() time.Time // on Stripe's clock
 	identity  payment.Identity
 }
 
@@ -40,6 +41,7 @@ type Stripe struct {
 // tells Stripe nothing beyond what is asked.
 func New(o Options) *Stripe {
 	o.Timeout = cmp.Or(o.Timeout, 10*time.Second)
+	theirs := &clock.Other{}
 	client := &http.Client{
 		Timeout:       o.Timeout,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -51,7 +53,7 @@ func New(o Options) *Stripe {
 			IdleConnTimeout:        30 * time.Second,
 			MaxResponseHeaderBytes: 16 << 10,
 			DisableCompression:     true, // what is read is what was sent
-		}},
+		}, theirs},
 	}
 	config := &stripe.BackendConfig{
 		HTTPClient: client, LeveledLogger: &stripe.LeveledLogger{Level: stripe.LevelNull},
@@ -63,7 +65,7 @@ func New(o Options) *Stripe {
 	return &Stripe{
 		api:  stripe.NewClient(o.Key, stripe.WithBackends(stripe.NewBackendsWithConfig(config))),
 		http: client, secret: o.WebhookSecret, namespace: o.Namespace,
-		test: strings.HasPrefix(o.Key, "sk_test_") || strings.HasPrefix(o.Key, "rk_test_"), now: time.Now,
+		test: strings.HasPrefix(o.Key, "sk_test_") || strings.HasPrefix(o.Key, "rk_test_"), now: theirs.Now,
 	}
 }
 
@@ -88,6 +90,9 @@ func (s *Stripe) Account(ctx context.Context) (payment.Account, error) {
 	})
 }
 
+// Now is the time on Stripe's clock.
+func (s *Stripe) Now() time.Time { return s.now() }
+
 // Hangup gives up idle connections. The client may be used again.
 func (s *Stripe) Hangup() { s.http.CloseIdleConnections() }
 
@@ -96,14 +101,19 @@ const maxAnswer = 4 << 20
 
 var errTooLong = errors.New("the answer is too long")
 
-// bounded lets only JSON of a bearable length, answered with 200 or as an error, come as far as the library.
-type bounded struct{ http.RoundTripper }
+// bounded lets only JSON of a bearable length, answered with 200 or as an error, come as far as the library. It reads the time from
+// every answer.
+type bounded struct {
+	http.RoundTripper
+	theirs *clock.Other
+}
 
 func (b bounded) RoundTrip(request *http.Request) (*http.Response, error) {
 	response, err := b.RoundTripper.RoundTrip(request)
 	if err != nil {
 		return nil, err
 	}
+	b.theirs.Heard(response.Header)
 	if response.StatusCode != http.StatusOK && response.StatusCode < http.StatusBadRequest {
 		_ = response.Body.Close() // nothing of it is wanted
 		return nil, errUnfit

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/stripe/stripe-go/v85"
@@ -14,20 +15,27 @@ import (
 	"github.com/holdfast-checkout/holdfast/internal/payment"
 )
 
-// Notice reads a webhook of Stripe's. Its signature is good for five minutes.
+// Notice reads a webhook of Stripe's. Its signature is good for five minutes on Stripe's clock.
 func (s *Stripe) Notice(header http.Header, body []byte) (payment.Line, error) {
 	if s.secret == "" {
 		return payment.Line{}, fmt.Errorf("%w: no secret of Stripe's webhooks is configured", payment.ErrForged)
 	}
 	// Which version of Stripe's interface an endpoint speaks is chosen there; what is read here is the same in all of them.
-	event, err := webhook.ConstructEventWithOptions(body, header.Get("Stripe-Signature"), s.secret, webhook.ConstructEventOptions{IgnoreAPIVersionMismatch: true})
-	for _, forged := range []error{webhook.ErrNotSigned, webhook.ErrInvalidHeader, webhook.ErrNoValidSignature, webhook.ErrTooOld} {
+	event, err := webhook.ConstructEventWithOptions(body, header.Get("Stripe-Signature"), s.secret, webhook.ConstructEventOptions{IgnoreAPIVersionMismatch: true, IgnoreTolerance: true})
+	for _, forged := range []error{webhook.ErrNotSigned, webhook.ErrInvalidHeader, webhook.ErrNoValidSignature} {
 		if errors.Is(err, forged) {
 			return payment.Line{}, fmt.Errorf("%w: %w", payment.ErrForged, err)
 		}
 	}
 	if err != nil {
 		return payment.Line{}, fmt.Errorf("%w: %w", payment.ErrUnreadable, err)
+	}
+	for _, part := range strings.Split(header.Get("Stripe-Signature"), ",") { // one of them is what the signature is of
+		if second, is := strings.CutPrefix(strings.TrimSpace(part), "t="); is {
+			if err := payment.Timely(second, s.now()); err != nil {
+				return payment.Line{}, err
+			}
+		}
 	}
 	return s.line(&event)
 }

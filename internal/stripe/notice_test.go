@@ -124,6 +124,7 @@ func TestForgedNotices(t *testing.T) {
 		"another secret":     {signed(good, "whsec_another", now), good, payment.ErrForged},
 		"another body":       {signed(good, hookSecret, now), spoilt, payment.ErrForged},
 		"too old":            {signed(good, hookSecret, now.Add(-6*time.Minute)), good, payment.ErrForged},
+		"from the future":    {signed(good, hookSecret, now.Add(6*time.Minute)), good, payment.ErrForged},
 		"garbage":            {signed([]byte("{"), hookSecret, now), []byte("{"), payment.ErrUnreadable},
 		"no event":           {signed([]byte("{}"), hookSecret, now), []byte("{}"), payment.ErrUnreadable},
 		"of another shape":   {signed(webhookOf(t, "payment_intent.succeeded", object{"id": "pi_1"}), hookSecret, now), webhookOf(t, "payment_intent.succeeded", object{"id": "pi_1"}), payment.ErrUnreadable},
@@ -132,6 +133,14 @@ func TestForgedNotices(t *testing.T) {
 	} {
 		if _, err := s.Notice(c.header, c.body); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v, want %v", name, err, c.want)
+		}
+	}
+	for _, off := range []time.Duration{20 * time.Minute, -20 * time.Minute} { // Stripe's clock is the one that counts
+		s.now = func() time.Time { return now.Add(off) }
+		for at, want := range map[time.Duration]error{off: nil, 0: payment.ErrForged} {
+			if _, err := s.Notice(signed(good, hookSecret, now.Add(at)), good); !errors.Is(err, want) {
+				t.Errorf("signed at %s, where Stripe's clock is off by %s: %v, want %v", at, off, err, want)
+			}
 		}
 	}
 	deaf := New(Options{Key: "sk_test_x", Namespace: namespace})

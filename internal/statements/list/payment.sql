@@ -138,8 +138,9 @@ UPDATE payment.payments SET due_at = now()
 WHERE order_id = $1 AND charge_key = $2 AND (provider, account) = ($3, $4) AND state IN ('PENDING', 'UNKNOWN') AND attempted_at IS NOT NULL
 
 -- at: orphan.go Hunter.begin
--- args: 'sandbox', 'ours'
-INSERT INTO payment.hunts (provider, account) VALUES ($1, $2) ON CONFLICT DO NOTHING
+-- args: 'sandbox', 'ours', '600000 ms'
+INSERT INTO payment.hunts AS h (provider, account) VALUES ($1, $2)
+ON CONFLICT (provider, account) DO UPDATE SET at = now() - $3::interval, at_id = '' WHERE h.at > now()
 
 -- at: orphan.go Hunter.begin
 -- args: 'sandbox', 'ours'
@@ -148,9 +149,9 @@ SELECT mark FROM payment.hunts WHERE (provider, account) = ($1, $2)
 -- at: orphan.go Hunter.claimOrphans
 -- args: 'sandbox', '100', '60000', 'ours'
 UPDATE payment.orphans o SET attempted_at = coalesce(attempted_at, now()), tries = tries + 1, due_at = now() + $3 * interval '1 millisecond'
-FROM (SELECT provider_id FROM payment.orphans
-      WHERE due_at <= now() AND (provider, account) = ($1, $4)
-      ORDER BY due_at LIMIT $2) d
+FROM (SELECT o.provider_id FROM payment.orphans o CROSS JOIN (VALUES ('-infinity'::timestamptz, now()), (now() + 2 * $3 * interval '1 millisecond', 'infinity')) AS r(above, until)
+      WHERE o.due_at > r.above AND o.due_at <= r.until AND (o.provider, o.account) = ($1, $4)
+      ORDER BY o.due_at LIMIT $2) d
 WHERE o.provider_id = d.provider_id
 RETURNING o.provider_id, o.order_id, o.amount_minor, o.currency, o.error_answers
 
@@ -312,16 +313,17 @@ SELECT count(*) FILTER (WHERE state = 'PENDING'), count(*) FILTER (WHERE state =
 FROM payment.payments WHERE due_at IS NOT NULL
 
 -- at: store.go claimSQL
--- args: '256', '30000', '1', '{"sandbox", ""}', '{"sku 9500", ""}'
+-- args: '256', '30000', '82800000', '{"sandbox", ""}', '{"sku 9500", ""}', '660000'
 UPDATE payment.payments p
 SET leased_until = now() + $2 * interval '1 millisecond', claim = p.claim + 1, tries = p.tries + 1,
     attempted_at = coalesce(p.attempted_at, now()),
     provider = ($4::text[])[1], account = ($5::text[])[1],
     refund_attempted_at = CASE WHEN p.state = 'REFUNDING' THEN coalesce(p.refund_attempted_at, now()) END
-FROM (SELECT w.order_id FROM unnest($4::text[], $5::text[]) AS a(provider, account)
+FROM (SELECT w.order_id FROM unnest($4::text[], $5::text[]) AS a(provider, account) CROSS JOIN (VALUES ('-infinity'::timestamptz, now()), (now() + $6 * interval '1 millisecond', 'infinity')) AS r(above, until)
       CROSS JOIN LATERAL (
           SELECT order_id, due_at FROM payment.payments
-          WHERE provider = a.provider AND account = a.account AND due_at <= now() AND (leased_until IS NULL OR leased_until <= now())
+          WHERE provider = a.provider AND account = a.account AND due_at > r.above AND due_at <= r.until
+            AND (leased_until IS NULL OR leased_until <= now() OR leased_until > now() + $2 * interval '10 milliseconds')
           ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED) AS w
       ORDER BY w.due_at LIMIT $1) AS due
 WHERE p.order_id = due.order_id
@@ -340,7 +342,8 @@ SET leased_until = now() + $2 * interval '1 millisecond', claim = p.claim + 1, t
 FROM (SELECT w.order_id FROM unnest($4::text[], $5::text[]) AS a(provider, account)
       CROSS JOIN LATERAL (
           SELECT order_id, due_at FROM payment.payments
-          WHERE provider = a.provider AND account = a.account AND order_id = $6 AND due_at IS NOT NULL AND (leased_until IS NULL OR leased_until <= now())
+          WHERE provider = a.provider AND account = a.account AND order_id = $6 AND due_at IS NOT NULL
+            AND (leased_until IS NULL OR leased_until <= now() OR leased_until > now() + $2 * interval '10 milliseconds')
           ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED) AS w
       ORDER BY w.due_at LIMIT $1) AS due
 WHERE p.order_id = due.order_id

@@ -8,6 +8,11 @@ ON CONFLICT (module) DO UPDATE SET asked_at = excluded.asked_at
 SELECT m.module, coalesce(f.mark, '0'), f.asked_at, f.refilled_at, coalesce(f.facts, 0)
 FROM unnest($1::text[]) AS m(module) LEFT JOIN shared.refills f USING (module) ORDER BY m.module
 
+-- at: lead.go Refiller.afterPutBack
+-- args: '{"inventory", "payment"}'
+UPDATE shared.refills SET asked_at = least(asked_at, clock_timestamp()), refilled_at = least(refilled_at, clock_timestamp())
+WHERE module = ANY ($1)
+
 -- at: lead.go Refiller.note
 -- args: 'inventory', '4056', '9', 'true', now()
 INSERT INTO shared.refills AS f (module, mark, facts, refilled_at) VALUES ($1, $2::xid8, $3::bigint, CASE WHEN $3::bigint > 0 THEN clock_timestamp() END)

@@ -24,8 +24,10 @@ WHERE w.fact_id = d.fact_id AND w.module = d.module AND NOT w.sent
 -- args: '{"order"}', '{"optimistic.order.created"}', '{"0"}', '50', '200', '30000 ms'
 WITH due AS (
 	SELECT w.fact_id, w.module FROM unnest($1::text[], $2::text[], $3::int[]) AS k(module, key, version)
+	CROSS JOIN (VALUES ('-infinity'::timestamptz, now()), (now() + $6::interval * 2, 'infinity')) AS r(above, until)
 	CROSS JOIN LATERAL (
-		SELECT * FROM shared.waiting_facts w WHERE w.module = k.module AND w.key = k.key AND w.due <= now() AND w.version <= k.version
+		SELECT * FROM shared.waiting_facts w
+		WHERE w.module = k.module AND w.key = k.key AND w.due > r.above AND w.due <= r.until AND w.version <= k.version
 		ORDER BY w.due LIMIT $4 FOR UPDATE SKIP LOCKED) AS w
 	LIMIT $5)
 UPDATE shared.waiting_facts w SET due = now() + $6::interval, sent = true
