@@ -142,7 +142,7 @@ func TestKilledAroundACall(t *testing.T) {
 			if c.undone {
 				w.hear(w.idle().GiveBack, p.fact(event.OrderEnding))
 			}
-			_, _, stop := w.charger(nil, func(o *payment.ChargerOptions) { o.Lease = crashLease })
+			_, _, stop := w.charger(nil) // whose own lease is long: a machine that is busy is not late
 			w.reach(p.id, c.state)
 			stop()
 			w.expect(p, c.state, c.said, c.inLedger)
