@@ -54,7 +54,11 @@ func TestDrillClocksApart(t *testing.T) {
 		{pg, -20 * time.Minute}, {pg, 0}, {pg, 20 * time.Minute},
 	} {
 		move(c.server, c.off)
-		m.end(m.everybodyBuys(mug, fmt.Sprint(c.server, " ", c.off)))
+		name := "own"
+		if c.server != nil {
+			name = c.server.Name()
+		}
+		m.end(m.everybodyBuys(mug, fmt.Sprint(name, " ", c.off)))
 	}
 
 	s.stopProvider()
