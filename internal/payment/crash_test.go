@@ -31,7 +31,7 @@ type child struct {
 	Freezes                   map[uuid.UUID]int
 }
 
-const crashLease = 200 * time.Millisecond
+const crashLease = time.Second
 
 func runChild() int {
 	var c child
