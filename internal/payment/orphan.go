@@ -275,10 +275,12 @@ func (h *Hunter) claimOrphans(ctx context.Context) (due []Intent, err error) {
 		due = nil
 		rows, err := tx.Query(ctx, `
 			UPDATE payment.orphans o SET attempted_at = coalesce(attempted_at, now()), tries = tries + 1, due_at = now() + $3 * interval '1 millisecond'
-			FROM (SELECT o.provider_id FROM payment.orphans o`+dueRanges("2 * $3")+`
-			      WHERE o.due_at > r.above AND o.due_at <= r.until AND (o.provider, o.account) = ($1, $4)
-			      ORDER BY o.due_at LIMIT $2) d
-			WHERE o.provider_id = d.provider_id
+			WHERE o.provider_id = ANY (ARRAY(
+				SELECT d.provider_id FROM `+dueRanges("2 * $3")+` CROSS JOIN LATERAL (
+					SELECT provider_id, due_at FROM payment.orphans
+					WHERE due_at > r.above AND due_at <= r.until AND (provider, account) = ($1, $4)
+					ORDER BY due_at LIMIT $2) AS d
+				ORDER BY d.due_at LIMIT $2))
 			RETURNING o.provider_id, o.order_id, o.amount_minor, o.currency, o.error_answers`,
 			h.at.Provider, orphanPage, orphanAgain.Milliseconds(), h.at.ID)
 		if err != nil {

@@ -189,11 +189,11 @@ const accountsGiven = `unnest($4::text[], $5::text[]) AS a(provider, account)`
 // dueRanges are the times at which something is due: those that have come, and those that are further ahead than the longest
 // pause, which were set before Postgres' clock was put back. The pause comes in milliseconds.
 func dueRanges(longest string) string {
-	return ` CROSS JOIN (VALUES ('-infinity'::timestamptz, now()), (now() + ` + longest + ` * interval '1 millisecond', 'infinity')) AS r(above, until)`
+	return `(VALUES ('-infinity'::timestamptz, now()), (now() + ` + longest + ` * interval '1 millisecond', 'infinity')) AS r(above, until)`
 }
 
 var (
-	claimAny = claimSQL(accountsGiven+dueRanges("$6"), "due_at > r.above AND due_at <= r.until")
+	claimAny = claimSQL(accountsGiven+" CROSS JOIN "+dueRanges("$6"), "due_at > r.above AND due_at <= r.until")
 	claimOne = claimSQL(accountsGiven, "order_id = $6 AND due_at IS NOT NULL")
 )
 

@@ -149,10 +149,12 @@ SELECT mark FROM payment.hunts WHERE (provider, account) = ($1, $2)
 -- at: orphan.go Hunter.claimOrphans
 -- args: 'sandbox', '100', '60000', 'ours'
 UPDATE payment.orphans o SET attempted_at = coalesce(attempted_at, now()), tries = tries + 1, due_at = now() + $3 * interval '1 millisecond'
-FROM (SELECT o.provider_id FROM payment.orphans o CROSS JOIN (VALUES ('-infinity'::timestamptz, now()), (now() + 2 * $3 * interval '1 millisecond', 'infinity')) AS r(above, until)
-      WHERE o.due_at > r.above AND o.due_at <= r.until AND (o.provider, o.account) = ($1, $4)
-      ORDER BY o.due_at LIMIT $2) d
-WHERE o.provider_id = d.provider_id
+WHERE o.provider_id = ANY (ARRAY(
+	SELECT d.provider_id FROM (VALUES ('-infinity'::timestamptz, now()), (now() + 2 * $3 * interval '1 millisecond', 'infinity')) AS r(above, until) CROSS JOIN LATERAL (
+		SELECT provider_id, due_at FROM payment.orphans
+		WHERE due_at > r.above AND due_at <= r.until AND (provider, account) = ($1, $4)
+		ORDER BY due_at LIMIT $2) AS d
+	ORDER BY d.due_at LIMIT $2))
 RETURNING o.provider_id, o.order_id, o.amount_minor, o.currency, o.error_answers
 
 -- at: orphan.go Hunter.note
