@@ -39,7 +39,7 @@ func TestDrillIdleConnections(t *testing.T) {
 		while := m.measure()
 		open := 0
 		for _, conn := range held {
-			if conn.SetReadDeadline(time.Now()); !shut(conn) {
+			if conn.SetReadDeadline(time.Now().Add(time.Millisecond)); !shut(conn) {
 				open++
 			}
 			_ = conn.Close()
@@ -81,7 +81,10 @@ func idle(t *testing.T, addr string, from func(int) net.IP) []net.Conn {
 			held[i] = conn
 			_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
 			if _, err := io.WriteString(conn, "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"); err == nil {
-				_, _ = bufio.NewReader(conn).ReadString('\n') // it may have been closed for having too many
+				if res, err := http.ReadResponse(bufio.NewReader(conn), nil); err == nil { // else it was closed: its address has too many
+					_, _ = io.Copy(io.Discard, res.Body)
+					_ = res.Body.Close()
+				}
 			}
 			_ = conn.SetDeadline(time.Time{})
 		})
@@ -105,10 +108,10 @@ func (m *mortal) measure() map[string]times {
 	defer kept.CloseIdleConnections()
 	admin := "http://" + m.cfg.AdminAddr
 	asked := map[string]func() (*http.Response, error){}
-	for _, path := range []string{"/products", "/livez", "/readyz"} {
+	for _, path := range []string{"/api/v1/products", "/livez", "/readyz"} {
 		asked["kept, "+path] = func() (*http.Response, error) { return kept.Get(m.url + path) }
 		asked["new, "+path] = func() (*http.Response, error) { return fresh.Get(m.url + path) }
-		if path != "/products" {
+		if path != "/api/v1/products" {
 			asked["new, admin "+path] = func() (*http.Response, error) { return fresh.Get(admin + path) }
 		}
 	}
