@@ -28,7 +28,7 @@ const instanceVariable = "HOLDFAST_TEST_INSTANCE"
 type instance struct {
 	Config config.Config
 	DieAt  string
-	Audits bool // it is no instance, but an audit of what is there now
+	Audits bool   // it is no instance, but an audit of what is there now
 	Clock  string // "": its clock is the machine's
 }
 
