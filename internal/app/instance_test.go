@@ -141,6 +141,13 @@ func (m *mortal) awaitUp() {
 // diesAt does something during which the instance is killed at that point, and starts it again.
 func (m *mortal) diesAt(point string, during func()) {
 	m.t.Helper()
+	m.diesForGood(point, during)
+	m.start()
+}
+
+// diesForGood does something during which the instance is killed at that point.
+func (m *mortal) diesForGood(point string, during func()) {
+	m.t.Helper()
 	if err := os.WriteFile(m.dieAt, []byte(point), 0o600); err != nil {
 		m.t.Fatal(err)
 	}
@@ -154,5 +161,4 @@ func (m *mortal) diesAt(point string, during func()) {
 	case <-time.After(time.Minute):
 		m.t.Fatalf("the point %q was not reached", point)
 	}
-	m.start()
 }
