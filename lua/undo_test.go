@@ -47,3 +47,18 @@ func TestMarksGiveTimeAndTakeItBack(t *testing.T) {
 		wantEntry(fmt.Sprintf("1:%d::_:%d", long, short))
 	})
 }
+
+// The time that a checkout has given is not one that its customer had before: what is longer than the cart's is refused as ever.
+func TestACheckoutsTimeIsNoWayAroundTheLimit(t *testing.T) {
+	onEach(t, func(t *testing.T, b *bench) {
+		b.load(10, 1)
+		aged := limits{owner: alice, share: all, part: all, age: 600_000, pause: 3_600_000}
+		soon := b.in(300_000)
+		b.want([]any{yes}, lua.Hold, aged.args("a", 1, soon)...)
+		b.want([]any{yes, int64(1)}, lua.Extend, "a", b.in(1_800_000), "one")
+		b.want([]any{limited, int64(1), ofTime}, lua.Hold, aged.args("a", 1, b.in(1_200_000))...)
+		b.want([]any{yes}, lua.Hold, aged.args("a", 1, soon+1)...)
+		b.want([]any{yes}, lua.Undo, "a", "one")
+		b.want([]any{yes, int64(10), int64(1), int64(1), soon + 1}, lua.Read, "a")
+	})
+}

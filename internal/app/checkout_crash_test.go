@@ -175,7 +175,7 @@ func TestRacedCheckoutsHoldForNoLonger(t *testing.T) {
 	mallory, bob := s.customer("mallory"), s.customer("bob")
 	mallory.must(http.StatusOK, http.MethodPut, path, units(1))
 	latest := time.Now().Add(age + age/60 + time.Second).UnixMilli() // the limit allows for two clocks
-	for round := range int(age/step) + 2 { // in the last ones the cart has expired, and the checkout holds its units again
+	for round := range int(age/step) + 2 {                           // in the last ones the cart has expired, and the checkout holds its units again
 		a.races(mallory, fmt.Sprint(round))
 		for _, entry := range s.entriesOf(a.product) {
 			if at := s.expiryOf(entry); at > latest || strings.Count(entry, ":") > 2 {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/holdfast-checkout/holdfast/internal/cart"
 	"github.com/holdfast-checkout/holdfast/internal/fault"
@@ -104,6 +105,46 @@ func TestALosersUndoLeavesTheWinnersHold(t *testing.T) {
 				t.Errorf("first %v, late %v: the order's hold ends at %s, want %s", first, late, got, winner.ExpiresAt)
 			}
 		}
+	}
+}
+
+// Whoever gives up a checkout of which an order came after all, or comes in the end, leaves the order its hold: the cart's row decides.
+func TestACheckoutThatWasBoughtIsNotGivenUp(t *testing.T) {
+	t.Parallel()
+	s := newShop(t, usual)
+	tea := s.product(5)
+	s.put("ann", tea, 2)
+	basket, err := s.checkout("ann")
+	if err != nil {
+		t.Fatal(err)
+	}
+	bought := s.entries(tea)
+	over := make(chan struct{})
+	err = s.env.DB.InTx(t.Context(), func(tx pgx.Tx) error {
+		if err := s.carts.Take(t.Context(), tx, basket.CartID, basket.Version, uuid.Must(uuid.NewV7())); err != nil {
+			return err
+		}
+		go func() { s.giveUp(basket); close(over) }()
+		testkit.Eventually(t, time.Minute, func() bool { // it waits for the order, or does not
+			select {
+			case <-over:
+				return true
+			default:
+			}
+			var waits bool
+			err := s.env.DB.QueryRow(t.Context(), `SELECT EXISTS (
+				SELECT FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE NOT l.granted AND a.datname = current_database())`).Scan(&waits)
+			return err == nil && waits
+		})
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-over
+	s.giveUp(basket)
+	if diff := cmp.Diff(bought, s.entries(tea), cmp.AllowUnexported(entry{})); diff != "" {
+		t.Errorf("a checkout that was bought was given up (-before +after):\n%s", diff)
 	}
 }
 
