@@ -11,7 +11,7 @@
 --         {2, 0, 0}               expired entries remain and could decide it: call again
 --         {-1, 0, 0}              not loaded; a hold that is loading can be extended once it is there
 -- cost    O(log holds), with an owner O(holds of the owner) too. Where the stock is less than what is held, at most 100 expired
---         entries are dropped, and the first time O(holds); else nothing is dropped but this hold
+--         entries are dropped; else nothing is dropped but this hold
 local id, e = ARGV[1], whole(ARGV[2], 1, MOST)
 if not named(id) then return refuse('extend: id') end
 if not e then return refuse('extend: expiry is no whole number of ms') end
@@ -39,7 +39,12 @@ if one and one ~= ORDER and s.loaded and s.n < s.reserved then
   end
   if #gone.ids > 0 then finish(s, gone.ids, s.reserved - gone.sum) end
   if gone.more then return { 2, 0, 0 } end
-  local left = s.n - promised(marks and q or 0)
+  local others = promised(marks and q or 0)
+  if not others then
+    spoil(s)
+    return { -1, 0, 0 }
+  end
+  local left = s.n - others
   if left < q then return { 4, math.max(left, 0), 0 } end
 end
 local now = one and mark(marks, one) or marks

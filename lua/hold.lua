@@ -68,7 +68,12 @@ if one and s.n < reserved then
   if gone.more then return no() end
   local lapsed = 0
   for _, each in ipairs(#gone.ids > 0 and redis.call('HMGET', HOLDS, unpack(gone.ids)) or {}) do lapsed = lapsed + units(each) end
-  local left = s.n - promised(marks and had or 0) + lapsed
+  local others = promised(marks and had or 0)
+  if not others then
+    spoil(s)
+    return { -1 }
+  end
+  local left = s.n - others + lapsed
   if left < q then return no({ 0, math.max(left, 0) }) end
 end
 if share < ALL and q > had and reserved - had + q > parts(share) then

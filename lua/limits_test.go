@@ -197,10 +197,10 @@ func TestLoadAndRepairBringOwners(t *testing.T) {
 		b.want([]any{yes}, lua.Extend, "cart", later+5)
 		b.want([]any{limited, int64(1)}, lua.Hold, five.args("order", 2, later)...)
 		seq := b.run(lua.State, "0")[1]
-		b.want([]any{yes}, lua.Repair, seq, "", "", "", 0, "cart", 2, later, "more", 1, fmt.Sprint(later, ":", alice), "bobs", 1, fmt.Sprint(later, ":", bob))
+		b.want([]any{yes}, lua.Repair, seq, "", "", "", "", 0, "cart", 2, later, "more", 1, fmt.Sprint(later, ":", alice), "bobs", 1, fmt.Sprint(later, ":", bob))
 		b.want([]any{limited, int64(2)}, lua.Hold, five.args("order", 3, later)...)
 		seq = b.run(lua.State, "0")[1]
-		b.want([]any{yes}, lua.Repair, seq, "", "", "", 1, "more")
+		b.want([]any{yes}, lua.Repair, seq, "", "", "", "", 1, "more")
 		b.want([]any{yes}, lua.Hold, five.args("order", 3, later)...)
 		b.wantStored(map[string]any{"n": "100", "v": "1", "reserved": "6", "holds": 3, "dated": 3})
 	})
@@ -253,7 +253,7 @@ func TestLimitsAreWholeNumbersAndOwnersAreNames(t *testing.T) {
 		for _, owner := range []string{"short", strings.Repeat("x", 17), "sixteen letters!", "sixteen  letters"} {
 			b.refused(lua.Hold, most(owner, 5).args("a", 1, later)...)
 			b.refused(lua.Load, "x", "", 5, 1, "a", 1, fmt.Sprint(later, ":", owner))
-			b.refused(lua.Repair, "5", "", "", "", 0, "a", 1, fmt.Sprint(later, ":", owner))
+			b.refused(lua.Repair, "5", "", "", "", "", 0, "a", 1, fmt.Sprint(later, ":", owner))
 		}
 		b.wantStored(before)
 	})

@@ -27,29 +27,32 @@ if s.load ~= one or not s.sound then return { 2 } end
 -- merged is what becomes of the entry that is there, if any, by what the rows say; nil: it stays as it is.
 local function merged(old, q, e, owner, sign)
   if not old then return written(q, e, owner, sign, 0) end
-  local units, was, whose, marks, back = entry(old)
-  if not (units and sign) then return nil end
+  local had, was, whose, marks, back = entry(old)
+  if not (had and sign) then return nil end
   local has = mark(marks, sign)
   if e <= was and has == marks then return nil end
-  return written(units, math.max(e, was), whose or owner, has, back or was)
+  return written(had, math.max(e, was), whose or owner, has, back or was)
 end
 
 local now, reserved, values, dates, owners, seen = clock(), s.reserved, {}, {}, {}, {}
+local less, more = 0, 0
 local there = #ids > 0 and redis.call('HMGET', HOLDS, unpack(ids)) or {}
 local over = #ids > 0 and redis.call('HMGET', LOADING, unpack(marks)) or {}
 for i, id in ipairs(ids) do
   local q, e, owner, sign = tonumber(ARGV[3 + 3 * i]), dated(ARGV[4 + 3 * i])
   local value = e > now and not over[i] and not seen[id] and merged(there[i], q, e, owner, sign)
   if value then
-    local units, expiry, whose = entry(value)
+    local held, expiry, whose = entry(value)
     values[#values + 1], values[#values + 2] = id, value
     dates[#dates + 1], dates[#dates + 2] = text(expiry), id
-    owners[#owners + 1] = { whose, id, units, expiry }
+    owners[#owners + 1] = { whose, id, held, expiry }
+    less, more = less + units(there[i]), more + units(value)
     if not there[i] then reserved = reserved + q end
     seen[id] = true
   end
 end
 if #values > 0 then
+  recount(less, more)
   redis.call('HSET', HOLDS, unpack(values))
   redis.call('ZADD', EXPIRY, unpack(dates))
   for _, o in ipairs(owners) do note(o[1], o[2], now, o[3], o[4]) end

@@ -177,7 +177,7 @@ func TestAProductWithoutHoldsIsForgotten(t *testing.T) {
 		goes("not held any more", true, 0, 1)
 		b.want([]any{yes, int64(9)}, lua.Read, "")
 		seq := b.run(lua.State, "0")[1]
-		b.want([]any{yes}, lua.Repair, seq, "", "", "", 0, "c", 1, later)
+		b.want([]any{yes}, lua.Repair, seq, "", "", "", "", 0, "c", 1, later)
 		goes("repaired", false, 0, 1)
 		b.env.Redis.Del(t.Context(), keys...)
 		b.load(9, 1, "d", 2, later)

@@ -23,6 +23,8 @@ const (
 	Load       = "load"
 	State      = "state"
 	Repair     = "repair"
+	Amend      = "amend"
+	Recount    = "recount"
 	CartPut    = "cart_put"
 	CartDrop   = "cart_drop"
 	CartRepair = "cart_repair"
@@ -39,10 +41,10 @@ func Sources() map[string]string {
 	sources := map[string]string{}
 	common := read("product.inc")
 	owners := common + read("owner.inc")
-	for _, name := range []string{Settle, Read, Tell, Sweep, Open, State} {
+	for _, name := range []string{Settle, Read, Tell, Sweep, Open, State, Recount} {
 		sources[name] = behind(common, read(name))
 	}
-	for _, name := range []string{Hold, Release, Extend, Undo, Load, Repair} {
+	for _, name := range []string{Hold, Release, Extend, Undo, Load, Repair, Amend} {
 		sources[name] = behind(owners, read(name))
 	}
 	for _, name := range []string{CartPut, CartDrop, CartRepair, Unlock, Memory, Take} {

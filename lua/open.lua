@@ -21,14 +21,18 @@ if s.load and s.sound then -- what has ended meanwhile is known, whoever loads
   if s.load ~= one and left > 0 and left <= LAPSE then return { 2, left, place } end
 else
   redis.call('UNLINK', LOADING)
-  if not s.sound then redis.call('UNLINK', RESERVED, HOLDS, EXPIRY) end
+  if not s.sound then
+    redis.call('UNLINK', RESERVED, HOLDS, EXPIRY)
+    counted = 0
+  end
   if not s.seq then
     local t = redis.call('TIME') -- never the same again, not even after a loss of memory
     s.seq = tonumber(t[1]) * 1000000 + tonumber(t[2])
     if not try('HLEN', STOCK) then redis.call('UNLINK', STOCK) end
   end
 end
-redis.call('HDEL', STOCK, 'n', 'm')
+redis.call('HDEL', STOCK, 'n', 'm', 'walk')
+if promised(0) then redis.call('HSET', STOCK, 'm', text(counted)) end -- known from here on, unless there are more holds than one call may count
 redis.call('HSET', STOCK, 'seq', text(s.seq), 'load', one)
 redis.call('HSET', LOADING, 'token', one, 'at', text(now), 'place', place)
 redis.call('PEXPIRE', LOADING, IDLE)

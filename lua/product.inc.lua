@@ -1,7 +1,8 @@
 -- The common part of every script that touches a product. lua.go puts it in front of those that declare these keys:
 --   KEYS[1] stock:{p}     hash    n: units in the books, v: version of the stock row, seq: changes with every change of any of the four,
---                                 m: units that are marked; counted when it is asked for, kept right from then on
+--                                 m: units that are marked, counted while the product is loaded and kept right from then on
 --                                 load: token of the loader, while the product is loading
+--                                 walk: how far the sums are being counted anew (recount.lua), and what they are so far
 --   KEYS[2] reserved:{p}  string  sum of the quantities of all entries of holds:{p}
 --   KEYS[3] holds:{p}     hash    hold id -> "quantity:expiry in ms", and ":owner" where limits for customers are on (owner.inc.lua);
 --                                 ":owner:marks:back" while checkouts have it, or once an order does (the owner may be empty)
@@ -103,9 +104,10 @@ end
 -- shelf reads what is stored of the product. It touches nothing, and reads all four keys, so that what follows in the same
 -- script meets no key of the wrong type. sound: the keys of the holds agree; loaded: sound, and the stock is known; load: the token
 -- of the loader, if loading:{p} is that loader's.
-local counted -- m, or nil where nobody has asked for it
+local counted -- m, or nil where it is not known
+local walk    -- of recount: all entries up to e and id have been counted; nil: nobody is counting
 local function shelf()
-  local stock = try('HMGET', STOCK, 'n', 'v', 'seq', 'load', 'm') or {}
+  local stock = try('HMGET', STOCK, 'n', 'v', 'seq', 'load', 'm', 'walk') or {}
   local held, entries, dated = try('GET', RESERVED), try('HLEN', HOLDS), try('ZCARD', EXPIRY)
   local s = { n = whole(stock[1], 0, MOST), v = whole(stock[2], 0, MOST), seq = whole(stock[3], 1, MOST), reserved = whole(held, 0, MOST) }
   s.sound = held ~= nil and entries ~= nil and entries == dated
@@ -118,6 +120,8 @@ local function shelf()
   if stock[4] and s.seq and try('HGET', LOADING, 'token') == stock[4] then s.load = stock[4] end
   counted = s.sound and whole(stock[5], 0, MOST) or nil
   if counted and entries == 0 then counted = 0 end
+  local e, units, marked, id = string.match(s.loaded and stock[6] or '', '^(%d+):(%d+):(%d+):(.*)$')
+  if e then walk = { e = tonumber(e), units = tonumber(units), marked = tonumber(marked), id = id } end
   return s
 end
 
@@ -134,9 +138,23 @@ local function units(value)
   return marks and q or 0
 end
 
--- promised gives the units that are marked, but for one's own.
+-- account has who counts the sums anew know of an entry that goes (-1) or comes (1), if it lies where has been counted already.
+local function account(id, value, sign)
+  local q, e, _, marks = entry(walk and value or nil)
+  if not q or e > walk.e or (e == walk.e and id > walk.id) then return end
+  walk.units = walk.units + sign * q
+  if marks then walk.marked = walk.marked + sign * q end
+end
+
+-- keepWalk writes what account has changed.
+local function keepWalk()
+  if walk then redis.call('HSET', STOCK, 'walk', text(walk.e) .. ':' .. text(walk.units) .. ':' .. text(walk.marked) .. ':' .. walk.id) end
+end
+
+-- promised gives the units that are marked, but for one's own; nil if that is not known, of a product with more holds than one call may count.
 local function promised(own)
   if not counted then
+    if redis.call('HLEN', HOLDS) > MANY then return nil end -- recount brings it
     counted = 0
     for _, value in ipairs(redis.call('HVALS', HOLDS)) do counted = counted + units(value) end
     redis.call('HSET', STOCK, 'm', text(counted))
@@ -199,10 +217,14 @@ end
 -- finish writes the end of some entries and the new sum. It is the first write of every script.
 local function finish(s, gone, reserved)
   if #gone > 0 then
-    if counted then
+    if counted or walk then
       local less = 0
-      for _, value in ipairs(redis.call('HMGET', HOLDS, unpack(gone))) do less = less + units(value) end
+      for i, value in ipairs(redis.call('HMGET', HOLDS, unpack(gone))) do
+        less = less + units(value)
+        account(gone[i], value, -1)
+      end
       recount(less, 0)
+      keepWalk()
     end
     redis.call('HDEL', HOLDS, unpack(gone))
     redis.call('ZREM', EXPIRY, unpack(gone))
@@ -219,7 +241,14 @@ end
 
 -- put writes one entry.
 local function put(id, q, e, owner, marks, back)
-  if counted then recount(units(redis.call('HGET', HOLDS, id)), marks and q or 0) end
-  redis.call('HSET', HOLDS, id, written(q, e, owner, marks, back))
+  local value = written(q, e, owner, marks, back)
+  if counted or walk then
+    local old = redis.call('HGET', HOLDS, id)
+    recount(units(old), marks and q or 0)
+    account(id, old, -1)
+    account(id, value, 1)
+    keepWalk()
+  end
+  redis.call('HSET', HOLDS, id, value)
   redis.call('ZADD', EXPIRY, text(e), id)
 end

@@ -29,21 +29,21 @@ func TestSweepDropsAndSaysWhatEndsNext(t *testing.T) {
 func TestStateShowsAllAndRepairWritesOnlyWhatWasSeen(t *testing.T) {
 	onEach(t, func(t *testing.T, b *bench) {
 		later := b.in(60_000)
-		b.want([]any{no, "", "", "", "0", int64(0)}, lua.State, "0")
+		b.want([]any{no, "", "", "", "0", ""}, lua.State, "0")
 		b.load(10, 3)
 		b.want([]any{yes}, lua.Hold, "a", 4, later)
 		b.want([]any{yes}, lua.Hold, "b", 1, later)
 		state := b.run(lua.State, "0")
-		want := []any{yes, state[1], "10", "3", "5", int64(2), state[6], "0", []any{"a", fmt.Sprint("4:", later), "b", fmt.Sprint("1:", later)}}
+		want := []any{yes, state[1], "10", "3", "5", "0", state[6], "0", []any{"a", fmt.Sprint("4:", later), "b", fmt.Sprint("1:", later)}, []any{fmt.Sprint(later), fmt.Sprint(later)}}
 		if diff := cmp.Diff(want, state); diff != "" {
 			t.Fatalf("state: (-want +got)\n%s", diff)
 		}
 		b.want([]any{yes}, lua.Hold, "b", 2, later)
-		b.want([]any{again}, lua.Repair, state[1], 12, 5, "", 1, "a", "c", 3, later)
+		b.want([]any{again}, lua.Repair, state[1], 12, 5, "", "", 1, "a", "c", 3, later)
 		seq := b.run(lua.State, "0")[1]
-		b.want([]any{yes}, lua.Repair, seq, 12, 5, "", 1, "a", "b", 1, later, "c", 3, later, "gone", 9, b.in(-5))
+		b.want([]any{yes}, lua.Repair, seq, 12, 5, "", "", 1, "a", "b", 1, later, "c", 3, later, "gone", 9, b.in(-5))
 		b.want([]any{yes, int64(12), int64(4), int64(1), later, int64(5)}, lua.Read, "b")
-		b.want([]any{again}, lua.Repair, seq, "", "", "", 0)
+		b.want([]any{again}, lua.Repair, seq, "", "", "", "", 0)
 		b.wantStored(map[string]any{"n": "12", "v": "5", "reserved": "4", "holds": 2, "dated": 2})
 	})
 }
@@ -54,7 +54,7 @@ func TestRepairOfAWrongSum(t *testing.T) {
 		b.want([]any{yes}, lua.Hold, "a", 4, b.in(60_000))
 		b.env.Redis.Set(t.Context(), b.keys.Product(b.product)[1], 9, 0)
 		state := b.run(lua.State, "0")
-		b.want([]any{yes}, lua.Repair, state[1], "", "", 4, 0)
+		b.want([]any{yes}, lua.Repair, state[1], "", "", 4, "", 0)
 		b.want([]any{yes, int64(10), int64(4)}, lua.Read, "")
 	})
 }
@@ -102,15 +102,15 @@ func TestNothingButWholeNumbersInRange(t *testing.T) {
 			b.refused(lua.Hold, "a", 1, n)
 			b.refused(lua.Extend, "a", n)
 			b.refused(lua.Load, "x", "", 5, 1, "a", n, later)
-			b.refused(lua.Repair, n, "", "", "", 0)
-			b.refused(lua.Repair, "5", "", "", "", 0, "a", n, later)
+			b.refused(lua.Repair, n, "", "", "", "", 0)
+			b.refused(lua.Repair, "5", "", "", "", "", 0, "a", n, later)
 		}
 		for _, n := range notWhole {
 			b.refused(lua.Settle, n, 1)
 			b.refused(lua.Settle, 1, n)
 			b.refused(lua.Load, "x", "", 5, orDash(n))
 			b.refused(lua.Load, "x", "", orDash(n), 5)
-			b.refused(lua.Repair, "5", "", "", "", n)
+			b.refused(lua.Repair, "5", "", "", "", "", n)
 		}
 		for _, id := range []string{"", strings.Repeat("x", 65)} {
 			b.refused(lua.Hold, id, 1, later)
@@ -119,8 +119,8 @@ func TestNothingButWholeNumbersInRange(t *testing.T) {
 			b.refused(lua.Settle, 2, 5, id)
 			b.refused(lua.Load, "x", "", 5, 1, id, 1, later)
 		}
-		b.refused(lua.Repair, "5", 7, "", "", 0)
-		b.refused(lua.Repair, "5", "", "", "", 2, "a")
+		b.refused(lua.Repair, "5", 7, "", "", "", 0)
+		b.refused(lua.Repair, "5", "", "", "", "", 2, "a")
 		b.refused(lua.Load, "x", "", 5, "")
 		b.refused(lua.Load, "x", "", "", 5)
 		b.refused(lua.Load, "x", strings.Repeat("x", 65), "", "")

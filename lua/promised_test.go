@@ -111,7 +111,7 @@ func TestMarkedUnitsStayCounted(t *testing.T) {
 			case 24, 25, 26, 27:
 				b.run(lua.Settle, version, random.IntN(12), id(), id())
 			case 28:
-				b.run(lua.Repair, b.run(lua.State, "0")[1], "", "", "", 1, id(), id(), 2, fmt.Sprint(until, "::", token()))
+				b.run(lua.Repair, b.run(lua.State, "0")[1], "", "", "", "", 1, id(), id(), 2, fmt.Sprint(until, "::", token()))
 			case 29:
 				keys := b.keys.Product(b.product)
 				b.env.Redis.Del(t.Context(), keys[random.IntN(4)])

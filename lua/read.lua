@@ -21,5 +21,12 @@ if #gone.ids > 0 then finish(s, gone.ids, reserved) end
 if gone.more then return { 2, 0, 0, 0, 0, 0 } end
 local q, e, _, marks = entry(id ~= '' and redis.call('HGET', HOLDS, id) or nil)
 local left = q or 0
-if q and s.n < reserved then left = math.max(0, math.min(q, s.n - promised(marks and q or 0))) end
+if q and s.n < reserved then
+  local others = promised(marks and q or 0)
+  if not others then
+    spoil(s)
+    return { -1, 0, 0, 0, 0, 0 }
+  end
+  left = math.max(0, math.min(q, s.n - others))
+end
 return { 1, s.n, reserved, q or 0, e or 0, s.v, left }

@@ -139,7 +139,9 @@ func throughAProduct(b *bench) {
 	b.want([]any{yes}, lua.Release, "loaded")
 	b.want([]any{yes, int64(1)}, lua.Settle, 2, 99, "ended")
 	seq := b.run(lua.State, "0")[1]
-	b.want([]any{yes}, lua.Repair, seq, 98, 3, "", 1, "mine", "repaired", 1, fmt.Sprint(later, ":", bob))
+	b.want([]any{yes}, lua.Repair, seq, 98, 3, "", "", 1, "mine", "repaired", 1, fmt.Sprint(later, ":", bob))
+	b.want([]any{yes, yes}, lua.Amend, 98, 3, 98, 3, "repaired", fmt.Sprint("1:", later, ":", bob), 2, fmt.Sprint(later, ":", bob))
+	b.want([]any{yes}, lua.Recount, "1", "1")
 	owners := b.keys.Product(b.product)[4]
 	b.env.Redis.Set(b.t.Context(), owners, "of the wrong type", 0)
 	b.want([]any{yes}, lua.Hold, most(bob, 50).args("again", 1, later)...)

@@ -16,7 +16,7 @@ import (
 )
 
 // compareCarts is the other half of R1: the copy of each live cart, line by line.
-func (a *auditor) compareCarts(ctx context.Context, q querier, ids []uuid.UUID) ([]differs, error) {
+func (a *auditor) compareCarts(ctx context.Context, q querier, ids []uuid.UUID, _ bool) ([]differs, error) {
 	keys := redisx.Keys{Namespace: a.Namespace}
 	copies := make([]*redis.MapStringStringCmd, len(ids))
 	pipe := a.Redis.Pipeline()
@@ -37,9 +37,9 @@ func (a *auditor) compareCarts(ctx context.Context, q querier, ids []uuid.UUID) 
 			return nil, fmt.Errorf("read Redis: %w", err)
 		case !live:
 		case err != nil:
-			found = append(found, differs{"the cart's copy can be read", id, err.Error(), row})
+			found = append(found, differs{Rule: "the cart's copy can be read", Key: id, Redis: err.Error(), Postgres: row})
 		case spell(copies[i].Val()) != row:
-			found = append(found, differs{"a cart's copy is its rows", id, spell(copies[i].Val()), row})
+			found = append(found, differs{Rule: "a cart's copy is its rows", Key: id, Redis: spell(copies[i].Val()), Postgres: row})
 		}
 	}
 	return found, nil

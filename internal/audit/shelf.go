@@ -3,10 +3,7 @@ package audit
 import (
 	"context"
 	"fmt"
-	"maps"
-	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -16,22 +13,25 @@ import (
 	"github.com/holdfast-checkout/holdfast/internal/redisx"
 )
 
-// hold is what somebody holds of a product: an entry of holds:{p}, or the rows in Postgres that it stands for.
-type hold struct {
-	units   int64
-	expires int64 // ms; an entry counts until then, rows must be in Redis until then
-	most    int64 // ms; of rows: an entry that lasts for longer keeps units from everybody that nobody is to have
+// owed is a hold as Postgres has it: a line of a live cart, or of an order under way.
+type owed struct {
+	units    int64
+	least    int64 // ms; from then on the entry may be gone, and an entry that ends sooner ends too soon
+	most     int64 // ms; an entry that lasts for longer keeps units from everybody that nobody is to have
+	order    bool
+	customer string
 }
 
 // product is what Postgres says of a product.
 type product struct {
 	stock, version int64
-	holds          map[string]hold
+	holds          map[string]owed
 }
 
-// compareProducts is the first half of R1: stock and version, the sum of the entries, and every live entry.
-func (a *auditor) compareProducts(ctx context.Context, q querier, ids []uuid.UUID) ([]differs, error) {
-	shelves, now, err := a.readShelves(ctx, ids)
+// compareProducts is the first half of R1: stock and version, the sums of the entries, and every live entry. At first the keys of a
+// product are read one after the other; what differs then is read at one moment.
+func (a *auditor) compareProducts(ctx context.Context, q querier, ids []uuid.UUID, exact bool) ([]differs, error) {
+	shelves, now, err := a.readShelves(ctx, ids, exact)
 	if err != nil {
 		return nil, err
 	}
@@ -50,116 +50,115 @@ func (a *auditor) compareProducts(ctx context.Context, q querier, ids []uuid.UUI
 
 // shelf is a product as its keys in Redis hold it, unread.
 type shelf struct {
-	stock    []any // n and v
+	stock    []any // n, v and m
 	reserved string
 	entries  map[string]string
-	wrong    error // a key of the wrong type
+	dates    map[string]float64 // of the entries, as the set has them by which they end
+	wrong    error              // a key of the wrong type
 }
 
 // loaded: without its stock a product is not in Redis, whatever is left of it there.
-func (s shelf) loaded() bool { return s.wrong != nil || len(s.stock) == 2 && s.stock[0] != nil }
+func (s shelf) loaded() bool { return s.wrong != nil || len(s.stock) == 3 && s.stock[0] != nil }
 
-func (a *auditor) readShelves(ctx context.Context, ids []uuid.UUID) ([]shelf, int64, error) {
-	keys := redisx.Keys{Namespace: a.Namespace}
-	stocks, reserved, entries := make([]*redis.SliceCmd, len(ids)), make([]*redis.StringCmd, len(ids)), make([]*redis.MapStringStringCmd, len(ids))
+func (a *auditor) readShelves(ctx context.Context, ids []uuid.UUID, exact bool) ([]shelf, int64, error) {
+	reads := make([]shelfRead, len(ids))
 	pipe := a.Redis.Pipeline()
 	for i, id := range ids {
-		k := keys.Product(id)
-		stocks[i], reserved[i], entries[i] = pipe.HMGet(ctx, k[0], "n", "v"), pipe.Get(ctx, k[1]), pipe.HGetAll(ctx, k[2])
+		if exact {
+			pipe = a.Redis.TxPipeline() // takes the keys of one product only
+		}
+		reads[i] = a.readShelf(ctx, pipe, id)
+		if exact || i == len(ids)-1 {
+			_, _ = pipe.Exec(ctx) // the errors are looked at one by one
+		}
 	}
-	_, _ = pipe.Exec(ctx) // the errors are looked at one by one
 	now := clock.Now()
 	shelves := make([]shelf, len(ids))
-	for i := range ids {
-		s := shelf{stock: stocks[i].Val(), reserved: reserved[i].Val(), entries: entries[i].Val()}
-		for _, err := range []error{stocks[i].Err(), reserved[i].Err(), entries[i].Err()} {
-			if redisx.Unavailable(err) {
-				return nil, 0, fmt.Errorf("read Redis: %w", err)
-			}
-			if err != nil && err != redis.Nil { //nolint:errorlint // go-redis gives Nil itself
-				s.wrong = err
-			}
+	for i, r := range reads {
+		var err error
+		if shelves[i], err = r.shelf(); err != nil {
+			return nil, 0, err
 		}
-		shelves[i] = s
 	}
 	return shelves, now.UnixMilli(), nil
+}
+
+// shelfRead is what is asked of Redis about a product.
+type shelfRead struct {
+	stock    *redis.SliceCmd
+	reserved *redis.StringCmd
+	entries  *redis.MapStringStringCmd
+	dates    *redis.ZSliceCmd
+}
+
+func (a *auditor) readShelf(ctx context.Context, pipe redis.Pipeliner, id uuid.UUID) shelfRead {
+	k := redisx.Keys{Namespace: a.Namespace}.Product(id)
+	return shelfRead{pipe.HMGet(ctx, k[0], "n", "v", "m"), pipe.Get(ctx, k[1]), pipe.HGetAll(ctx, k[2]), pipe.ZRangeWithScores(ctx, k[3], 0, -1)}
+}
+
+func (r shelfRead) shelf() (shelf, error) {
+	s := shelf{stock: r.stock.Val(), reserved: r.reserved.Val(), entries: r.entries.Val(), dates: map[string]float64{}}
+	for _, err := range []error{r.stock.Err(), r.reserved.Err(), r.entries.Err(), r.dates.Err()} {
+		if redisx.Unavailable(err) {
+			return s, fmt.Errorf("read Redis: %w", err)
+		}
+		if err != nil && err != redis.Nil { //nolint:errorlint // go-redis gives Nil itself
+			s.wrong = err
+		}
+	}
+	for _, z := range r.dates.Val() {
+		id, _ := z.Member.(string)
+		s.dates[id] = z.Score
+	}
+	return s, nil
 }
 
 // against compares one product at a moment of Postgres' clock, by which entries and carts expire.
 func (s shelf) against(id uuid.UUID, p product, now int64) []differs {
 	if s.wrong != nil {
-		return []differs{{"the product's keys can be read", id, s.wrong.Error(), ""}}
+		return []differs{{Rule: "the product's keys can be read", Key: id, Redis: s.wrong.Error()}}
 	}
 	var found []differs
-	is, should := fmt.Sprintf("%v at version %v", s.stock[0], s.stock[1]), fmt.Sprintf("%d at version %d", p.stock, p.version)
-	if is != should {
-		found = append(found, differs{"stock and version are those of the row", id, is, should})
+	differ := func(rule, is, should string) {
+		if is != should {
+			found = append(found, differs{Rule: rule, Key: id, Redis: is, Postgres: should})
+		}
 	}
-	live, sum, err := s.live(now)
+	differ("stock and version are those of the row", fmt.Sprintf("%v at version %v", s.stock[0], s.stock[1]), fmt.Sprintf("%d at version %d", p.stock, p.version))
+	entries, err := s.read()
 	if err != nil {
-		return append(found, differs{"an entry can be read", id, err.Error(), ""})
+		differ("an entry can be read", err.Error(), "")
+		return found
 	}
-	if said := strconv.FormatInt(sum, 10); s.reserved != said && (sum != 0 || s.reserved != "") {
-		found = append(found, differs{"reserved is the sum of the entries", id, s.reserved, said})
-	}
-	if is, should := differing(live, p.holds, now); is != should {
-		found = append(found, differs{"the live entries are the live cart lines and the holds of orders", id, is, should})
-	}
-	return found
-}
-
-// live reads the entries, "units:expiry in ms", the owner behind it where it is known: those that count, and the sum of all.
-func (s shelf) live(now int64) (map[string]hold, int64, error) {
-	live, sum := make(map[string]hold, len(s.entries)), int64(0)
-	for id, value := range s.entries {
-		units, rest, _ := strings.Cut(value, ":")
-		expires, _, _ := strings.Cut(rest, ":")
-		q, err1 := strconv.ParseInt(units, 10, 64)
-		e, err2 := strconv.ParseInt(expires, 10, 64)
-		if err1 != nil || err2 != nil || q <= 0 {
-			return nil, 0, fmt.Errorf("%s: %q", id, value)
-		}
-		sum += q
-		if e > now {
-			live[id] = hold{units: q, expires: e}
+	sum, marked := int64(0), int64(0)
+	for _, e := range entries {
+		if sum += e.units; e.marks != "" {
+			marked += e.units
 		}
 	}
-	return live, sum, nil
-}
-
-// differing shows the holds on which the two sides do not agree: twice the empty text if they all agree.
-func differing(is, should map[string]hold, now int64) (string, string) {
-	ids := maps.Clone(is)
-	maps.Copy(ids, should)
-	var left, right []string
-	for _, id := range slices.Sorted(maps.Keys(ids)) {
-		here, there := is[id], should[id]
-		over := there.expires <= now && here.units == 0
-		if here.units > 0 && here.units == there.units && here.expires > there.most && len(left) < firstRows {
-			left = append(left, fmt.Sprintf("%s: %d until %d", id, here.units, here.expires))
-			right = append(right, fmt.Sprintf("%s: %d until %d", id, there.units, there.expires))
-		}
-		if here.units != there.units && !over && len(left) < firstRows {
-			left, right = append(left, fmt.Sprintf("%s: %d", id, here.units)), append(right, fmt.Sprintf("%s: %d", id, there.units))
-		}
+	if sum != 0 || s.reserved != "" {
+		differ("reserved is the sum of the entries", s.reserved, strconv.FormatInt(sum, 10))
 	}
-	return strings.Join(left, ", "), strings.Join(right, ", ")
+	if s.stock[2] != nil {
+		differ("m is the sum of the entries that are marked", fmt.Sprint(s.stock[2]), strconv.FormatInt(marked, 10))
+	}
+	return append(found, s.compareEntries(id, entries, p.holds, now)...)
 }
 
 // expectedHolds are the holds that Postgres knows of: lines of open carts that were held, and lines of orders under way of
 // which inventory has not heard yet. An entry lasts as long as its cart, which a checkout that came to nothing has given its time
-// back; an order's until a while after its deadline, and longer while it is refreshed.
+// back; an order's until its deadline at least and a while longer, or longer still while it is refreshed.
 const expectedHolds = `
 	WITH under_way AS MATERIALIZED ( -- few, found by an index of their own, among many lines
-		SELECT id, hold_id, deadline FROM orders.orders WHERE status IN ('CREATED', 'PROCESSING', 'ENDING') AND hold_id IS NOT NULL
+		SELECT id, customer, hold_id, deadline FROM orders.orders WHERE status IN ('CREATED', 'PROCESSING', 'ENDING') AND hold_id IS NOT NULL
 	)
-	SELECT l.product_id, c.id, l.quantity, (extract(epoch FROM c.expires_at) * 1000)::bigint,
-		(extract(epoch FROM c.expires_at + interval '1 second') * 1000)::bigint
+	SELECT l.product_id, c.id, l.quantity, (extract(epoch FROM c.expires_at - interval '1 second') * 1000)::bigint,
+		(extract(epoch FROM c.expires_at + interval '1 second') * 1000)::bigint, false, c.customer
 	FROM cart.lines l JOIN cart.carts c ON c.id = l.cart_id
 	WHERE l.product_id = ANY($1) AND l.held AND c.state = 'OPEN' AND c.expires_at IS NOT NULL
 	UNION ALL
 	SELECT l.product_id, o.hold_id, l.quantity, (extract(epoch FROM o.deadline) * 1000)::bigint,
-		(extract(epoch FROM greatest(o.deadline, now()) + interval '2 minutes') * 1000)::bigint
+		(extract(epoch FROM greatest(o.deadline, now()) + interval '2 minutes') * 1000)::bigint, true, o.customer
 	FROM under_way o JOIN orders.lines l ON l.order_id = o.id
 	WHERE l.product_id = ANY($1) AND NOT EXISTS (SELECT FROM inventory.reservations r WHERE r.order_id = o.id AND (r.state <> 'GATHERING'
 		OR EXISTS (SELECT FROM inventory.reservation_lines t WHERE t.order_id = o.id AND t.product_id = l.product_id))) -- its lanes take one by one`
@@ -173,7 +172,7 @@ func readProducts(ctx context.Context, q querier, ids []uuid.UUID) (map[uuid.UUI
 	var id uuid.UUID
 	var stock, version int64
 	if _, err := pgx.ForEachRow(rows, []any{&id, &stock, &version}, func() error {
-		books[id] = product{stock, version, map[string]hold{}}
+		books[id] = product{stock, version, map[string]owed{}}
 		return nil
 	}); err != nil {
 		return nil, fmt.Errorf("read stock: %w", err)
@@ -182,8 +181,8 @@ func readProducts(ctx context.Context, q querier, ids []uuid.UUID) (map[uuid.UUI
 		return nil, fmt.Errorf("read holds: %w", err)
 	}
 	var holder uuid.UUID
-	var h hold
-	if _, err := pgx.ForEachRow(rows, []any{&id, &holder, &h.units, &h.expires, &h.most}, func() error {
+	var h owed
+	if _, err := pgx.ForEachRow(rows, []any{&id, &holder, &h.units, &h.least, &h.most, &h.order, &h.customer}, func() error {
 		if p, known := books[id]; known { // a line of a product that is no more holds nothing
 			p.holds[holder.String()] = h
 		}

@@ -24,8 +24,8 @@ func (p *pass) glance(ctx context.Context, ids []uuid.UUID) (shelves []shelf, un
 	calls[0] = redisx.Command("TIME") // before the rest: what is live then is not taken for expired
 	for _, id := range ids {
 		k := p.Keys.Product(id)
-		calls = append(calls, redisx.Command("HMGET", k[0], "seq", "n", "v"), redisx.Command("GET", k[1]),
-			redisx.Command("HSCAN", k[2], "0", "COUNT", mostEntries), redisx.Command("ZCARD", k[3]), redisx.Command("HGET", k[0], "seq"))
+		calls = append(calls, redisx.Command("HMGET", k[0], "seq", "n", "v", "m"), redisx.Command("GET", k[1]),
+			redisx.Command("HSCAN", k[2], "0", "COUNT", mostEntries), redisx.Command("ZRANGE", k[3], 0, mostEntries, "WITHSCORES"), redisx.Command("HGET", k[0], "seq"))
 	}
 	replies, err := p.Scripts.Run(ctx, calls)
 	if err != nil {
@@ -65,15 +65,15 @@ func clockOf(r redisx.Reply) (int64, error) {
 // product.inc.lua, and of one of which there is nothing.
 func glanced(r []redisx.Reply) (s shelf, sure bool) {
 	stock, scan := listOf(r[0].Value), listOf(r[2].Value)
-	dated, counted := r[3].Value.(int64)
-	if len(stock) != 3 || len(scan) != 2 || word(scan[0]) != "0" || !counted {
+	dates, readable := datesOf(r[3])
+	if len(stock) != 4 || len(scan) != 2 || word(scan[0]) != "0" || !readable {
 		return s, false
 	}
 	flat, _ := scan[1].([]any)
-	if stock[1] == nil && nothing(r[1]) && len(flat) == 0 && dated == 0 {
+	if stock[1] == nil && nothing(r[1]) && len(flat) == 0 && len(dates) == 0 {
 		return shelf{condition: notLoaded}, true
 	}
-	s = shelf{condition: loaded, seq: word(stock[0]), stock: word(stock[1]), version: word(stock[2]), reserved: word(r[1].Value)}
+	s = shelf{condition: loaded, seq: word(stock[0]), stock: word(stock[1]), version: word(stock[2]), reserved: word(r[1].Value), marked: word(stock[3]), dates: dates}
 	reserved, ok := whole(s.reserved)
 	if !ok || word(r[4].Value) != s.seq || (reserved > 0) != (len(flat) > 0) {
 		return s, false
@@ -89,7 +89,28 @@ func glanced(r []redisx.Reply) (s shelf, sure bool) {
 			s.entries[word(flat[i])] = word(flat[i+1])
 		}
 	}
-	return s, int64(len(s.entries)) == dated
+	return s, len(s.entries) == len(dates)
+}
+
+// datesOf reads the answer to ZRANGE with scores, which are numbers in one version of the protocol and text in the other.
+func datesOf(r redisx.Reply) (dates map[string]string, readable bool) {
+	list, isList := r.Value.([]any)
+	if r.Err != nil || !isList {
+		return nil, false
+	}
+	if len(list) == 0 {
+		return nil, true
+	}
+	dates = make(map[string]string, len(list))
+	for i := 0; i < len(list); i++ {
+		if pair, isPair := list[i].([]any); isPair && len(pair) == 2 {
+			score, _ := pair[1].(float64)
+			dates[word(pair[0])] = strconv.FormatFloat(score, 'f', -1, 64)
+		} else if i++; i < len(list) {
+			dates[word(list[i-1])] = word(list[i])
+		}
+	}
+	return dates, true
 }
 
 func listOf(v any) []any {

@@ -232,6 +232,7 @@ func (p *place) promise(id, product uuid.UUID, quantity int64, until time.Time) 
 	p.Helper()
 	p.hold(id, product, quantity, until)
 	p.redis("HSET", p.keys.Product(product)[2], id.String(), entryText(quantity, until)+"::order:0")
+	p.redis("HINCRBY", p.keys.Product(product)[0], "m", quantity)
 }
 
 // taken lets inventory have decided on an order that long ago.

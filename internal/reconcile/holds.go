@@ -124,31 +124,33 @@ func (p *pass) ownersOfOthers(ctx context.Context, shelves []shelf, holds map[uu
 
 // compareHolds is the pair of reserved:{p}, holds:{p} and the rows. It enters into fix what is to be dropped and set.
 func (p *pass) compareHolds(s shelf, r row, fix *repair) (Difference, bool) {
-	var sum int64
+	wrong, nothing := s.undated()
+	fix.drop = append(fix.drop, nothing...)
 	for id, value := range s.entries {
 		h, readable := parse(value)
 		if !readable {
 			fix.drop = append(fix.drop, id)
 			continue
 		}
-		sum += h.quantity
 		p.compareHold(s, r, id, h, fix)
 	}
 	for id, e := range r.holds {
 		h, _ := parse(s.entries[id])
 		if e.live(s.now) && !e.young && !h.live(s.now) { // lost: rows are written after the shelf, and taken away before it
-			fix.set = append(fix.set, entry{id, e.hold, p.behind(e)})
+			fix.set = append(fix.set, entry{id, e.hold, p.behind(e, h)})
 		}
 	}
-	fix.sum = sum
-	said := strconv.FormatInt(sum, 10)
-	if len(fix.drop)+len(fix.set) == 0 && (s.reserved == said || sum == 0 && s.reserved == "") {
+	p.compareDates(s, r, wrong, fix)
+	fix.sum, fix.marked = s.sums()
+	sums := !fix.single && (s.reserved != strconv.FormatInt(fix.sum, 10) && (fix.sum != 0 || s.reserved != "") ||
+		s.marked != strconv.FormatInt(fix.marked, 10) && s.marked != "")
+	if len(fix.drop)+len(fix.set) == 0 && !sums {
 		return Difference{}, false
 	}
 	is, ought := holdsText(s, fix)
 	return Difference{
 		Pair: pairHolds, Key: "holds:{" + s.id.String() + "}",
-		Redis: "reserved " + s.reserved + is, Postgres: "reserved " + strconv.FormatInt(fix.sumAfter(s), 10) + ought,
+		Redis: sumsText(s.reserved, s.marked) + is, Postgres: sumsText(strconv.FormatInt(fix.sumAfter(s), 10), "") + ought,
 	}, true
 }
 
@@ -160,15 +162,15 @@ func (p *pass) compareHold(s shelf, r row, id string, h hold, fix *repair) {
 	e, known := r.holds[id]
 	switch {
 	case known && h.expires > e.most:
-		p.tooLong(s, id, e, fix)
-	case known && e.quantity == h.quantity && h.expires >= e.least && (!e.order || marked(s.entries[id])):
+		p.tooLong(s, id, h, e, fix)
+	case known && e.quantity == h.quantity && h.expires >= e.least && h.as(e):
 	case known && e.quantity == h.quantity:
 		if !e.young && (e.order || p.doubted(s.id, id, s.entries[id])) {
-			fix.set = append(fix.set, entry{id, hold{e.quantity, max(h.expires, e.expires)}, p.behind(e)})
+			fix.set = append(fix.set, entry{id, within(h, e), p.behind(e, h)})
 		}
 	case known:
 		if !e.young && p.doubted(s.id, id, s.entries[id]) {
-			fix.set = append(fix.set, entry{id, hold{e.quantity, max(h.expires, e.expires)}, p.behind(e)})
+			fix.set = append(fix.set, entry{id, within(h, e), p.behind(e, h)})
 		}
 	case p.nobodys(s.id, id, s.entries[id], r.owners):
 		fix.drop = append(fix.drop, id)
@@ -177,22 +179,22 @@ func (p *pass) compareHold(s shelf, r row, id string, h hold, fix *repair) {
 
 // tooLong judges an entry that ends later than its cart or order says. It may be of a checkout under way; one that has died, or
 // could not undo what it did, leaves it as it is.
-func (p *pass) tooLong(s shelf, id string, e expected, fix *repair) {
+func (p *pass) tooLong(s shelf, id string, h hold, e expected, fix *repair) {
 	switch {
 	case e.young:
 	case !p.doubted(s.id, id, s.entries[id]):
 		p.leave(s.id, id)
 	case e.live(s.now):
-		fix.set = append(fix.set, entry{id, e.hold, p.behind(e)})
+		fix.set = append(fix.set, entry{id, e.hold, p.behind(e, h)})
 	default:
 		fix.drop = append(fix.drop, id)
 	}
 }
 
 // behind is what stands behind an entry that is set: its owner where that is kept, and the mark of what is an order's.
-func (p *pass) behind(e expected) string {
+func (p *pass) behind(e expected, is hold) string {
 	owner := ""
-	if p.Owners {
+	if p.Owners || is.owner != "" {
 		owner = ":" + redisx.Owner(e.customer)
 	}
 	if e.order {

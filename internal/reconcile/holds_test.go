@@ -121,6 +121,21 @@ func TestWhatACheckoutLeftThatDiedIsFound(t *testing.T) {
 	}
 }
 
+// A cart that has changed within the cooldown may be at a checkout: what that has left stays noted for the next run.
+func TestWhatACheckoutLeftOfAYoungCartIsFoundByTheNextRun(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	product := p.product(10)
+	cart := p.cart(map[uuid.UUID]int64{product: 3})
+	p.want(p.full())
+	p.checkoutDies(product, cart, 3, later)
+	p.redis("ZADD", p.keys.Checkouts(product), later.UnixMilli(), product.String()) // within the cooldown, however long this takes
+	p.exec(`UPDATE cart.carts SET changed_at = now() + interval '1 hour'`)
+	p.want(p.reconcile(reconcile.Delta, false))
+	p.exec(`UPDATE cart.carts SET changed_at = now() - interval '1 hour'`)
+	p.want(p.reconcile(reconcile.Delta, false), "holds repaired")
+}
+
 func (p *place) checkoutDies(product, cart uuid.UUID, quantity int64, back time.Time) {
 	p.Helper()
 	by := inventory.Holder{HoldID: cart, Checkout: "dies", Back: map[uuid.UUID]time.Time{product: back}}

@@ -11,12 +11,14 @@ import (
 
 // repair is what is to be done about one product.
 type repair struct {
-	shelf shelf
-	row   row
-	sum   int64    // of the quantities of all entries that can be read, as they were shown
-	drop  []string // hold ids
-	set   []entry
-	found []Difference // what it puts right
+	shelf  shelf
+	row    row
+	sum    int64    // of the quantities of all entries that can be read, as they were shown
+	marked int64    // the same of those that are marked
+	single bool     // it is of many holds that change meanwhile: each is set right by itself
+	drop   []string // hold ids
+	set    []entry
+	found  []Difference // what it puts right
 }
 
 type entry struct {
@@ -33,11 +35,11 @@ const perCall = 500
 func (r *repair) call(keys redisx.Keys, seq string, first bool) redisx.Call {
 	drop, set := r.drop[:min(len(r.drop), perCall)], r.set[:min(len(r.set), perCall)]
 	r.drop, r.set = r.drop[len(drop):], r.set[len(set):]
-	sum := any("")
+	sum, marked := any(""), any("")
 	if first {
-		sum = r.sum
+		sum, marked = r.sum, r.marked
 	}
-	args := []any{seq, r.row.available, r.row.version, sum, len(drop)}
+	args := []any{seq, r.row.available, r.row.version, sum, marked, len(drop)}
 	for _, id := range drop {
 		args = append(args, id)
 	}

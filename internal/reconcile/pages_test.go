@@ -7,9 +7,9 @@ import (
 	"github.com/holdfast-checkout/holdfast/lua"
 )
 
-// Pages of different moments are not put together: half of the holds end while a product with many of them is read, and yet the
+// What has changed since its page was read is not judged by it: a third of the holds end while a product with many of them is read, and yet the
 // run finds nothing that differs.
-func TestTornPagesAreReadAgain(t *testing.T) {
+func TestWhatEndsWhileAProductIsReadIsNoDifference(t *testing.T) {
 	t.Parallel()
 	const carts = 1200 // of which one page shows about 500
 	p := newPlace(t)

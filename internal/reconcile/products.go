@@ -48,11 +48,7 @@ func (p *pass) comparePage(ctx context.Context, ids []uuid.UUID) error {
 		return err
 	}
 	for _, id := range large {
-		s, whole, err := p.readLarge(ctx, id)
-		if err == nil && whole {
-			err = p.compareShelves(ctx, []shelf{s})
-		}
-		if err != nil {
+		if err := p.compareLarge(ctx, id); err != nil {
 			return err
 		}
 	}

@@ -32,12 +32,11 @@ type shelf struct {
 	stock     string
 	version   string
 	reserved  string
+	marked    string            // what it says is marked; '' if that has yet to be counted
 	now       int64             // Redis' clock, ms
 	entries   map[string]string // hold id to "quantity:expiry in ms[:owner]", expired ones too
+	dates     map[string]string // hold id to the expiry by which it ends
 }
-
-// rereads is how often a product with many holds is read again when it changed between two pages of them.
-const rereads = 5
 
 // readShelves reads products, most of them at a glance. Those with more holds than fit a page are only named: each is to be read, and
 // compared, by itself, so that many of them are never in memory together.
@@ -89,53 +88,51 @@ func (p *pass) stateCall(id uuid.UUID, cursor string) redisx.Call {
 	return redisx.Call{Script: lua.State, Keys: p.Keys.Product(id), Args: []any{cursor}}
 }
 
-// readLarge reads a product page by page. All pages must be of one moment: one that changes faster than it can be read is not whole.
-func (p *pass) readLarge(ctx context.Context, id uuid.UUID) (s shelf, whole bool, err error) {
-	cursor := "0"
-	for again := 0; again <= rereads; {
+// readLarge reads a product page by page. It may change meanwhile: each entry is as it was at some moment of the reading.
+func (p *pass) readLarge(ctx context.Context, id uuid.UUID) (s shelf, err error) {
+	for cursor := "0"; ; {
 		reply, err := p.Scripts.One(ctx, p.stateCall(id, cursor))
 		if err != nil {
-			return s, false, err
+			return s, err
 		}
 		next, following, err := stateOf(id, redisx.Reply{Value: reply})
-		if err != nil {
-			return s, false, err
-		}
-		if cursor != "0" && next.seq != s.seq {
-			cursor, again = "0", again+1
-			continue
+		if err != nil || next.condition != loaded {
+			return next, err
 		}
 		if cursor == "0" {
 			s = next
 		} else {
 			maps.Copy(s.entries, next.entries)
+			maps.Copy(s.dates, next.dates)
 			s.now = next.now
 		}
 		if cursor = following; cursor == "0" {
-			return s, true, nil
+			return s, nil
 		}
 	}
-	return s, false, nil
 }
 
 // stateOf reads an answer of the script state.
 func stateOf(id uuid.UUID, r redisx.Reply) (shelf, string, error) {
 	answer, ok := r.Value.([]any)
-	if r.Err != nil || !ok || len(answer) != 9 {
+	if r.Err != nil || !ok || len(answer) != 10 {
 		return shelf{}, "", fmt.Errorf("state of product %s: answered %v: %w", id, r.Value, r.Err)
 	}
 	code, _ := answer[0].(int64)
 	s := shelf{
 		id: id, condition: condition(code), seq: word(answer[1]), stock: word(answer[2]), version: word(answer[3]), reserved: word(answer[4]),
-		entries: map[string]string{},
+		marked: word(answer[5]), entries: map[string]string{}, dates: map[string]string{},
 	}
 	var err error
 	if s.now, err = strconv.ParseInt(word(answer[6]), 10, 64); err != nil {
 		return shelf{}, "", fmt.Errorf("state of product %s: clock: %w", id, err)
 	}
-	flat, _ := answer[8].([]any)
+	flat, dates := listOf(answer[8]), listOf(answer[9])
 	for i := 0; i+1 < len(flat); i += 2 {
 		s.entries[word(flat[i])] = word(flat[i+1])
+		if i/2 < len(dates) && word(dates[i/2]) != "" {
+			s.dates[word(flat[i])] = word(dates[i/2])
+		}
 	}
 	return s, word(answer[7]), nil
 }
@@ -143,24 +140,4 @@ func stateOf(id uuid.UUID, r redisx.Reply) (shelf, string, error) {
 func word(v any) string {
 	s, _ := v.(string)
 	return s
-}
-
-// hold is an entry of holds:{p}.
-type hold struct {
-	quantity int64
-	expires  int64 // ms; it counts until then
-}
-
-func (h hold) live(now int64) bool { return h.quantity > 0 && h.expires > now }
-
-// marked says whether an entry is promised to an order, or to a checkout under way.
-func marked(value string) bool { return strings.Count(value, ":") == 4 }
-
-// parse reads an entry; false is what no script has written.
-func parse(value string) (hold, bool) {
-	quantity, rest, _ := strings.Cut(value, ":")
-	expires, _, _ := strings.Cut(rest, ":") // its owner may be behind it
-	q, err1 := strconv.ParseInt(quantity, 10, 64)
-	e, err2 := strconv.ParseInt(expires, 10, 64)
-	return hold{q, e}, err1 == nil && err2 == nil && q > 0 && e > 0
 }

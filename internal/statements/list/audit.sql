@@ -979,15 +979,15 @@ UNION ALL SELECT order_id, settled, NULL, NULL, NULL, state, amount_minor, curre
 -- at: shelf.go expectedHolds
 -- args: ids(9500, 10)
 WITH under_way AS MATERIALIZED ( -- few, found by an index of their own, among many lines
-	SELECT id, hold_id, deadline FROM orders.orders WHERE status IN ('CREATED', 'PROCESSING', 'ENDING') AND hold_id IS NOT NULL
+	SELECT id, customer, hold_id, deadline FROM orders.orders WHERE status IN ('CREATED', 'PROCESSING', 'ENDING') AND hold_id IS NOT NULL
 )
-SELECT l.product_id, c.id, l.quantity, (extract(epoch FROM c.expires_at) * 1000)::bigint,
-	(extract(epoch FROM c.expires_at + interval '1 second') * 1000)::bigint
+SELECT l.product_id, c.id, l.quantity, (extract(epoch FROM c.expires_at - interval '1 second') * 1000)::bigint,
+	(extract(epoch FROM c.expires_at + interval '1 second') * 1000)::bigint, false, c.customer
 FROM cart.lines l JOIN cart.carts c ON c.id = l.cart_id
 WHERE l.product_id = ANY($1) AND l.held AND c.state = 'OPEN' AND c.expires_at IS NOT NULL
 UNION ALL
 SELECT l.product_id, o.hold_id, l.quantity, (extract(epoch FROM o.deadline) * 1000)::bigint,
-	(extract(epoch FROM greatest(o.deadline, now()) + interval '2 minutes') * 1000)::bigint
+	(extract(epoch FROM greatest(o.deadline, now()) + interval '2 minutes') * 1000)::bigint, true, o.customer
 FROM under_way o JOIN orders.lines l ON l.order_id = o.id
 WHERE l.product_id = ANY($1) AND NOT EXISTS (SELECT FROM inventory.reservations r WHERE r.order_id = o.id AND (r.state <> 'GATHERING'
 	OR EXISTS (SELECT FROM inventory.reservation_lines t WHERE t.order_id = o.id AND t.product_id = l.product_id))) -- its lanes take one by one
