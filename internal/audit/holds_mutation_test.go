@@ -153,7 +153,7 @@ func TestEveryPartOfAHoldIsAudited(t *testing.T) {
 	b.Options = s.options(t, b.db)
 	b.Namespace = s.copyOfRedis(t)
 	b.Ledgers = []audit.Ledger{{URL: "http://127.0.0.1:1", APIKey: apiKey}} // so that an order may be under way
-	const atOnce = 8                                                        // a verdict shows ten rows
+	const atOnce = 8                                                        // a verdict shows ten rows of a rule
 	b.free("orders.orders")
 	b.free("cart.carts")
 	b.exec(`DROP INDEX cart.carts_one_open`)

@@ -59,6 +59,7 @@ func proveRedisAgrees(ctx context.Context, a *auditor, v *Verdict) error {
 
 // eachPage walks over all ids by key and enters what differs and goes on to differ.
 func (a *auditor) eachPage(ctx context.Context, v *Verdict, sql string, look compare) error {
+	shown := map[string]int{} // by rule
 	for last := uuid.Nil; ; {
 		ids, err := column(ctx, a.snap.tx, sql, last, redisPage)
 		if err != nil || len(ids) == 0 {
@@ -71,10 +72,9 @@ func (a *auditor) eachPage(ctx context.Context, v *Verdict, sql string, look com
 			return err
 		}
 		for _, d := range found {
-			if len(v.Rows) == firstRows {
-				break
+			if shown[d.Rule]++; shown[d.Rule] <= firstRows {
+				v.breaks(d.row())
 			}
-			v.breaks(d.row())
 		}
 	}
 }
