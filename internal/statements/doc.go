@@ -3,5 +3,5 @@
 //
 // The list is checked in, a file for each package that sends. `make statements` makes it: the tests run, and every connection that
 // the product opens tells what goes over it. What is sent and not listed fails the test run that sends it; what the source has and
-// the list has not fails TestSourceIsListed; what is listed and was not sent is named at the end of a run of all tests.
+// the list has not fails TestSourceIsListed; what is listed and was not sent fails a run of all tests.
 package statements

@@ -7,7 +7,7 @@ import (
 	"github.com/holdfast-checkout/holdfast/internal/statements"
 )
 
-// What the source has is listed, and what is listed is in the source. A run of all tests names what is listed and was not sent.
+// What the source has is listed, and what is listed is in the source. A run of all tests fails where something is listed and was not sent.
 func TestSourceIsListed(t *testing.T) {
 	t.Parallel()
 	texts, err := statements.Source(filepath.Join("..", ".."))

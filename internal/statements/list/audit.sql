@@ -65,19 +65,7 @@ DELETE FROM audit_entries r WHERE r.kind <> 'charge' AND r.key = '' AND r.order_
 -- at: facts.go held
 -- args: 'no fact of a paid order is an open dead letter'
 SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
-SELECT d.module, d.fact_id, d.order_id FROM shared.dead_letters d WHERE d.replayed_at IS NULL AND d.order_id IS NOT NULL AND (SELECT coalesce(sum(CASE t.kind WHEN 'charge' THEN t.amount_minor ELSE -t.amount_minor END), 0)
-FROM payment.transfers t WHERE t.order_id = d.order_id) > 0) q LIMIT 10) r
-
--- at: facts.go held
--- args: 'no fact of a paid order is an open dead letter'
-SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
 SELECT d.module, d.fact_id, d.order_id FROM shared.dead_letters d WHERE d.replayed_at IS NULL AND d.order_id IS NOT NULL AND (SELECT coalesce(sum(CASE t.kind WHEN 'refund' THEN -t.amount_minor ELSE t.amount_minor END), 0)
-FROM payment.transfers t WHERE t.order_id = d.order_id) > 0) q LIMIT 10) r
-
--- at: facts.go held
--- args: 'no fact of a paid order waits for a version that has a row for it'
-SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
-SELECT d.module, d.fact_id, d.order_id FROM shared.waiting_facts d WHERE true AND d.order_id IS NOT NULL AND (SELECT coalesce(sum(CASE t.kind WHEN 'charge' THEN t.amount_minor ELSE -t.amount_minor END), 0)
 FROM payment.transfers t WHERE t.order_id = d.order_id) > 0) q LIMIT 10) r
 
 -- at: facts.go held
@@ -1014,44 +1002,9 @@ UNION ALL SELECT order_id, state, 'charge-' || order_id, 'refund-' || order_id, 
 		  AND NOT EXISTS (SELECT FROM payment.orphans o WHERE o.provider_id = c.id AND o.refund_id IS NOT NULL)) q LIMIT 10) r
 
 -- at: snapshot.go snapshot.ask
--- args: 'a charge of the provider''s is one of ours'
-SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
-SELECT c.id AS charge_id, c.key, c.order_id, c.amount_minor AS theirs, p.amount_minor AS ours, p.state
-FROM audit_ledger c LEFT JOIN payment.payments p ON p.charge_key = c.key
-WHERE c.kind = 'charge' AND NOT c.late
-  AND (p.order_id IS NULL OR p.order_id::text <> c.order_id OR (p.amount_minor, p.currency) <> (c.amount_minor, c.currency)
-       OR p.state NOT IN ('PENDING', 'UNKNOWN', 'SUCCESS', 'REFUNDING', 'REFUNDED') OR p.charge_id <> c.id)
-  AND NOT EXISTS (SELECT FROM payment.orphans o WHERE o.provider_id = c.id AND o.refund_id IS NOT NULL)) q LIMIT 10) r
-
--- at: snapshot.go snapshot.ask
--- args: 'the provider charged an order once, but for what was found and given back'
-SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
-		SELECT c.order_id, count(*) AS charges, sum(c.amount_minor) AS amount_minor FROM audit_ledger c
-		WHERE c.kind = 'charge' AND NOT
-EXISTS (SELECT FROM payment.orphans o JOIN audit_ledger r ON r.kind = 'refund' AND r.id = o.refund_id
-        WHERE o.provider_id = c.id AND (r.charge_id, r.amount_minor, r.currency) = (c.id, c.amount_minor, c.currency)) GROUP BY c.order_id HAVING count(*) > 1) q LIMIT 10) r
-
--- at: snapshot.go snapshot.ask
 -- args: 'a quantity in a cart is above zero'
 SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
 SELECT cart_id, product_id, quantity FROM cart.lines WHERE quantity <= 0) q LIMIT 10) r
-
--- at: snapshot.go snapshot.ask
--- args: 'a payment and the ledger name the same charge and refund of the provider''s'
-SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
-SELECT coalesce(p.order_id, t.order_id) AS order_id, p.kind, p.id AS payments_id, t.provider_id AS transfers_id
-FROM (SELECT order_id, 'charge' AS kind, charge_id AS id FROM payment.payments WHERE charge_id IS NOT NULL
-      UNION ALL SELECT order_id, 'refund', refund_id FROM payment.payments WHERE refund_id IS NOT NULL) p
-FULL JOIN payment.transfers t ON t.order_id = p.order_id AND t.kind = p.kind AND t.provider_id = p.id
-WHERE p.id IS NULL OR t.provider_id IS NULL) q LIMIT 10) r
-
--- at: snapshot.go snapshot.ask
--- args: 'the sum of a product''s movements is what is available'
-SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
-SELECT coalesce(s.product_id, m.product_id) AS product_id, s.available, m.moved
-FROM inventory.stock s
-FULL JOIN (SELECT product_id, sum(quantity) AS moved FROM inventory.movements GROUP BY product_id) m ON m.product_id = s.product_id
-WHERE s.available IS DISTINCT FROM coalesce(m.moved, 0)) q LIMIT 10) r
 
 -- at: snapshot.go snapshot.ask
 -- args: 'what was settled outside says who did so and why'
@@ -1062,14 +1015,6 @@ FULL JOIN (SELECT * FROM payment.acts WHERE act = 'settle') a ON a.order_id = t.
 WHERE t.order_id IS NULL OR a.order_id IS NULL) q LIMIT 10) r
 
 -- at: snapshot.go snapshot.ask
--- args: 'the ledger''s entries sum to zero in every currency'
-SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
-SELECT currency, sum(got) AS sum_minor FROM (
-	SELECT currency, amount_minor AS got FROM payment.transfers WHERE debit IN ('provider', 'refunds')
-	UNION ALL SELECT currency, -amount_minor FROM payment.transfers WHERE credit IN ('customer', 'provider', 'outside')) e
-GROUP BY currency HAVING sum(got) <> 0) q LIMIT 10) r
-
--- at: snapshot.go snapshot.ask
 -- args: 'a dispute that is known here is known at the provider'
 SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
 SELECT d.dispute_id, d.order_id, d.charge_id FROM payment.disputes d
@@ -1077,122 +1022,10 @@ WHERE d.provider = 'sandbox' AND EXISTS (SELECT FROM audit_ledger c WHERE c.kind
   AND NOT EXISTS (SELECT FROM audit_ledger l WHERE l.kind = 'stand' AND l.id = d.dispute_id)) q LIMIT 10) r
 
 -- at: snapshot.go snapshot.ask
--- args: 'what payment has said of an order is what its row says'
-SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
-SELECT f.id AS fact_id, f.name, p.order_id, f.said->>'charge_id' AS charge_id, f.said->>'refund_id' AS refund_id, f.said->>'reason' AS reason
-FROM (SELECT id, name, order_id, convert_from(body, 'UTF8')::jsonb->'data' AS said FROM shared.outbox
-      WHERE name IN ('payment.processed', 'payment.failed', 'payment.refunded') AND order_id IS NOT NULL) f
-JOIN payment.payments p ON p.order_id = f.order_id
-WHERE ((f.said->>'total_minor')::bigint, f.said->>'currency', f.said->>'payment_method') IS DISTINCT FROM (p.amount_minor, p.currency, p.payment_method)
-   OR f.name <> 'payment.failed' AND coalesce(f.said->>'charge_id', '') <> coalesce(p.charge_id, '')
-   OR f.name = 'payment.refunded' AND p.state = 'REFUNDED' AND coalesce(f.said->>'refund_id', '') <> coalesce(p.refund_id, '')
-   OR f.name = 'payment.failed' AND coalesce(f.said->>'reason', '') <> p.reason) q LIMIT 10) r
-
--- at: snapshot.go snapshot.ask
 -- args: 'a key outlives the making of its order by a day'
 SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
 SELECT k.customer, k.key, k.order_id, k.created_at, k.expires_at FROM orders.idempotency_keys k
 WHERE k.expires_at < k.created_at + interval '23 hours' OR k.created_at > now() + interval '30 s') q LIMIT 10) r
-
--- at: snapshot.go snapshot.ask
--- args: 'a payment''s state is what the ledger says'
-SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
-SELECT m.order_id, m.state, m.amount_minor, m.charged, m.refunded FROM (
-SELECT p.order_id, p.state, p.currency, p.amount_minor, coalesce(b.charged, 0) AS charged, coalesce(b.refunded, 0) AS refunded
-FROM payment.payments p LEFT JOIN (
-SELECT order_id, currency,
-	coalesce(sum(amount_minor) FILTER (WHERE credit = 'customer'), 0) AS charged,
-	coalesce(sum(amount_minor) FILTER (WHERE debit = 'refunds'), 0) AS refunded
-FROM payment.transfers GROUP BY order_id, currency) b ON b.order_id = p.order_id AND b.currency = p.currency) m
-WHERE m.charged <> CASE WHEN m.state IN ('SUCCESS', 'REFUNDING', 'REFUNDED') THEN m.amount_minor ELSE 0 END
-   OR m.refunded > m.charged OR m.state <> 'REFUNDING' AND m.refunded <> CASE WHEN m.state = 'REFUNDED' THEN m.amount_minor ELSE 0 END) q LIMIT 10) r
-
--- at: snapshot.go snapshot.ask
--- args: 'a failed or cancelled order has paid nothing and never will'
-SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
-		SELECT o.id AS order_id, o.status, m.state, m.charged, m.refunded
-		FROM orders.orders o JOIN (
-SELECT p.order_id, p.state, p.currency, p.amount_minor, coalesce(b.charged, 0) AS charged, coalesce(b.refunded, 0) AS refunded
-FROM payment.payments p LEFT JOIN (
-SELECT order_id, currency,
-	coalesce(sum(amount_minor) FILTER (WHERE credit = 'customer'), 0) AS charged,
-	coalesce(sum(amount_minor) FILTER (WHERE debit = 'refunds'), 0) AS refunded
-FROM payment.transfers GROUP BY order_id, currency) b ON b.order_id = p.order_id AND b.currency = p.currency) m ON m.order_id = o.id
-		WHERE o.status IN ('FAILED', 'CANCELLED') AND (m.charged <> m.refunded OR m.state IN ('PENDING', 'UNKNOWN'))) q LIMIT 10) r
-
--- at: snapshot.go snapshot.ask
--- args: 'money on its way'
-SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
-	SELECT o.id AS order_id, o.status, o.payment_status, m.state, m.charged, m.refunded
-	FROM orders.orders o LEFT JOIN (
-SELECT p.order_id, p.state, p.currency, p.amount_minor, coalesce(b.charged, 0) AS charged, coalesce(b.refunded, 0) AS refunded
-FROM payment.payments p LEFT JOIN (
-SELECT order_id, currency,
-	coalesce(sum(amount_minor) FILTER (WHERE credit = 'customer'), 0) AS charged,
-	coalesce(sum(amount_minor) FILTER (WHERE debit = 'refunds'), 0) AS refunded
-FROM payment.transfers GROUP BY order_id, currency) b ON b.order_id = p.order_id AND b.currency = p.currency) m ON m.order_id = o.id
-	WHERE o.status = 'ENDING' OR o.status IN ('CREATED', 'PROCESSING') AND o.payment_status = 'UNKNOWN' ORDER BY o.id) q LIMIT 10) r
-
--- at: snapshot.go snapshot.ask
--- args: 'the provider kept of a final order what the order says'
-SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
-SELECT o.id AS order_id, o.status, o.total_minor, coalesce(k.kept, 0) AS kept
-FROM orders.orders o
-LEFT JOIN (SELECT order_id, sum(CASE WHEN kind IN ('charge', 'reversal') THEN amount_minor WHEN kind = 'refund' THEN -amount_minor END) AS kept,
-                  bool_or(kind = 'reversal' AND late AND id NOT IN (SELECT refund_id FROM payment.failed_refunds)) AS untold,
-                  coalesce(sum(amount_minor) FILTER (WHERE kind = 'refund' AND late), 0) AS refunded_since
-           FROM audit_ledger GROUP BY order_id) k ON k.order_id = o.id::text
-WHERE o.status IN ('COMPLETED', 'FAILED', 'CANCELLED')
-  AND NOT EXISTS (SELECT FROM payment.acts s WHERE s.order_id = o.id AND s.act = 'settle')
-  AND NOT EXISTS (SELECT FROM payment.payments p WHERE p.order_id = o.id AND p.provider <> '' AND NOT (p.provider, p.account) IN (SELECT provider, account FROM audit_accounts))
-  AND NOT EXISTS (SELECT FROM payment.payments w JOIN payment.transfers v ON v.order_id = w.order_id AND v.kind = 'reversal'
-	WHERE w.order_id = o.id AND w.state = 'REFUNDING') AND NOT coalesce(k.untold, false)
-  AND CASE WHEN o.status = 'COMPLETED' THEN coalesce(k.kept + k.refunded_since, 0) <> o.total_minor ELSE coalesce(k.kept, 0) <> 0 END) q LIMIT 10) r
-
--- at: snapshot.go snapshot.ask
--- args: 'the provider kept of a final order what the order says'
-SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
-SELECT o.id AS order_id, o.status, o.total_minor, coalesce(k.kept, 0) AS kept
-FROM orders.orders o
-LEFT JOIN (SELECT order_id, sum(CASE kind WHEN 'charge' THEN amount_minor ELSE -amount_minor END) AS kept,
-                  coalesce(sum(amount_minor) FILTER (WHERE kind = 'refund' AND late), 0) AS refunded_since
-           FROM audit_ledger GROUP BY order_id) k ON k.order_id = o.id::text
-WHERE o.status IN ('COMPLETED', 'FAILED', 'CANCELLED')
-  AND NOT EXISTS (SELECT FROM payment.acts s WHERE s.order_id = o.id AND s.act = 'settle')
-  AND CASE WHEN o.status = 'COMPLETED' THEN coalesce(k.kept + k.refunded_since, 0) <> o.total_minor ELSE coalesce(k.kept, 0) <> 0 END) q LIMIT 10) r
-
--- at: snapshot.go snapshot.ask
--- args: 'the provider kept of a final order what the order says'
-SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
-SELECT o.id AS order_id, o.status, o.total_minor, coalesce(k.kept, 0) AS kept
-FROM orders.orders o
-LEFT JOIN (SELECT order_id, sum(CASE kind WHEN 'charge' THEN amount_minor ELSE -amount_minor END) AS kept,
-                  coalesce(sum(amount_minor) FILTER (WHERE kind = 'refund' AND late), 0) AS refunded_since
-           FROM audit_ledger GROUP BY order_id) k ON k.order_id = o.id::text
-WHERE o.status IN ('COMPLETED', 'FAILED', 'CANCELLED')
-  AND NOT EXISTS (SELECT FROM payment.acts s WHERE s.order_id = o.id AND s.act = 'settle')
-  AND NOT EXISTS (SELECT FROM payment.payments p WHERE p.order_id = o.id AND p.provider <> '' AND NOT (p.provider, p.account) IN (SELECT provider, account FROM audit_accounts))
-  AND CASE WHEN o.status = 'COMPLETED' THEN coalesce(k.kept + k.refunded_since, 0) <> o.total_minor ELSE coalesce(k.kept, 0) <> 0 END) q LIMIT 10) r
-
--- at: snapshot.go snapshot.ask
--- args: 'no money is held for an order that has come to nothing'
-SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
-SELECT o.id AS order_id, o.status, p.state AS payment FROM orders.orders o
-JOIN payment.payments p ON p.order_id = o.id
-WHERE o.status IN ('FAILED', 'CANCELLED') AND p.state NOT IN ('DECLINED', 'REFUNDED', 'VOIDED')) q LIMIT 10) r
-
--- at: snapshot.go snapshot.ask
--- args: 'a completed order has paid its total'
-SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
-		SELECT o.id AS order_id, o.total_minor, m.state, m.charged, m.refunded
-		FROM orders.orders o LEFT JOIN (
-SELECT p.order_id, p.state, p.currency, p.amount_minor, coalesce(b.charged, 0) AS charged, coalesce(b.refunded, 0) AS refunded
-FROM payment.payments p LEFT JOIN (
-SELECT order_id, currency,
-	coalesce(sum(amount_minor) FILTER (WHERE credit = 'customer'), 0) AS charged,
-	coalesce(sum(amount_minor) FILTER (WHERE debit = 'refunds'), 0) AS refunded
-FROM payment.transfers GROUP BY order_id, currency) b ON b.order_id = p.order_id AND b.currency = p.currency) m ON m.order_id = o.id
-		WHERE o.status = 'COMPLETED' AND o.total_minor IS DISTINCT FROM m.charged - m.refunded) q LIMIT 10) r
 
 -- at: snapshot.go snapshot.ask
 -- args: 'an ordered quantity is above zero'
@@ -1206,88 +1039,9 @@ SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
 SELECT order_id, state, charge_key, refund_key, charge_id, refund_id, amount_minor, currency, provider, account FROM payment.payments
 UNION ALL SELECT order_id, state, 'charge-' || order_id, 'refund-' || order_id, charge_id, refund_id, amount_minor, currency,
 	coalesce(provider, ''), coalesce(account, '') FROM payment.archived) p
-		WHERE p.charge_id IS NOT NULL AND (p.provider, p.account) IN (SELECT provider, account FROM audit_accounts)
-		  AND NOT EXISTS (SELECT FROM audit_ledger c WHERE c.kind = 'charge' AND c.id = p.charge_id AND c.key = p.charge_key
-		                  AND (c.provider, c.account) = (p.provider, p.account))) q LIMIT 10) r
-
--- at: snapshot.go snapshot.ask
--- args: 'a charge of ours is one of the provider''s'
-SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
-		SELECT p.order_id, p.state, p.charge_id, p.amount_minor FROM (
-SELECT order_id, state, charge_key, refund_key, charge_id, refund_id, amount_minor, currency, provider, account FROM payment.payments
-UNION ALL SELECT order_id, state, 'charge-' || order_id, 'refund-' || order_id, charge_id, refund_id, amount_minor, currency,
-	coalesce(provider, ''), coalesce(account, '') FROM payment.archived) p
 		WHERE p.charge_id IS NOT NULL AND (p.provider, p.account) IN (SELECT provider, account FROM audit_accounts) AND NOT coalesce(p.charge_id IN (SELECT provider_id FROM payment.orphans WHERE settled_at IS NOT NULL), false)
 		  AND NOT EXISTS (SELECT FROM audit_ledger c WHERE c.kind = 'charge' AND c.id = p.charge_id AND c.key = p.charge_key
 		                  AND (c.provider, c.account) = (p.provider, p.account))) q LIMIT 10) r
-
--- at: snapshot.go snapshot.ask
--- args: 'a charge of ours is one of the provider''s'
-SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
-SELECT p.order_id, p.state, p.charge_id, p.amount_minor FROM payment.payments p
-WHERE p.charge_id IS NOT NULL
-  AND NOT EXISTS (SELECT FROM audit_ledger c WHERE c.kind = 'charge' AND c.id = p.charge_id AND c.key = p.charge_key)) q LIMIT 10) r
-
--- at: snapshot.go snapshot.ask
--- args: 'a refund of ours is one of the provider''s'
-SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
-		SELECT p.order_id, p.state, p.refund_id, p.amount_minor FROM (
-SELECT order_id, state, charge_key, refund_key, charge_id, refund_id, amount_minor, currency, provider, account FROM payment.payments
-UNION ALL SELECT order_id, state, 'charge-' || order_id, 'refund-' || order_id, charge_id, refund_id, amount_minor, currency,
-	coalesce(provider, ''), coalesce(account, '') FROM payment.archived) p
-		WHERE p.refund_id IS NOT NULL AND p.refund_id <> 'outside-' || p.order_id AND (p.provider, p.account) IN (SELECT provider, account FROM audit_accounts)
-		  AND NOT EXISTS (SELECT FROM audit_ledger r WHERE r.kind = 'refund' AND r.id = p.refund_id AND r.key IN (p.refund_key, '')
-		                  AND (r.provider, r.account) = (p.provider, p.account))) q LIMIT 10) r
-
--- at: snapshot.go snapshot.ask
--- args: 'a refund of ours is one of the provider''s'
-SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
-SELECT p.order_id, p.state, p.refund_id, p.amount_minor FROM payment.payments p
-WHERE p.refund_id IS NOT NULL
-  AND NOT EXISTS (SELECT FROM payment.acts s WHERE s.order_id = p.order_id AND s.act = 'settle')
-  AND NOT EXISTS (SELECT FROM audit_ledger r WHERE r.kind = 'refund' AND r.id = p.refund_id AND r.key = p.refund_key)) q LIMIT 10) r
-
--- at: snapshot.go snapshot.ask
--- args: 'each movement''s balance is what the one before it left'
-SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
-SELECT product_id, units, sum(n) AS missing FROM (
-	SELECT product_id, balance - quantity AS units, 1 AS n FROM inventory.movements
-	UNION ALL SELECT product_id, balance, -1 FROM inventory.movements
-	UNION ALL SELECT product_id, 0, -1 FROM inventory.stock
-	UNION ALL SELECT product_id, available, 1 FROM inventory.stock) e
-GROUP BY product_id, units HAVING sum(n) <> 0) q LIMIT 10) r
-
--- at: snapshot.go snapshot.ask
--- args: 'a refund gives back a charge and no more than it'
-SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
-SELECT r.charge_id, min(r.order_id) AS order_id, c.amount_minor AS charged, sum(r.amount_minor) AS refunded
-FROM audit_ledger r LEFT JOIN audit_ledger c ON c.kind = 'charge' AND c.id = r.charge_id
-WHERE r.kind = 'refund' GROUP BY r.charge_id, c.amount_minor
-HAVING sum(r.amount_minor) > coalesce(c.amount_minor, 0)) q LIMIT 10) r
-
--- at: snapshot.go snapshot.ask
--- args: 'a refund of the provider''s is one of ours'
-SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
-		SELECT r.id AS refund_id, r.key, r.order_id, r.amount_minor AS theirs, p.amount_minor AS ours, p.state
-		FROM audit_ledger r LEFT JOIN (
-SELECT order_id, state, charge_key, refund_key, charge_id, refund_id, amount_minor, currency, provider, account FROM payment.payments
-UNION ALL SELECT order_id, state, 'charge-' || order_id, 'refund-' || order_id, charge_id, refund_id, amount_minor, currency,
-	coalesce(provider, ''), coalesce(account, '') FROM payment.archived) p ON p.refund_key = r.key
-		WHERE r.kind = 'refund' AND NOT r.late AND r.key <> ''
-		  AND (p.order_id IS NULL OR p.order_id::text <> r.order_id OR (p.amount_minor, p.currency) <> (r.amount_minor, r.currency)
-		       OR (p.provider, p.account) <> (r.provider, r.account)
-		       OR p.state NOT IN ('REFUNDING', 'REFUNDED') OR p.refund_id <> r.id OR p.charge_id <> r.charge_id)
-		  AND NOT EXISTS (SELECT FROM payment.orphans o WHERE o.provider_id = r.charge_id AND o.refund_id = r.id)) q LIMIT 10) r
-
--- at: snapshot.go snapshot.ask
--- args: 'a refund of the provider''s is one of ours'
-SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
-SELECT r.id AS refund_id, r.key, r.order_id, r.amount_minor AS theirs, p.amount_minor AS ours, p.state
-FROM audit_ledger r LEFT JOIN payment.payments p ON p.refund_key = r.key
-WHERE r.kind = 'refund' AND NOT r.late
-  AND (p.order_id IS NULL OR p.order_id::text <> r.order_id OR (p.amount_minor, p.currency) <> (r.amount_minor, r.currency)
-       OR p.state NOT IN ('REFUNDING', 'REFUNDED') OR p.refund_id <> r.id OR p.charge_id <> r.charge_id)
-  AND NOT EXISTS (SELECT FROM payment.orphans o WHERE o.provider_id = r.charge_id AND o.refund_id = r.id)) q LIMIT 10) r
 
 -- at: snapshot.go snapshot.ask
 -- args: 'a refund that was made by hand at the provider is known here'
@@ -1310,19 +1064,6 @@ FROM payment.acts s JOIN payment.payments p USING (order_id) WHERE s.act = 'sett
 SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
 SELECT s.order_id, s.by, s.reason, s.at, p.amount_minor, p.currency
 FROM payment.acts s JOIN payment.payments p USING (order_id) WHERE s.act = 'settle' ORDER BY s.order_id) q LIMIT 10) r
-
--- at: snapshot.go snapshot.ask
--- args: 'what was supplied is available or allocated to orders that are not undone'
-SELECT row_to_json(r) FROM (SELECT $1::text AS rule, q.* FROM (
-		SELECT s.product_id, coalesce(m.supplied, 0) AS supplied, s.available, s.allocated, coalesce(t.units, 0) AS taken
-		FROM inventory.stock s
-		LEFT JOIN (SELECT product_id, sum(quantity) AS supplied FROM inventory.movements
-		           WHERE kind IN ('opening', 'restock', 'adjust') GROUP BY product_id) m ON m.product_id = s.product_id
-		LEFT JOIN (
-SELECT l.product_id, sum(l.quantity) AS units
-FROM inventory.reservations r JOIN inventory.reservation_lines l ON l.order_id = r.order_id
-WHERE r.state IN ('RESERVED', 'GATHERING', 'RETURNING') AND NOT l.returned GROUP BY l.product_id) t ON t.product_id = s.product_id
-		WHERE coalesce(m.supplied, 0) <> s.available + coalesce(t.units, 0) OR s.allocated <> coalesce(t.units, 0)) q LIMIT 10) r
 
 -- at: stock.go brokenChains
 -- args: 'each movement''s balance is what the one before it left'

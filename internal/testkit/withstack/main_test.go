@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -50,4 +51,22 @@ func TestInterruptedCommandEndsAndFails(t *testing.T) {
 	testkit.Eventually(t, 3*time.Minute, func() error { _, err := os.Stat(ready); return err })
 	cancel()
 	running.Wait()
+}
+
+func TestAllTestsAreToldFromSome(t *testing.T) {
+	t.Parallel()
+	for command, want := range map[string]bool{
+		"go test -race -gcflags=x=-l -parallel 5 -timeout 10m ./...": true,
+		"go test -race ./... -count=1":                               true,
+		"go test -race -v ./internal/order/...":                      false,
+		"go test -race -run TestX ./...":                             false,
+		"go test -race -run=TestX ./...":                             false,
+		"go test ./... -args --test.run=TestX":                       false,
+		"go test -skip TestX ./...":                                  false,
+		"go test -v -tags drill -run ^TestDrill ./...":               false,
+	} {
+		if got := isEverything(strings.Fields(command)); got != want {
+			t.Errorf("%s: %v, want %v", command, got, want)
+		}
+	}
 }
