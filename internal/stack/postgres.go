@@ -20,6 +20,7 @@ import (
 type postgres struct {
 	bin     string // folder of initdb and postgres
 	relaxed bool   // no fsync
+	kept    string // see Options.Kept
 	home    string // folder of this version's data, below the place; known once prepared
 }
 
@@ -41,6 +42,9 @@ func (d *postgres) prepare(ctx context.Context, p place) error {
 	}
 	if _, err := os.Stat(d.data(p)); !errors.Is(err, fs.ErrNotExist) {
 		return errors.Join(err, clearLeftOver(d.data(p)))
+	}
+	if d.restore(ctx, p) == nil {
+		return nil
 	}
 	return d.initdb(ctx, p)
 }

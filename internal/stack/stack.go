@@ -27,6 +27,8 @@ type Options struct {
 
 	Clocks bool // those of PostgreSQL and Redis can be moved, by SetClock; a C compiler is needed
 
+	Kept string // folder where KeepPostgres may have kept data, of which PostgreSQL begins with a copy then
+
 	PostgresURL string // a server that runs already: used as it is, none is started
 	RedisURL    string // likewise
 	RabbitURL   string // likewise
@@ -131,7 +133,7 @@ func (s *Stack) drivers() []slot {
 	var all []slot
 	found := find()
 	if s.opts.PostgresURL == "" {
-		all = append(all, slot{&postgres{bin: found.postgres, relaxed: s.opts.Relaxed}, func(server *Server) { s.postgres = server }})
+		all = append(all, slot{&postgres{bin: found.postgres, relaxed: s.opts.Relaxed, kept: s.opts.Kept}, func(server *Server) { s.postgres = server }})
 	}
 	if s.opts.Standby {
 		follower := &standby{postgres{bin: found.postgres, relaxed: s.opts.Relaxed}, func() *Server { return s.postgres }}

@@ -23,29 +23,40 @@ type plan struct {
 	Removed    float64 `json:"Rows Removed by Filter"`
 	RemovedToo float64 `json:"Rows Removed by Join Filter"`
 	Filter     string
-	Hit        int `json:"Shared Hit Blocks"`
-	Read       int `json:"Shared Read Blocks"`
+	Hit        int     `json:"Shared Hit Blocks"`
+	Read       int     `json:"Shared Read Blocks"`
+	Peak       float64 `json:"Peak Memory Usage"` // kB, of a hash
+	Sorted     float64 `json:"Sort Space Used"`   // kB
+	SortedIn   string  `json:"Sort Space Type"`
 	Plans      []plan
 	ran        bool
+	nested     []nested
 }
 
 func (p plan) pages() int { return p.Hit + p.Read }
 
+// how a statement is explained by running it, which is taken back, and by planning it alone.
+const (
+	running  = "ANALYZE, BUFFERS, VERBOSE, TIMING OFF, FORMAT JSON"
+	planning = "VERBOSE, FORMAT JSON"
+)
+
 var modes = []string{"force_custom_plan", "force_generic_plan"}
 
 // explain runs a statement with a plan that was made for its arguments and with one for any, and takes back what it did.
-func explain(t *testing.T, conn *pgx.Conn, s statements.Statement) []plan {
+func explain(t *testing.T, conn *made, s statements.Statement) []plan {
 	t.Helper()
 	var plans []plan
 	for _, mode := range modes {
-		p, err := explainOnce(t, conn, s, mode, "ANALYZE, BUFFERS, VERBOSE, TIMING OFF, FORMAT JSON")
-		p.ran = err == nil
+		conn.nested = nil
+		p, err := explainOnce(t, conn, s, mode, running)
+		p.ran, p.nested = err == nil, conn.nested
 		if *only != "" {
 			text, err := explainText(t, conn, s, mode, "ANALYZE, BUFFERS, TIMING OFF")
 			t.Logf("%s, %s, %s(%s) %v\n%s\n%s", s.Package, s.Place, mode, s.Args, err, s.SQL, text)
 		}
 		if strings.HasPrefix(postgres.Code(err), "23") { // rows that are there already, or refer to some that are not
-			p, err = explainOnce(t, conn, s, mode, "VERBOSE, FORMAT JSON")
+			p, err = explainOnce(t, conn, s, mode, planning)
 		}
 		if err != nil {
 			t.Errorf("%s, %s: explain with %s: %v\n%s", s.Package, s.Place, s.Args, err, s.SQL)
@@ -56,7 +67,7 @@ func explain(t *testing.T, conn *pgx.Conn, s statements.Statement) []plan {
 	return plans
 }
 
-func explainOnce(t *testing.T, conn *pgx.Conn, s statements.Statement, mode, how string) (plan, error) {
+func explainOnce(t *testing.T, conn *made, s statements.Statement, mode, how string) (plan, error) {
 	t.Helper()
 	text, err := explainText(t, conn, s, mode, how)
 	if err != nil {
@@ -70,11 +81,12 @@ func explainOnce(t *testing.T, conn *pgx.Conn, s statements.Statement, mode, how
 }
 
 // explainText gives what EXPLAIN answers.
-func explainText(t *testing.T, conn *pgx.Conn, s statements.Statement, mode, how string) (string, error) {
+func explainText(t *testing.T, conn *made, s statements.Statement, mode, how string) (string, error) {
 	t.Helper()
-	run(t, conn, "BEGIN; SET LOCAL statement_timeout = '20s'; SET LOCAL plan_cache_mode = "+mode)
-	defer run(t, conn, "ROLLBACK; DEALLOCATE ALL")
-	sql := strings.ReplaceAll(s.SQL, "shared.outbox_partition", "shared."+youngest(t, conn))
+	conn.still()
+	run(t, conn.Conn, "BEGIN; SET LOCAL statement_timeout = '60s'; SET LOCAL plan_cache_mode = "+mode+"; "+conn.settings)
+	defer run(t, conn.Conn, "ROLLBACK; DEALLOCATE ALL")
+	sql := strings.ReplaceAll(s.SQL, "shared.outbox_partition", "shared."+youngest(t, conn.Conn))
 	if err := conn.PgConn().Exec(t.Context(), "PREPARE explained AS "+sql).Close(); err != nil {
 		return "", err
 	}
@@ -83,7 +95,7 @@ func explainText(t *testing.T, conn *pgx.Conn, s statements.Statement, mode, how
 	case s.Args != "":
 		name += "(" + s.Args + ")"
 	case s.Parameters() > 0:
-		name += "(" + someOf(t, conn) + ")"
+		name += "(" + someOf(t, conn.Conn) + ")"
 	}
 	results, err := conn.PgConn().Exec(t.Context(), "EXPLAIN ("+how+") EXECUTE "+name).ReadAll()
 	if err != nil {

@@ -19,9 +19,6 @@ var fixed = []string{"relay_mark", "leases", "reconcile_mark", "redis_memory", "
 // only is for looking into a plan: go test ./internal/statements -v -args -only 'order store.go lock'
 var only = flag.String("only", "", "explain only statements whose package, place and text match this, and print their plans")
 
-// whole are packages whose statements read everything, with the reason.
-var whole = map[string]string{"audit": "it proves what holds of all rows, in one snapshot, when it is asked to"}
-
 const (
 	thrown = 200 // rows that a filter may throw away whatever it keeps
 	pages  = 40  // that a statement may read more where there is four times as much that is finished
@@ -37,42 +34,37 @@ func TestStatementsFindWhatTheyWant(t *testing.T) {
 	}
 	wanted := regexp.MustCompile(*only)
 	listed = slices.DeleteFunc(listed, func(s statements.Statement) bool {
-		return whole[s.Package] != "" || s.Allowed["plan"] != "" || !wanted.MatchString(s.Package+" "+s.Place+" "+s.Key())
+		return s.Package == whole || s.Allowed["plan"] != "" || !wanted.MatchString(s.Package+" "+s.Place+" "+s.Key())
 	})
 	began := time.Now()
 	took := func(what string) { t.Logf("%s after %.1f s", what, time.Since(began).Seconds()) }
-	conn := newMade(t)
-	took("make few")
-	before := make([][]plan, len(listed))
-	for i, s := range listed {
-		before[i] = explain(t, conn, s)
-	}
-	badBefore := make([][]plan, len(bad))
-	for i, s := range bad {
-		badBefore[i] = explain(t, conn, s.Statement)
-	}
-	took("explain")
-	fill(t, conn, 1-many, -few)
-	took("make many")
-	tables := rowsOf(t, conn)
-	for i, s := range listed {
-		after := explain(t, conn, s)
-		for mode := range min(len(after), len(before[i])) {
-			for fault, text := range judge(before[i][mode], after[mode], tables) {
+	withFew, withMany := newMade(t)
+	took("make")
+	tables := rowsOf(t, withMany.Conn)
+	for _, s := range listed {
+		before, after := explain(t, withFew, s), explain(t, withMany, s)
+		for mode := range min(len(after), len(before)) {
+			for fault, text := range judge(before[mode], after[mode], tables) {
 				if s.Allowed[fault] == "" {
 					t.Errorf("%s, %s, %s(%s): %s\n%s", s.Package, s.Place, modes[mode], s.Args, text, s.SQL)
 				}
 			}
 		}
 	}
-	for i, bad := range bad {
-		after := explain(t, conn, bad.Statement)
+	for _, bad := range bad {
+		before, after := explain(t, withFew, bad.Statement), explain(t, withMany, bad.Statement)
 		for mode := range modes {
-			if found := judge(badBefore[i][mode], after[mode], tables); found[bad.fault] == "" {
+			if found := judge(before[mode], after[mode], tables); found[bad.fault] == "" {
 				t.Errorf("nothing is wrong with %s, %s: %v", bad.SQL, modes[mode], found)
 			}
 		}
 	}
+	if *only == "" {
+		lookForUncalled(t, withMany)
+	}
+	took("explain")
+	reads(t, withFew, withMany)
+	took("explain what reads everything")
 }
 
 // bad are statements that must be found out.
@@ -90,6 +82,18 @@ var bad = []struct {
 // judge gives what is wrong with a statement, by the kind of fault.
 func judge(before, after plan, tables map[string]int) map[string]string {
 	wrong := map[string]string{}
+	judgeScans(wrong, after, tables)
+	judgeNested(wrong, before, after, tables)
+	if before.ran && after.ran && hasGrown(before.pages(), after.pages()) {
+		wrong["growth"] = fmt.Sprintf("reads %d pages with %d finished orders and %d with %d", before.pages(), few, after.pages(), many)
+	}
+	return wrong
+}
+
+func hasGrown(before, after int) bool { return after > before*3/2+pages }
+
+// judgeScans notes what is read and not wanted.
+func judgeScans(wrong map[string]string, after plan, tables map[string]int) {
 	after.walk(func(p plan) {
 		if p.Node == "Seq Scan" && grows(p.Relation, tables) {
 			wrong["scan"] = fmt.Sprintf("reads all of %s.%s", p.Schema, p.Relation)
@@ -98,10 +102,6 @@ func judge(before, after plan, tables map[string]int) map[string]string {
 			wrong["filter"] = fmt.Sprintf("throws away %.0f rows of %s %s and keeps %.0f: %s", away, p.Node, p.Relation, p.Rows*p.Loops, p.Filter)
 		}
 	})
-	if before.ran && after.ran && after.pages() > before.pages()*3/2+pages {
-		wrong["growth"] = fmt.Sprintf("reads %d pages with %d finished orders and %d with %d", before.pages(), few, after.pages(), many)
-	}
-	return wrong
 }
 
 func (p plan) walk(do func(plan)) {

@@ -1,6 +1,7 @@
 package statements
 
 import (
+	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -82,22 +83,9 @@ func isApart(path string) bool {
 // packageTexts finds the statements of one package.
 func packageTexts(dir string) ([]Text, error) {
 	files := token.NewFileSet()
-	names, err := filepath.Glob(filepath.Join(dir, "*.go"))
+	p, parsed, err := parsePackage(files, dir)
 	if err != nil {
 		return nil, err
-	}
-	p := &pack{name: filepath.Base(dir), values: map[string]ast.Expr{}, alone: map[string]bool{}, joined: map[string]bool{}, longer: map[*ast.Object]bool{}}
-	var parsed []*ast.File
-	for _, name := range names {
-		if strings.HasSuffix(name, "_test.go") {
-			continue
-		}
-		file, err := parser.ParseFile(files, name, nil, 0)
-		if err != nil {
-			return nil, err
-		}
-		parsed = append(parsed, file)
-		p.declare(file)
 	}
 	for _, file := range parsed {
 		p.uses(file)
@@ -109,6 +97,40 @@ func packageTexts(dir string) ([]Text, error) {
 		}
 	}
 	return p.found, nil
+}
+
+// Constant gives a text constant of a package.
+func Constant(dir, name string) (string, error) {
+	p, _, err := parsePackage(token.NewFileSet(), dir)
+	if err != nil {
+		return "", err
+	}
+	value, found := p.values[name]
+	if !found {
+		return "", fmt.Errorf("%s has no constant %s", dir, name)
+	}
+	return p.text(value), nil
+}
+
+func parsePackage(files *token.FileSet, dir string) (*pack, []*ast.File, error) {
+	names, err := filepath.Glob(filepath.Join(dir, "*.go"))
+	if err != nil {
+		return nil, nil, err
+	}
+	p := &pack{name: filepath.Base(dir), values: map[string]ast.Expr{}, alone: map[string]bool{}, joined: map[string]bool{}, longer: map[*ast.Object]bool{}}
+	var parsed []*ast.File
+	for _, name := range names {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		file, err := parser.ParseFile(files, name, nil, 0)
+		if err != nil {
+			return nil, nil, err
+		}
+		parsed = append(parsed, file)
+		p.declare(file)
+	}
+	return p, parsed, nil
 }
 
 // pack is a package that is looked through.

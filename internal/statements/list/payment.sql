@@ -124,7 +124,7 @@ SELECT (SELECT min(h.ran_at) FROM payment.hunts h JOIN unnest($1::text[], $2::te
 FROM payment.orphans
 
 -- at: ledger.go bookSQL
--- args: '{"charge -2"}', ids(9500, 10), '{"charge"}', '{"1275"}', '{"GBP"}', ids(9500, 10), '{"sandbox"}', '{"ours"}'
+-- args: '{"a refund", "another"}', ARRAY[id(-2), id(-3)], '{"refund", "refund"}', '{"250", "250"}', '{"GBP", "GBP"}', ids(9500, 2), '{"sandbox", "sandbox"}', '{"ours", "ours"}'
 INSERT INTO payment.transfers (provider_id, order_id, kind, credit, debit, amount_minor, currency, cause, provider, account)
 SELECT id, order_id, kind, CASE WHEN kind = 'charge' THEN 'customer' WHEN kind = 'reversal' THEN 'refunds'
                                 WHEN id = 'outside-' || order_id::text THEN 'outside' ELSE 'provider' END,
