@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -17,12 +18,21 @@ func TestWhatNoTestSendsFailsARunOfAll(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	root := filepath.Join("..", "..")
+	texts, err := statements.Source(root)
+	if err != nil {
+		t.Fatal(err)
+	}
 	var all []Sent
 	for _, s := range listed {
 		if s.Allowed["unsent"] == "" {
 			all = append(all, Sent{SQL: s.SQL})
 		}
 	}
+	whole := slices.IndexFunc(all, func(s Sent) bool {
+		return slices.ContainsFunc(texts, func(t statements.Text) bool { return t.IsWhole() && t.Normal == statements.Normal(s.SQL) })
+	})
+	all[0], all[whole] = all[whole], all[0]
 	but, left := all[1:], all[0].SQL
 	within := append(but[:len(but):len(but)], Sent{SQL: "SELECT json FROM (" + left + ") q LIMIT 10"})
 	for _, c := range []struct {
@@ -37,7 +47,7 @@ func TestWhatNoTestSendsFailsARunOfAll(t *testing.T) {
 		{"one as a part of another, which is not listed", within, true, "does not list"},
 		{"one that is not listed", append(all[:1:1], Sent{SQL: "SELECT nothing FROM anywhere"}), false, "SELECT nothing FROM anywhere"},
 	} {
-		err := checkSent(fileOf(t, c.sent), c.everything)
+		err := checkSent(root, fileOf(t, c.sent), c.everything)
 		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", c.what, err, c.want)
 		}
