@@ -64,11 +64,11 @@ func TestASchemaOfAnotherVersion(t *testing.T) {
 	s.stop()
 	s.start() // ahead is no reason not to
 	s.eventuallyReady(http.StatusOK, "schema", "9001")
-	exec(`DELETE FROM goose_db_version WHERE version_id IN (9001, 15)`)
+	exec(`DELETE FROM goose_db_version WHERE version_id IN (9001, 103)`)
 	s.eventuallyReady(http.StatusServiceUnavailable, "schema", "holdfast migrate")
 	s.stop()
 	err := app.Serve(t.Context(), s.cfg, s.env.Log, func(context.Context, string) error { return errors.New("it started") })
-	if !errors.Is(err, postgres.ErrBehind) || !strings.Contains(err.Error(), "0015") {
+	if !errors.Is(err, postgres.ErrBehind) || !strings.Contains(err.Error(), "0103") {
 		t.Errorf("behind, serve says %v", err)
 	}
 	if _, err := app.Audit(t.Context(), s.cfg.Servers, s.cfg.Providers(), app.Rest{}); !errors.Is(err, postgres.ErrBehind) {

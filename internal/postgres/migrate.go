@@ -12,8 +12,8 @@ import (
 	"github.com/holdfast-checkout/holdfast/migrations"
 )
 
-// Migrate brings a database to the newest schema. Several callers at once wait for one another, by a lock of the session, which
-// takes Postgres itself.
+// Migrate brings a database to the newest schema. Concurrent callers wait for one another, by a lock of the session, which takes
+// Postgres itself. It returns ErrFormer for a database of an earlier series of migrations, and changes nothing there.
 func Migrate(ctx context.Context, url string) error {
 	if err := checkDirect(ctx, url); err != nil {
 		return fmt.Errorf("migrate: %w", err)
@@ -28,6 +28,13 @@ func Migrate(ctx context.Context, url string) error {
 		return fmt.Errorf("migrate: %w", err)
 	}
 	provider, err := goose.NewProvider(goose.DialectPostgres, db, migrations.Files, goose.WithSessionLocker(locker))
+	if err != nil {
+		return fmt.Errorf("migrate: %w", err)
+	}
+	version, err := provider.GetDBVersion(ctx)
+	if err == nil {
+		err = former(version)
+	}
 	if err != nil {
 		return fmt.Errorf("migrate: %w", err)
 	}

@@ -23,6 +23,20 @@ type Schema struct {
 // ErrBehind says that a database lacks migrations that this program was built for.
 var ErrBehind = errors.New("the database's schema is older than this program")
 
+// ErrFormer says that a database was made by the migrations of an earlier series, which this program cannot carry on from.
+var ErrFormer = errors.New("the database was made before the migrations began again at 0101, and cannot be migrated")
+
+// former is an error if a version belongs to an earlier series: it says what to do.
+func former(version int64) error {
+	if version <= 0 || version > lastFormer {
+		return nil
+	}
+	return fmt.Errorf("%w (it is at version %d): use an empty database; after `holdfast dev` or `make run`, delete the folder .stack", ErrFormer, version)
+}
+
+// lastFormer bounds the numbers of the earlier series.
+const lastFormer = 100
+
 // ReadSchema compares the migrations that a database has with those that this program knows.
 func ReadSchema(ctx context.Context, db *DB) (Schema, error) {
 	known, err := embedded()
@@ -52,6 +66,9 @@ func ReadSchema(ctx context.Context, db *DB) (Schema, error) {
 
 // Behind is an error while the database lacks something that this program needs: it says what to do.
 func (s Schema) Behind() error {
+	if err := former(s.Version); err != nil {
+		return err
+	}
 	switch {
 	case s.Version == 0:
 		return fmt.Errorf("%w: it has no schema yet: run `holdfast migrate` first", ErrBehind)

@@ -36,9 +36,19 @@ func TestASchemaBehindAndAheadAreToldApart(t *testing.T) {
 	if s := read(); s.Behind() != nil || s.Ahead() == nil || !strings.Contains(s.Ahead().Error(), "9001") || s.Version != 9001 {
 		t.Errorf("one more: %+v, %v", s, s.Ahead())
 	}
-	exec(`DELETE FROM goose_db_version WHERE version_id = 9`) // a gap below the newest counts, too
-	if s := read(); !errors.Is(s.Behind(), postgres.ErrBehind) || !slices.Equal(s.Missing, []int64{9}) || !strings.Contains(s.Behind().Error(), "holdfast migrate") {
+	exec(`DELETE FROM goose_db_version WHERE version_id = 103`) // a gap below the newest counts, too
+	if s := read(); !errors.Is(s.Behind(), postgres.ErrBehind) || !slices.Equal(s.Missing, []int64{103}) || !strings.Contains(s.Behind().Error(), "holdfast migrate") {
 		t.Errorf("one less: %+v, %v", s, s.Behind())
+	}
+	exec(`DELETE FROM goose_db_version WHERE version_id = 9001`)
+	exec(`UPDATE goose_db_version SET version_id = version_id - 100 WHERE version_id > 0`) // as the earlier series left it
+	for what, err := range map[string]error{"start": read().Behind(), "migrate": postgres.Migrate(t.Context(), env.PostgresURL)} {
+		if !errors.Is(err, postgres.ErrFormer) || !strings.Contains(err.Error(), "empty database") {
+			t.Errorf("%s on a database of the earlier series: %v", what, err)
+		}
+	}
+	if n := read().Version; n >= 100 {
+		t.Errorf("a database of the earlier series was migrated to %d", n)
 	}
 	exec(`DROP TABLE goose_db_version`)
 	if s := read(); !errors.Is(s.Behind(), postgres.ErrBehind) || s.Version != 0 {
