@@ -100,16 +100,5 @@ CREATE TABLE inventory.reservation_lines (
     PRIMARY KEY (order_id, product_id)
 );
 
--- What operators have asked lanes for, and what came of it. A row is of no more use once its operator was answered.
--- Rows end two hours after they were written.
-CREATE TABLE inventory.restocks (
-    id          uuid        PRIMARY KEY,   -- of the fact that asks
-    state       text        NOT NULL DEFAULT 'ASKED' CHECK (state IN ('ASKED', 'DONE', 'REFUSED', 'GIVEN_UP')),
-    available   bigint,                    -- REFUSED: the units that there are
-    movement_id uuid,                      -- DONE
-    asked_at    timestamptz NOT NULL DEFAULT now()
-);
-CREATE INDEX restocks_by_time ON inventory.restocks (asked_at);
-
 -- +goose Down
 DROP SCHEMA inventory CASCADE;

@@ -15,15 +15,14 @@ const eventDir = "internal/event"
 
 // shapes are the types that facts say, by the name that the comment of the fact's constant begins with.
 var shapes = map[string]any{
-	"Order":       event.Order{},
-	"OrderState":  event.OrderState{},
-	"OrderEnd":    event.OrderEnd{},
-	"Stock":       event.Stock{},
-	"OrderStock":  event.OrderStock{},
-	"LaneOrder":   event.LaneOrder{},
-	"LaneStock":   event.LaneStock{},
-	"LaneRestock": event.LaneRestock{},
-	"Payment":     event.Payment{},
+	"Order":      event.Order{},
+	"OrderState": event.OrderState{},
+	"OrderEnd":   event.OrderEnd{},
+	"Stock":      event.Stock{},
+	"OrderStock": event.OrderStock{},
+	"LaneOrder":  event.LaneOrder{},
+	"LaneStock":  event.LaneStock{},
+	"Payment":    event.Payment{},
 }
 
 // events makes api/events/*.schema.json and api/asyncapi.yaml.

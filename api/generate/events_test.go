@@ -26,12 +26,11 @@ func said() map[string]any {
 			OrderState: event.OrderState{Version: 3, Customer: "ann", Status: "COMPLETED", TotalMinor: 1275, Currency: "GBP", EndedAt: &now},
 			Lines:      []event.SoldLine{{ProductID: id, SKU: "MUG", Name: "Mug", Quantity: 1, UnitPriceMinor: 1275}},
 		},
-		"Stock":       event.Stock{Lines: stock},
-		"OrderStock":  event.OrderStock{HoldID: id, Lines: stock, Terms: terms},
-		"LaneOrder":   event.LaneOrder{Lane: 2, Order: event.Order{Customer: "ann", HoldID: id, Lines: []event.OrderLine{{ProductID: id, Quantity: 2}}, Terms: terms}},
-		"LaneStock":   event.LaneStock{Lane: 2, OrderStock: event.OrderStock{HoldID: id, Lines: stock, Terms: terms}},
-		"LaneRestock": event.LaneRestock{Lane: 2, ProductID: id, Quantity: -3, Reason: "broken"},
-		"Payment":     event.Payment{ChargeID: "ch_1", Terms: terms},
+		"Stock":      event.Stock{Lines: stock},
+		"OrderStock": event.OrderStock{HoldID: id, Lines: stock, Terms: terms},
+		"LaneOrder":  event.LaneOrder{Lane: 2, Order: event.Order{Customer: "ann", HoldID: id, Lines: []event.OrderLine{{ProductID: id, Quantity: 2}}, Terms: terms}},
+		"LaneStock":  event.LaneStock{Lane: 2, OrderStock: event.OrderStock{HoldID: id, Lines: stock, Terms: terms}},
+		"Payment":    event.Payment{ChargeID: "ch_1", Terms: terms},
 	}
 }
 

@@ -17,8 +17,6 @@ var aged = []struct {
 		SELECT gen_random_uuid(), 1, 1, 'charge', 1, now() - $2::interval FROM generate_series(1, $1)`, 7 * 24 * time.Hour},
 	{"shared.hearings", `INSERT INTO shared.hearings (module, fact_id, begun, at)
 		SELECT 'order', gen_random_uuid(), 1, now() - $2::interval FROM generate_series(1, $1)`, 7 * 24 * time.Hour},
-	{"inventory.restocks", `INSERT INTO inventory.restocks (id, state, asked_at)
-		SELECT gen_random_uuid(), 'DONE', now() - $2::interval FROM generate_series(1, $1)`, 2 * time.Hour},
 	{"shared.reconciliations", `INSERT INTO shared.reconciliations (id, scope, everything, dry_run, term, started_at)
 		SELECT gen_random_uuid(), 'delta', false, false, 1, now() - $2::interval FROM generate_series(1, $1)`, 30 * 24 * time.Hour},
 	{"shared.reconciliation_differences", `

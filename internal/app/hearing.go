@@ -29,7 +29,6 @@ func topology(namespace string, book *saga.Book, lanes int) broker.Topology {
 
 // hearing is one consumer per queue, which hands the verbs of the queue's module what it holds.
 func (s *server) hearing() []run.Part {
-	s.modules.inventory.InLanes = s.cfg.Strategy == saga.Sequenced.Name // whose lanes are served from now on
 	letters := broker.NewPublisher(s.broker)
 	parts := []run.Part{{Name: "dead letters out", Run: letters.Run}}
 	for _, queue := range slices.Sorted(maps.Keys(s.broker.Topology.Queues)) {

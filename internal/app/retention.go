@@ -69,7 +69,6 @@ func (s *server) endRows(ctx context.Context) error {
 		{"calls to the provider", func(ctx context.Context) (int64, error) {
 			return s.modules.payment.ForgetAttempts(ctx, s.cfg.InboxRetention)
 		}},
-		{"restocks", s.modules.inventory.ForgetRestocks},
 		{"reconciliations", s.repairs.ForgetRuns},
 	} {
 		n, err := rows.end(ctx)

@@ -1,13 +1,10 @@
 package event
 
-import "github.com/google/uuid"
-
 // What inventory asks of its lanes and what they answer, where stock is split by product over lanes (sequenced). A lane's
 // requests carry it as their part, so that they go to its queue.
 const (
 	LaneReserveRequested Name = "lane.reserve.requested" // LaneOrder; the lines of one order that are in one lane
 	LaneReleaseRequested Name = "lane.release.requested" // LaneOrder; without lines: those that were taken in the lane
-	LaneRestockRequested Name = "lane.restock.requested" // LaneRestock; by an operator, who waits; strategy Shop
 	LaneReserved         Name = "lane.reserved"          // LaneStock; all lines of the order in the lane are taken
 	LaneFailed           Name = "lane.failed"            // LaneStock; nothing is taken in the lane, Lines are those that could not be had
 	LaneReleased         Name = "lane.released"          // LaneStock; what was taken in the lane is given back
@@ -17,14 +14,6 @@ const (
 type LaneOrder struct {
 	Lane int `json:"lane"` // from 0 on
 	Order
-}
-
-// LaneRestock is what a lane is asked for by an operator.
-type LaneRestock struct {
-	Lane      int       `json:"lane"`
-	ProductID uuid.UUID `json:"product_id"`
-	Quantity  int64     `json:"quantity"` // units to add; negative: to take away
-	Reason    string    `json:"reason"`
 }
 
 // LaneStock is what a lane answers.

@@ -2,10 +2,8 @@ package inventory
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
-	"unicode/utf8"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -237,62 +235,6 @@ func (s *Service) Change(ctx context.Context, p NewProduct, versions []int64) (O
 		return Offer{}, err
 	}
 	return offers[0], nil
-}
-
-// Restock adds units to a product's stock, or takes some away, never below zero: that is a conflict with the units that
-// there are. It gives the movement. Done twice it has been done twice.
-func (s *Service) Restock(ctx context.Context, productID uuid.UUID, quantity int64, reason string) (Movement, error) {
-	if quantity == 0 || quantity > MaxStock || quantity < -MaxStock {
-		return Movement{}, fault.Unprocessable("the quantity must be a whole number from %d to %d, and not 0", -int64(MaxStock), int64(MaxStock)).
-			With(fault.Line{Field: "quantity", Detail: "out of range"})
-	}
-	if utf8.RuneCountInString(reason) > MaxReason {
-		return Movement{}, fault.Unprocessable("the reason is longer than %d characters", MaxReason).With(fault.Line{Field: "reason", Detail: "too long"})
-	}
-	move := s.restockHere
-	if s.InLanes {
-		move = s.restockInLane
-	}
-	moved, err := move(ctx, productID, quantity, reason)
-	if err != nil {
-		return Movement{}, err
-	}
-	s.tellBuyers(ctx, &moved)
-	return moved, nil
-}
-
-// restockHere moves the stock in a transaction of its own.
-func (s *Service) restockHere(ctx context.Context, productID uuid.UUID, quantity int64, reason string) (Movement, error) {
-	var moved Movement
-	err := s.db.InTx(ctx, func(tx pgx.Tx) error {
-		books, err := lockBooks(ctx, tx, []uuid.UUID{productID})
-		if err != nil {
-			return err
-		}
-		if books.stock[productID] == nil {
-			return noSuchProduct()
-		}
-		id := clock.NewID()
-		line, err := books.adjust(productID, id, quantity, reason)
-		if err != nil {
-			return refuseAdjust(err, books.stock[productID].Available)
-		}
-		moved = books.movements[0]
-		if moved.At, err = txTime(ctx, tx); err != nil {
-			return err
-		}
-		return post(ctx, tx, books, posting{facts: []event.Fact{ofShop(event.StockAdjusted, id, []event.StockLine{line})}})
-	})
-	return moved, err
-}
-
-func refuseAdjust(err error, available int64) error {
-	if errors.Is(err, errBelowZero) {
-		refusal := fault.New(fault.Conflict, "the stock is %d units and cannot go below zero", available)
-		refusal.Available = &available
-		return refusal
-	}
-	return fault.Unprocessable("the stock is %d units and cannot be more than %d", available, int64(MaxStock))
 }
 
 // Movements gives up to limit entries of a product's ledger, newest first, from before an entry on (zero: from the newest).

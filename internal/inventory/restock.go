@@ -3,9 +3,8 @@ package inventory
 import (
 	"context"
 	"errors"
-	"fmt"
-	"slices"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -13,61 +12,55 @@ import (
 	"github.com/holdfast-checkout/holdfast/internal/clock"
 	"github.com/holdfast-checkout/holdfast/internal/event"
 	"github.com/holdfast-checkout/holdfast/internal/fault"
-	"github.com/holdfast-checkout/holdfast/internal/outbox"
 )
 
-// States of what an operator has asked a lane for. Whoever is first decides: the lane, or the operator who waits no longer.
-const (
-	restockAsked   = "ASKED"
-	restockDone    = "DONE"
-	restockRefused = "REFUSED"
-	restockGivenUp = "GIVEN_UP"
-)
+// tellTime bounds how long buyers are told of a movement, and as long how long what is held is counted by its rows.
+const tellTime = 5 * time.Second
 
-const (
-	restockWait = 10 * time.Second      // for the lane
-	restockLook = 20 * time.Millisecond // between two looks for its answer
-	tellTime    = 5 * time.Second       // for buyers to be told, and as long for what is held by its rows
-)
-
-// restockInLane asks the product's lane for a movement, and waits for it. What has not happened by then never will.
-func (s *Service) restockInLane(ctx context.Context, productID uuid.UUID, quantity int64, reason string) (Movement, error) {
-	known, err := s.Products(ctx, []uuid.UUID{productID})
-	if err != nil {
-		return Movement{}, err
+// Restock adds units to a product's stock, or takes some away, never below zero: that is a conflict with the units that
+// there are. It returns the movement. It is not idempotent: a second call moves the stock again.
+func (s *Service) Restock(ctx context.Context, productID uuid.UUID, quantity int64, reason string) (Movement, error) {
+	if quantity == 0 || quantity > MaxStock || quantity < -MaxStock {
+		return Movement{}, fault.Unprocessable("the quantity must be a whole number from %d to %d, and not 0", -int64(MaxStock), int64(MaxStock)).
+			With(fault.Line{Field: "quantity", Detail: "out of range"})
 	}
-	if len(known) == 0 {
-		return Movement{}, noSuchProduct()
+	if utf8.RuneCountInString(reason) > MaxReason {
+		return Movement{}, fault.Unprocessable("the reason is longer than %d characters", MaxReason).With(fault.Line{Field: "reason", Detail: "too long"})
 	}
-	lane := LaneOf(productID, max(1, s.Lanes))
-	asked := event.New(event.LaneRestockRequested, event.Shop, uuid.Nil, event.LaneRestock{Lane: lane, ProductID: productID, Quantity: quantity, Reason: reason})
-	asked.Part = LanePart(lane)
-	err = s.db.InTx(ctx, func(tx pgx.Tx) error {
-		if err := askRestock(ctx, tx, asked.ID); err != nil {
+	var moved Movement
+	err := s.db.InTx(ctx, func(tx pgx.Tx) error {
+		books, err := lockBooks(ctx, tx, []uuid.UUID{productID})
+		if err != nil {
 			return err
 		}
-		return outbox.Append(ctx, tx, asked)
+		if books.stock[productID] == nil {
+			return noSuchProduct()
+		}
+		id := clock.NewID()
+		line, err := books.adjust(productID, id, quantity, reason)
+		if err != nil {
+			return refuseAdjust(err, books.stock[productID].Available)
+		}
+		moved = books.movements[0]
+		if moved.At, err = txTime(ctx, tx); err != nil {
+			return err
+		}
+		return post(ctx, tx, books, posting{facts: []event.Fact{ofShop(event.StockAdjusted, id, []event.StockLine{line})}})
 	})
-	if err != nil {
-		return Movement{}, fmt.Errorf("ask lane %d for a restock: %w", lane, err)
-	}
-	waiting, cancel := context.WithTimeout(ctx, restockWait)
-	defer cancel()
-	got, err := awaitRestock(waiting, s.db, asked.ID)
 	if err != nil {
 		return Movement{}, err
 	}
-	switch {
-	case got.state == restockDone:
-		return readMovement(context.WithoutCancel(ctx), s.db, productID, got.movement)
-	case got.state == restockRefused && quantity < 0:
-		return Movement{}, refuseAdjust(errBelowZero, got.available)
-	case got.state == restockRefused:
-		return Movement{}, refuseAdjust(errTooMuch, got.available)
+	s.tellBuyers(ctx, &moved)
+	return moved, nil
+}
+
+func refuseAdjust(err error, available int64) error {
+	if errors.Is(err, errBelowZero) {
+		refusal := fault.New(fault.Conflict, "the stock is %d units and cannot go below zero", available)
+		refusal.Available = &available
+		return refusal
 	}
-	f := fault.New(fault.Unavailable, "The product's lane does not answer, and the stock was not changed; try again shortly.")
-	f.RetryAfter = time.Second
-	return Movement{}, f
+	return fault.Unprocessable("the stock is %d units and cannot be more than %d", available, int64(MaxStock))
 }
 
 // tellBuyers brings a product's stock to Redis after its movement was committed, and says in the movement whether buyers are decided by
@@ -94,89 +87,4 @@ func (s *Service) tellBuyers(ctx context.Context, moved *Movement) {
 	}
 	over := found[moved.ProductID].over
 	moved.OverHeld = &over
-}
-
-// restocked is what a lane has made of a restock.
-type restocked struct {
-	state     string
-	available int64     // REFUSED: the units that there are
-	movement  uuid.UUID // DONE
-}
-
-// awaitRestock looks until the lane has answered or ctx ends: then nobody waits any more, which the lane will see.
-func awaitRestock(ctx context.Context, q querier, id uuid.UUID) (restocked, error) {
-	tick := time.NewTicker(restockLook)
-	defer tick.Stop()
-	for {
-		select {
-		case <-tick.C:
-			if got, err := readRestock(ctx, q, id); ctx.Err() == nil && (err != nil || got.state != restockAsked) {
-				return got, err
-			}
-		case <-ctx.Done():
-			last := context.WithoutCancel(ctx)
-			if err := giveUpRestock(last, q, id); err != nil {
-				return restocked{}, err
-			}
-			return readRestock(last, q, id)
-		}
-	}
-}
-
-// LaneRestock hears what operators ask lanes for, and does it if they wait for it still.
-func (s *Service) LaneRestock(ctx context.Context, facts []event.Fact) error {
-	return s.hear(ctx, "restock in lanes", facts, func(tx pgx.Tx, fresh []event.Fact) error {
-		wanted, err := lockRestocks(ctx, tx, fresh)
-		if err != nil {
-			return err
-		}
-		fresh = slices.DeleteFunc(fresh, func(f event.Fact) bool { return !wanted[f.ID] })
-		asked := make([]event.LaneRestock, len(fresh))
-		lines := make([]event.OrderLine, len(fresh))
-		for i, f := range fresh {
-			if asked[i], err = event.Decode[event.LaneRestock](f); err != nil {
-				return err
-			}
-			lines[i].ProductID = asked[i].ProductID
-		}
-		books, err := lockBooks(ctx, tx, productsOf(lines))
-		if err != nil {
-			return err
-		}
-		var said []event.Fact
-		answers := make([]restocked, len(fresh))
-		for i, f := range fresh {
-			var line event.StockLine
-			id := clock.NewID()
-			line, answers[i], err = books.restock(asked[i], id)
-			if err != nil {
-				return err
-			}
-			if answers[i].state == restockDone {
-				fact := ofShop(event.StockAdjusted, id, []event.StockLine{line})
-				fact.Cause, fact.TraceParent = f.ID, f.TraceParent
-				said = append(said, fact)
-			}
-		}
-		if err := saveRestocks(ctx, tx, fresh, answers); err != nil {
-			return err
-		}
-		return post(ctx, tx, books, posting{facts: said})
-	})
-}
-
-// restock does what an operator asks for, or says why not.
-func (b *Books) restock(asked event.LaneRestock, factID uuid.UUID) (event.StockLine, restocked, error) {
-	s := b.stock[asked.ProductID]
-	if s == nil {
-		return event.StockLine{}, restocked{}, fmt.Errorf("product %s: %w", asked.ProductID, errNotSeen)
-	}
-	line, err := b.adjust(asked.ProductID, factID, asked.Quantity, asked.Reason)
-	switch {
-	case errors.Is(err, errBelowZero), errors.Is(err, errTooMuch):
-		return line, restocked{state: restockRefused, available: s.Available}, nil
-	case err != nil:
-		return line, restocked{}, err
-	}
-	return line, restocked{state: restockDone, movement: b.movements[len(b.movements)-1].ID}, nil
 }

@@ -28,8 +28,6 @@ type Service struct {
 
 	// Lanes is how many lanes stock is split over, for the verbs of lanes; 0 means 1.
 	Lanes int
-	// InLanes says that operators move stock through its product's lane, too. Somebody must consume from the lanes.
-	InLanes bool
 
 	db     *postgres.DB
 	orders Orders

@@ -43,7 +43,6 @@ var ends = []Step{
 
 // shop is the table of the facts that belong to no order.
 var shop = Strategy{Name: event.Shop, Steps: []Step{
-	{event.LaneRestockRequested, laneRestock, says(event.StockAdjusted)},
 	{event.StockCreated, shelve, nil},
 	{event.StockAdjusted, shelve, nil},
 }}

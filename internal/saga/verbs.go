@@ -24,10 +24,6 @@ var (
 		Who: Inventory, Name: "LaneRelease", lanes: true, play: playLaneRelease,
 		bind: func(a Actors) Handler { return a.Inventory.LaneRelease },
 	}
-	laneRestock = &Verb{
-		Who: Inventory, Name: "LaneRestock", lanes: true,
-		bind: func(a Actors) Handler { return a.Inventory.LaneRestock },
-	}
 	gather = &Verb{
 		Who: Inventory, Name: "Gather", play: playGather,
 		bind: func(a Actors) Handler { return a.Inventory.Gather },

@@ -165,34 +165,3 @@ UPDATE inventory.reservations r SET state = n.state, open = n.open, taken = n.ta
 	released_at = CASE WHEN n.by <> $7 THEN coalesce(r.released_at, now()) END
 FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::smallint[], $5::smallint[], $6::text[]) AS n(order_id, state, by, open, taken, short)
 WHERE r.order_id = n.order_id
-
--- at: store_restock.go Service.ForgetRestocks
--- args: '3600000 ms', '1000'
-DELETE FROM inventory.restocks WHERE id = ANY (ARRAY(
-SELECT id FROM inventory.restocks WHERE asked_at < now() - 2 * $1::interval ORDER BY asked_at LIMIT $2))
-
--- at: store_restock.go askRestock
--- args: id(9500)
-INSERT INTO inventory.restocks (id) VALUES ($1)
-
--- at: store_restock.go giveUpRestock
--- args: id(9500)
-UPDATE inventory.restocks SET state = 'GIVEN_UP' WHERE id = $1 AND state = 'ASKED'
-
--- at: store_restock.go lockRestocks
--- args: ids(9500, 10)
-SELECT id, state FROM inventory.restocks WHERE id = ANY ($1) ORDER BY id FOR UPDATE
-
--- at: store_restock.go readMovement
--- args: id(9500), id(9500), '00000000-0000-0000-0000-000000000000'
-SELECT id, product_id, kind, quantity, balance, coalesce(order_id, $3), fact_id, reason, at FROM inventory.movements
-WHERE product_id = $1 AND id = $2
-
--- at: store_restock.go readRestock
--- args: id(9500), '00000000-0000-0000-0000-000000000000'
-SELECT state, coalesce(available, 0), coalesce(movement_id, $2) FROM inventory.restocks WHERE id = $1
-
--- at: store_restock.go saveRestocks
--- args: ids(9500, 10), '{"DONE"}', '{"0"}', ids(9500, 10), '00000000-0000-0000-0000-000000000000'
-UPDATE inventory.restocks r SET state = n.state, available = n.available, movement_id = nullif(n.movement_id, $5)
-FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::uuid[]) AS n(id, state, available, movement_id) WHERE r.id = n.id

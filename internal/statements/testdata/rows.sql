@@ -38,8 +38,6 @@ INSERT INTO inventory.reservations (order_id, state, decided_by, released_by, de
 INSERT INTO inventory.reservation_lines (order_id, product_id, quantity)
     SELECT made.id(n), made.id(p), 1 FROM generate_series($1, least($2, 9500)) n, unnest(ARRAY[n, made.second(n)]) p
     WHERE (n <= 0 OR n > 9000) AND made.outcome(n) <> 'short';
-INSERT INTO inventory.restocks (id, state, movement_id, asked_at)
-    SELECT made.id(n), 'DONE', made.id(n), made.at(n) FROM generate_series($1, $2) n WHERE n % 2 = 0;
 
 INSERT INTO cart.carts (id, customer, state, version, turn, order_id, first_line_at, expires_at, tidied, created_at, changed_at)
     SELECT made.id(n), CASE WHEN s = 'OPEN' THEN 'cart ' || n ELSE made.customer(n) END, s, 3, 4, CASE WHEN s = 'BOUGHT' THEN made.id(n) END,
