@@ -179,12 +179,15 @@ CREATE TABLE payment.acts (
     act      text        NOT NULL CHECK (act IN ('retry', 'close', 'adopt', 'settle')),
     by       text        NOT NULL CHECK (by <> ''),                 -- whose token it was
     reason   text        NOT NULL DEFAULT '',
+    outcome  text,                                                  -- settle: what is true outside; null with other acts
     state    text        NOT NULL,                                  -- of the payment, after it
     at       timestamptz NOT NULL DEFAULT now(),
-    CONSTRAINT settled_for_a_reason CHECK (act <> 'settle' OR reason <> '')
+    CONSTRAINT settled_for_a_reason CHECK (act <> 'settle' OR reason <> ''),
+    CONSTRAINT outcome_of_a_settlement CHECK (outcome IS NULL OR act = 'settle' AND outcome IN ('charged', 'not_charged', 'refunded'))
 );
 CREATE INDEX acts_by_order ON payment.acts (order_id);
-CREATE UNIQUE INDEX acts_settled ON payment.acts (order_id) WHERE act = 'settle';
+-- What was charged can be settled once more when a refund is owed.
+CREATE UNIQUE INDEX acts_settled ON payment.acts (order_id, coalesce(outcome, 'refunded')) WHERE act = 'settle';
 
 -- +goose StatementBegin
 CREATE FUNCTION payment.acts_stay() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -196,6 +199,18 @@ BEGIN
 END $$;
 -- +goose StatementEnd
 CREATE TRIGGER acts_stay BEFORE UPDATE OR DELETE OR TRUNCATE ON payment.acts FOR EACH STATEMENT EXECUTE FUNCTION payment.acts_stay();
+
+-- Accounts that are gone for good, by the word of an operator. Insert only. One that is configured again counts as configured.
+-- Rows stay, one for each account that was closed.
+CREATE TABLE payment.closed_accounts (
+    provider text        NOT NULL CHECK (provider <> ''),
+    account  text        NOT NULL CHECK (account <> ''),
+    by       text        NOT NULL CHECK (by <> ''),     -- whose token it was
+    reason   text        NOT NULL CHECK (reason <> ''),
+    at       timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (provider, account)
+);
+CREATE TRIGGER closed_accounts_stay BEFORE UPDATE OR DELETE OR TRUNCATE ON payment.closed_accounts FOR EACH STATEMENT EXECUTE FUNCTION payment.acts_stay();
 
 -- A refund that the provider made, or was making, and that has failed: the customer has not got the money. Insert only.
 -- Rows stay: none of these refunds may ever count as made.
@@ -318,8 +333,10 @@ CREATE TABLE payment.archived (
     account      text,
     opened_as    text,
     charge_id    text,
-    refund_id    text
+    refund_id    text,
+    settled      text               -- what was true outside by the word of the operator who settled it last; null mostly, which no proof of a month counts
 );
+CREATE INDEX archived_settled ON payment.archived (order_id) WHERE settled IS NOT NULL;
 CREATE UNIQUE INDEX archived_by_charge ON payment.archived (charge_id) WHERE charge_id IS NOT NULL;
 CREATE UNIQUE INDEX archived_by_refund ON payment.archived (refund_id) WHERE refund_id IS NOT NULL;
 
