@@ -1,7 +1,6 @@
 package app
 
 import (
-	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -82,7 +81,15 @@ func (m *market) ageHold(id string, by time.Duration) {
 			continue
 		}
 		keys, at := m.s.keys.Product(p), e.expires.Add(-by).UnixMilli()
-		m.must("age hold", m.s.redis.HSet(m.ctx, keys[2], id, fmt.Sprintf("%d:%d", e.quantity, at)).Err())
+		entry := strings.Split(m.s.redis.HGet(m.ctx, keys[2], id).Val(), ":") // quantity, expiry, owner, marks, time to go back to
+		for _, i := range []int{1, 4} {
+			if i < len(entry) && entry[i] != "0" {
+				ms, err := strconv.ParseInt(entry[i], 10, 64)
+				m.must("age hold", err)
+				entry[i] = strconv.FormatInt(ms-by.Milliseconds(), 10)
+			}
+		}
+		m.must("age hold", m.s.redis.HSet(m.ctx, keys[2], id, strings.Join(entry, ":")).Err())
 		m.must("age hold", m.s.redis.Do(m.ctx, "ZADD", keys[3], at, id).Err())
 		m.must("age hold", m.s.redis.Do(m.ctx, "ZADD", m.s.keys.Due(p), "LT", at, p.String()).Err())
 	}
