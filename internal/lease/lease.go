@@ -54,13 +54,13 @@ func (l *Lease) Holder() string { return l.holder }
 // and Exec is refused with ErrOver once the term is over. Work that returns gives the lease back and contends again.
 func (l *Lease) Run(ctx context.Context, name string, work func(context.Context, Term) error) error {
 	for {
-		term, err := l.campaign(ctx, name)
+		term, until, err := l.campaign(ctx, name)
 		if err != nil {
 			return nil //nolint:nilerr // campaign fails only when ctx has ended
 		}
 		log := l.log.With("lease", name, "term", term.Number)
 		log.Info("lease won")
-		err = l.hold(ctx, term, work)
+		err = l.hold(ctx, term, until, work)
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -71,16 +71,17 @@ func (l *Lease) Run(ctx context.Context, name string, work func(context.Context,
 	}
 }
 
-// campaign waits until the lease is free and takes it.
-func (l *Lease) campaign(ctx context.Context, name string) (Term, error) {
+// campaign waits until the lease is free and takes it. until is when it ends unless it is renewed, on the local clock.
+func (l *Lease) campaign(ctx context.Context, name string) (term Term, until time.Time, err error) {
 	failing := false
 	for {
+		asked := time.Now()
 		term, err := l.take(ctx, name)
 		if err == nil {
-			return term, nil
+			return term, asked.Add(l.ttl), nil
 		}
 		if ctx.Err() != nil {
-			return Term{}, ctx.Err()
+			return Term{}, until, ctx.Err()
 		}
 		if outage := !errors.Is(err, pgx.ErrNoRows); outage != failing {
 			failing = outage
@@ -89,7 +90,7 @@ func (l *Lease) campaign(ctx context.Context, name string) (Term, error) {
 			}
 		}
 		if run.Pause(ctx, l.ttl/6+rand.N(l.ttl/6)) != nil {
-			return Term{}, ctx.Err()
+			return Term{}, until, ctx.Err()
 		}
 	}
 }
@@ -111,13 +112,13 @@ func (l *Lease) take(ctx context.Context, name string) (Term, error) {
 }
 
 // hold does the work while the lease is renewed, and gives the lease back when the work has returned.
-func (l *Lease) hold(ctx context.Context, term Term, work func(context.Context, Term) error) error {
+func (l *Lease) hold(ctx context.Context, term Term, until time.Time, work func(context.Context, Term) error) error {
 	working, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	renewed := make(chan struct{})
 	go func() {
 		defer close(renewed)
-		l.renew(working, term, stop)
+		l.renew(working, term, until, stop)
 	}()
 	err := protect(WithTerm(working, term), term, work)
 	cause := context.Cause(working)
@@ -142,8 +143,8 @@ func protect(ctx context.Context, term Term, work func(context.Context, Term) er
 
 // renew prolongs the lease at a third of its time and stops the work when too little of it is left. The local clock runs
 // from before the question was sent, so it is never later than Postgres'.
-func (l *Lease) renew(ctx context.Context, term Term, stop context.CancelCauseFunc) {
-	until, wait := time.Now().Add(l.ttl/2), l.ttl/3 // taking it took up to half of it
+func (l *Lease) renew(ctx context.Context, term Term, until time.Time, stop context.CancelCauseFunc) {
+	wait := time.Until(until) - l.ttl*2/3
 	for run.Pause(ctx, wait) == nil {
 		asked := time.Now()
 		err := l.prolong(ctx, term)
