@@ -5,7 +5,6 @@ import (
 	"errors"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/google/uuid"
 
@@ -73,7 +72,7 @@ func TestStaleOpenerIsFenced(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	g := newGate()
-	short := func(o *payment.ChargerOptions) { o.Lease = 200 * time.Millisecond }
+	short := func(o *payment.ChargerOptions) { o.Lease = crashLease }
 	var charges atomic.Int64
 	count := func(call string) {
 		if call == "charge" {
@@ -84,7 +83,7 @@ func TestStaleOpenerIsFenced(t *testing.T) {
 	p := buy("pm_ok")
 	w.hear(service.Charge, p.fact(event.OrderCreated))
 	<-g.reached
-	w.charger(opening{between{w.provider, count, nil}, w.env.DB}, short)
+	w.charger(opening{between{w.provider, count, nil}, w.env.DB}) // with a lease that a busy machine keeps
 	w.reach(p.id, payment.Success)
 	close(g.open)
 	stop()
